@@ -1,0 +1,49 @@
+package proc
+
+import (
+	"errors"
+
+	"github.com/prometheus/procfs"
+)
+
+// Process is what can be seen of a process without holding it. It may be
+// another's by the time it is used: it is for showing, never for acting.
+type Process struct {
+	PID   int
+	PPID  int
+	Comm  string
+	State string // one letter, see proc_pid_stat(5)
+	Exe   string // empty where it can't be read
+	Arch  string // emulated architecture, see EmulatedArch
+	WChan string // kernel function that it sleeps in; empty where it can't be read
+}
+
+// Look reads what can be seen of the process that has the PID now. It reads
+// only what the kernel answers without the process's memory.
+func Look(pid int) (Process, error) {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return Process{}, ErrGone
+	}
+	stat, err := p.Stat()
+	if err != nil {
+		return Process{}, errors.Join(ErrGone, err)
+	}
+	look := Process{PID: pid, PPID: stat.PPID, Comm: stat.Comm, State: stat.State}
+	look.Exe, _ = p.Executable()
+	look.Arch = EmulatedArch(look.Exe)
+	if wchan, err := p.Wchan(); err == nil && wchan != "0" {
+		look.WChan = wchan
+	}
+	return look, nil
+}
+
+// Arch returns only the emulated architecture of the process, see EmulatedArch.
+func Arch(pid int) string {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return ""
+	}
+	exe, _ := p.Executable()
+	return EmulatedArch(exe)
+}
