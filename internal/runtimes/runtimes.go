@@ -1,0 +1,75 @@
+// Package runtimes knows the OCI runtimes that buildwatch stands in front of:
+// their names and where the real ones are installed. It looks files up and
+// does nothing else; $PATH is never consulted, so that no caller's environment
+// decides what a root process executes.
+package runtimes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// table holds podman's own compiled-in paths for each runtime, in podman's
+// order, so that the wrapper resolves a name to the file that podman would
+// have found itself.
+//
+// Source: containers/common, pkg/config/default.go, defaultEngineConfig,
+// OCIRuntimes. The drop-in dist/containers/50-buildwatch.conf.in repeats it
+// (a test compares the two).
+var table = map[string][]string{
+	"crun": {
+		"/usr/bin/crun",
+		"/usr/sbin/crun",
+		"/usr/local/bin/crun",
+		"/usr/local/sbin/crun",
+		"/sbin/crun",
+		"/bin/crun",
+		"/run/current-system/sw/bin/crun",
+	},
+	"runc": {
+		"/usr/bin/runc",
+		"/usr/sbin/runc",
+		"/usr/local/bin/runc",
+		"/usr/local/sbin/runc",
+		"/sbin/runc",
+		"/bin/runc",
+		"/usr/lib/cri-o-runc/sbin/runc",
+		"/run/current-system/sw/bin/runc",
+	},
+}
+
+// ErrUnknown is returned for a name that is no OCI runtime known here.
+var ErrUnknown = errors.New("not an OCI runtime that buildwatch knows")
+
+// ErrNotInstalled is returned for a runtime that the host does not have.
+var ErrNotInstalled = errors.New("no such OCI runtime is installed")
+
+// Paths returns where the runtime called name may be installed, in the order
+// in which podman looks. It is nil for an unknown name.
+func Paths(name string) []string { return table[name] }
+
+// Find returns the path of the real runtime that was called as argv0, a name
+// or a path that ends in one. A file that is the program self itself is passed
+// over: a wrapper that finds itself would call itself for ever.
+//
+// The error is ErrUnknown or ErrNotInstalled, wrapped with the name and the
+// paths that were tried.
+func Find(argv0 string, self fs.FileInfo) (string, error) {
+	name := filepath.Base(argv0)
+	paths, ok := table[name]
+	if !ok {
+		return "", fmt.Errorf("%q: %w", name, ErrUnknown)
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
+			continue
+		}
+		return path, nil
+	}
+	return "", fmt.Errorf("%q: %w: looked for %s", name, ErrNotInstalled, strings.Join(paths, ", "))
+}
