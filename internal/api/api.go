@@ -1,0 +1,210 @@
+// Package api holds what travels over buildwatchd's control socket: the JSON
+// documents, the states and reasons that they name, and the paths they are
+// asked for at. It is shared by the daemon and its clients, imports nothing of
+// either, and does no I/O.
+//
+// The JSON names are stable: programs read them (buildwatchctl list --json).
+// A name is added, never changed or given another meaning.
+package api
+
+import (
+	"slices"
+	"time"
+)
+
+// ControlSocket is where the daemon answers its control API: HTTP with JSON
+// bodies over a unix stream socket.
+const ControlSocket = "/run/buildwatch/control.sock"
+
+// Paths of the control API. {id} is a build's ID or any unique prefix of it.
+const (
+	PathBuilds = "/v1/builds"           // GET: BuildList
+	PathBuild  = "/v1/builds/{id}"      // GET: BuildDetail
+	PathStop   = "/v1/builds/{id}/stop" // POST: Build, answered when it is gone or stuck
+	PathInfo   = "/v1/info"             // GET: Info
+)
+
+// State is where a build stands in its life.
+type State string
+
+// A build goes through these from top to bottom, and may leave out any but the
+// last. Only StateRunning is a build that somebody still wants.
+const (
+	StateRunning     State = "running"     // its owner lives
+	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
+	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
+	StateKilling     State = "killing"     // systemd or the kernel was told to end all of it
+	StateStuck       State = "stuck"       // something survived SIGKILL
+	StateGone        State = "gone"        // no process of it is left
+)
+
+// States lists every state, in the order of a build's life.
+func States() []State {
+	return []State{StateRunning, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
+}
+
+// Reason is why a build came to its end.
+type Reason string
+
+// The reasons known to this version.
+const (
+	ReasonCompleted   Reason = "completed"    // the owner ended and nothing was left
+	ReasonOwnerExited Reason = "owner_exited" // the owner ended while RUN containers lived
+	ReasonStopped     Reason = "stopped"      // a user asked for it
+)
+
+// Reasons lists every reason.
+func Reasons() []Reason {
+	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonStopped}
+}
+
+// Placement is how a build is held.
+type Placement string
+
+// PlacementScope: the build's RUN containers are born in its own scope.
+const PlacementScope Placement = "scope"
+
+// Mode is the way a build was started.
+type Mode string
+
+// The modes known to this version.
+const (
+	ModeLocal   Mode = "local"   // a podman or buildah process on this host
+	ModeAPI     Mode = "api"     // a request to `podman system service`
+	ModeUnknown Mode = "unknown" // neither can be told
+)
+
+// Modes lists every mode.
+func Modes() []Mode { return []Mode{ModeLocal, ModeAPI, ModeUnknown} }
+
+// Step is one rung of the kill ladder.
+type Step string
+
+// The rungs, in the order in which they are used.
+const (
+	StepKill       Step = "kill"        // KillUnit SIGKILL on the scope
+	StepOwner      Step = "owner"       // an owner told to stop that does not end: SIGTERM, SIGKILL
+	StepStop       Step = "stop"        // StopUnit on the scope, its job awaited
+	StepCgroupKill Step = "cgroup_kill" // the kernel's cgroup.kill
+)
+
+// Steps lists every rung, in the order in which they are used.
+func Steps() []Step { return []Step{StepKill, StepOwner, StepStop, StepCgroupKill} }
+
+// Owner is the process that a build belongs to.
+type Owner struct {
+	PID     int    `json:"pid"`     // as seen by the daemon
+	Command string `json:"command"` // program and verb only, such as "podman build"; never its arguments
+	Exited  bool   `json:"exited"`  // it is no longer there
+}
+
+// User is whose build it is, by the kernel's word.
+type User struct {
+	UID  uint32 `json:"uid"`
+	Name string `json:"name"` // empty where the host has no name for the UID
+}
+
+// Build is one build as `buildwatchctl list` shows it.
+type Build struct {
+	ID         string    `json:"id"`
+	State      State     `json:"state"`
+	Reason     Reason    `json:"reason,omitempty"` // set once the build is no longer running
+	Mode       Mode      `json:"mode"`
+	Placement  Placement `json:"placement"`
+	CreatedAt  time.Time `json:"created_at"`        // first RUN step
+	EndedAt    time.Time `json:"ended_at,omitzero"` // last process gone
+	Owner      Owner     `json:"owner"`             //
+	User       User      `json:"user"`              //
+	Arch       []string  `json:"arch"`              // emulated architectures running now, such as "aarch64"; never null
+	Processes  int       `json:"processes"`         // of its RUN containers, now
+	CPUSeconds float64   `json:"cpu_seconds"`       // of its RUN containers, so far
+	Scope      string    `json:"scope"`             // unit name
+	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
+}
+
+// Live tells whether anything of the build may still be there.
+func (b Build) Live() bool { return b.State != StateGone }
+
+// Process is one process of a build.
+type Process struct {
+	PID      int    `json:"pid"`
+	PPID     int    `json:"ppid"`
+	Command  string `json:"command"`         // the kernel's comm: the guest program's name under emulation
+	Exe      string `json:"exe,omitempty"`   // the emulator under emulation; empty where it can't be read
+	Arch     string `json:"arch,omitempty"`  // emulated architecture; empty for native
+	State    string `json:"state"`           // one letter, as in proc_pid_stat(5); "?" where it can't be read
+	WChan    string `json:"wchan,omitempty"` // the kernel function it sleeps in
+	Cgroup   string `json:"cgroup"`          // path below the cgroup mount
+	Survivor bool   `json:"survivor"`        // it outlived the whole ladder
+}
+
+// LadderStep is one rung as it was used on a build.
+type LadderStep struct {
+	Step      Step          `json:"step"`
+	StartedAt time.Time     `json:"started_at"`
+	Duration  time.Duration `json:"duration_ns"`
+	TimedOut  bool          `json:"timed_out"`       // processes were left when its time was over
+	Error     string        `json:"error,omitempty"` // what systemd or the kernel answered, if not success
+}
+
+// BuildDetail is everything that is known of one build.
+type BuildDetail struct {
+	Build
+	ProcessTree []Process    `json:"process_tree"` // RUN containers' processes, parents before children; never null
+	Ladder      []LadderStep `json:"ladder"`       // rungs used so far; never null
+}
+
+// BuildList answers GET PathBuilds: the builds that the caller may see, oldest
+// first. Builds is never null.
+type BuildList struct {
+	Builds []Build `json:"builds"`
+}
+
+// MaxOwnerTimeout is the longest OwnerTimeout that may be asked for.
+const MaxOwnerTimeout = time.Hour
+
+// StopRequest is the optional body of POST PathStop.
+type StopRequest struct {
+	// OwnerTimeout is how long a living owner may take to tidy up after its
+	// containers were killed, before it is told to end; 0 means as configured.
+	OwnerTimeout time.Duration `json:"owner_timeout_ns,omitempty"`
+}
+
+// Info answers GET PathInfo.
+type Info struct {
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"started_at"`
+}
+
+// ErrorCode tells a program what went wrong; Error.Message tells a person.
+type ErrorCode string
+
+// The codes of the control API.
+const (
+	CodeNotFound   ErrorCode = "not_found"   // 404: no such build, or none that the caller may see
+	CodeAmbiguous  ErrorCode = "ambiguous"   // 409: the prefix fits several builds
+	CodeBadRequest ErrorCode = "bad_request" // 400
+	CodeBusy       ErrorCode = "busy"        // 429: too many connections of this user
+	CodeInternal   ErrorCode = "internal"    // 500
+)
+
+// Error is the body of every answer that is no success.
+type Error struct {
+	Code    ErrorCode `json:"code"`
+	Message string    `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// SortBuilds orders builds oldest first, then by ID.
+func SortBuilds(builds []Build) {
+	slices.SortFunc(builds, func(a, b Build) int {
+		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
+			return c
+		}
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+}
