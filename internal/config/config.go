@@ -1,0 +1,103 @@
+// Package config reads buildwatchd's configuration: TOML files, from which one
+// Config with a value for every key comes out. It owns the names, defaults,
+// bounds and documentation of the keys (the table in keys.go is the only place
+// where they stand) and the rules by which files are found and trusted.
+//
+// It reads files below /etc/buildwatch and /usr/lib/buildwatch and nothing
+// else, starts nothing and logs nothing.
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Config is everything that can be set. Load makes one; the zero value is not
+// valid.
+type Config struct {
+	Log       Log
+	Metrics   Metrics
+	Ladder    Ladder
+	Placement Placement
+	Limits    Limits
+
+	origins map[string]Origin
+}
+
+// Log is section [log].
+type Log struct {
+	Level string // error, warning, info or debug
+}
+
+// Metrics is section [metrics].
+type Metrics struct {
+	Listen netip.AddrPort // a loopback address; the zero value switches metrics off
+}
+
+// Ladder is section [ladder]: how long each step of a build's end may take
+// before the next one is tried.
+type Ladder struct {
+	KillTimeout       time.Duration // from SIGKILL to the containers' last process gone
+	OwnerTimeout      time.Duration // for a living owner to tidy up, before SIGTERM
+	OwnerTermTimeout  time.Duration // after the owner's SIGTERM, and again after its SIGKILL
+	StopTimeout       time.Duration // for systemd's job that stops the scope
+	CgroupKillTimeout time.Duration // from cgroup.kill to the last process gone
+}
+
+// Total is the longest time that all steps together take before what is left
+// counts as stuck.
+func (l Ladder) Total() time.Duration {
+	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout
+}
+
+// Placement is section [placement].
+type Placement struct {
+	Timeout time.Duration // for placing one RUN container, from request to answer
+}
+
+// Limits is section [limits].
+type Limits struct {
+	ConnectionsPerUser int // open connections of one user to one socket
+}
+
+// Default returns the configuration of a host that has no configuration file.
+func Default() *Config {
+	c := &Config{origins: make(map[string]Origin)}
+	for _, k := range keys {
+		k.kind.reset(c)
+	}
+	return c
+}
+
+// Load reads the main file and the drop-ins below root, which is "" but in
+// tests. No file has to exist.
+//
+// The error joins one *Problem for each thing that is wrong in any of the
+// files; the configuration is then nil.
+func Load(root string) (*Config, error) {
+	return assemble(find(root))
+}
+
+// assemble applies files in their order: later wins, key by key.
+func assemble(files []file) (*Config, error) {
+	c := Default()
+	var problems []error
+	for _, f := range files {
+		if f.err != nil {
+			problems = append(problems, &Problem{File: f.path, Reason: reason(f.err)})
+			continue
+		}
+		for _, p := range c.apply(f.path, f.data) {
+			problems = append(problems, p)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return c, nil
+}
+
+// Origin tells where the value of a key, such as "ladder.kill_timeout", comes
+// from.
+func (c *Config) Origin(key string) Origin { return c.origins[key] }

@@ -1,0 +1,207 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/buildwatch/buildwatch/internal/wire"
+)
+
+// tree makes a root directory that holds files, by path. A content that begins
+// with "->" makes a symbolic link.
+func tree(t *testing.T, files map[string]string) (root string) {
+	t.Helper()
+	root = t.TempDir()
+	for path, content := range files {
+		path = filepath.Join(root, path)
+		makeDirs(t, filepath.Dir(path))
+		if target, ok := strings.CutPrefix(content, "->"); ok {
+			must(t, os.Symlink(target, path))
+			continue
+		}
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	return root
+}
+
+// makeDirs makes directories as an installation would, whatever the umask is.
+func makeDirs(t *testing.T, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	makeDirs(t, filepath.Dir(path))
+	must(t, os.Mkdir(path, 0o755))
+	must(t, os.Chmod(path, 0o755))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func load(t *testing.T, root string) *Config {
+	t.Helper()
+	c, err := Load(root)
+	must(t, err)
+	return c
+}
+
+func TestWithoutFilesDefaultsAreInForce(t *testing.T) {
+	c := load(t, t.TempDir())
+	if !reflect.DeepEqual(c, Default()) {
+		t.Errorf("got %+v, want the defaults", c)
+	}
+	if got := c.Origin("log.level").String(); got != "default" {
+		t.Errorf("origin %q, want default", got)
+	}
+}
+
+func TestLaterFilesWinKeyByKey(t *testing.T) {
+	root := tree(t, map[string]string{
+		MainFile:                     "[log]\nlevel = \"debug\"\n[ladder]\nkill_timeout = \"2s\"\nstop_timeout = \"2s\"\n",
+		VendorDropIns + "/10-a.toml": "[ladder]\nkill_timeout = \"3s\"\n",
+		VendorDropIns + "/30-c.toml": "limits.connections_per_user = 1_0\n",
+		AdminDropIns + "/20-b.toml":  "ladder = { kill_timeout = \"4s\" }\n[limits]\nconnections_per_user = 9\n",
+	})
+	c := load(t, root)
+	if c.Log.Level != "debug" || c.Ladder.KillTimeout != 4*time.Second || c.Ladder.StopTimeout != 2*time.Second || c.Limits.ConnectionsPerUser != 10 {
+		t.Errorf("got %+v", c)
+	}
+	for key, want := range map[string]Origin{
+		"log.level":                   {root + MainFile, 2},
+		"ladder.kill_timeout":         {root + AdminDropIns + "/20-b.toml", 1},
+		"limits.connections_per_user": {root + VendorDropIns + "/30-c.toml", 1},
+		"placement.timeout":           {},
+	} {
+		if got := c.Origin(key); got != want {
+			t.Errorf("origin of %s is %v, want %v", key, got, want)
+		}
+	}
+}
+
+func TestAdminDropInMasksVendorDropInOfTheSameName(t *testing.T) {
+	const vendor = "[ladder]\nkill_timeout = \"9s\"\n"
+	for name, admin := range map[string]string{
+		"other content":      "[log]\nlevel = \"error\"\n",
+		"empty":              "",
+		"link to /dev/null":  "->/dev/null",
+		"untidy link to it":  "->/dev//null",
+		"comments and blank": "# nothing\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := load(t, tree(t, map[string]string{
+				VendorDropIns + "/50-x.toml": vendor,
+				AdminDropIns + "/50-x.toml":  admin,
+			}))
+			if c.Ladder.KillTimeout != time.Second {
+				t.Errorf("kill_timeout %v: the vendor's file was read", c.Ladder.KillTimeout)
+			}
+		})
+	}
+}
+
+func TestOtherFilesInADropInDirectoryAreLeftAlone(t *testing.T) {
+	c := load(t, tree(t, map[string]string{
+		AdminDropIns + "/README":         "not TOML",
+		AdminDropIns + "/.#10-x.toml":    "->editor@host.1",
+		AdminDropIns + "/10-x.toml~":     "not TOML",
+		AdminDropIns + "/10-x.toml.save": "not TOML",
+	}))
+	if !reflect.DeepEqual(c, Default()) {
+		t.Errorf("got %+v, want the defaults", c)
+	}
+}
+
+func TestMetricsCanBeSwitchedOff(t *testing.T) {
+	c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = \"\"\n"}))
+	if c.Metrics.Listen.IsValid() {
+		t.Errorf("listens on %v", c.Metrics.Listen)
+	}
+}
+
+func TestMetricsAddressMayBeIPv6(t *testing.T) {
+	c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = \"[::1]:9100\"\n"}))
+	if want := netip.MustParseAddrPort("[::1]:9100"); c.Metrics.Listen != want {
+		t.Errorf("listens on %v, want %v", c.Metrics.Listen, want)
+	}
+}
+
+// GitHub Actions kills a cancelled job's processes 7.5 s after it asked them to
+// end: by then all must be over.
+func TestDefaultLadderFitsIntoACancelledJob(t *testing.T) {
+	if total := Default().Ladder.Total(); total >= 7500*time.Millisecond {
+		t.Errorf("all steps together may take %v", total)
+	}
+}
+
+func TestPlacementEndsBeforeTheWrapperGivesUp(t *testing.T) {
+	if maxPlacement >= wire.Patience {
+		t.Errorf("placement may take %v, the wrapper waits %v", maxPlacement, wire.Patience)
+	}
+}
+
+// Every field of Config has exactly one key of its name, and the key sets that
+// field and no other.
+func TestKeysAndFieldsAgree(t *testing.T) {
+	fields := make(map[string]bool)
+	config := reflect.TypeFor[Config]()
+	for i := range config.NumField() {
+		section := config.Field(i)
+		if !section.IsExported() {
+			continue
+		}
+		for j := range section.Type.NumField() {
+			fields[snake(section.Name)+"."+snake(section.Type.Field(j).Name)] = true
+		}
+	}
+	for _, k := range keys {
+		if !fields[k.name] {
+			t.Errorf("key %s has no field, or two keys have one name", k.name)
+		}
+		delete(fields, k.name)
+		changed := &Config{}
+		k.kind.reset(changed)
+		if got := changedFields(changed); len(got) != 1 || got[0] != k.name {
+			t.Errorf("key %s sets %v", k.name, got)
+		}
+	}
+	for name := range fields {
+		t.Errorf("field %s has no key", name)
+	}
+}
+
+func changedFields(c *Config) (names []string) {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
+		for j := range v.Field(i).NumField() {
+			if !v.Field(i).Field(j).IsZero() {
+				names = append(names, snake(v.Type().Field(i).Name)+"."+snake(v.Field(i).Type().Field(j).Name))
+			}
+		}
+	}
+	return names
+}
+
+// snake turns ThatOne into that_one.
+func snake(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// kind is what values a key takes and where they go.
+type kind interface {
+	typeName() string             // for documentation
+	bounds() string               // the values that are allowed, for documentation and messages
+	reset(c *Config)              // sets the default
+	set(c *Config, v value) error // sets v, or says why not
+	literal(c *Config) string     // the value in force, as TOML
+}
+
+// duration is a Go duration string such as "1s" or "250ms".
+type duration struct {
+	field            func(*Config) *time.Duration
+	preset, min, max time.Duration
+}
+
+func (duration) typeName() string           { return "duration" }
+func (k duration) reset(c *Config)          { *k.field(c) = k.preset }
+func (k duration) literal(c *Config) string { return strconv.Quote(short(*k.field(c))) }
+func (k duration) bounds() string           { return fmt.Sprintf("%s to %s", short(k.min), short(k.max)) }
+
+func (k duration) set(c *Config, v value) error {
+	if v.form != formString {
+		return fmt.Errorf("must be a duration in quotes, such as %q, not %s", short(k.preset), v.form)
+	}
+	d, err := time.ParseDuration(v.text)
+	if err != nil {
+		return fmt.Errorf("%s is not a duration such as %q", quoted(v.text), short(k.preset))
+	}
+	if d < k.min || d > k.max {
+		return fmt.Errorf("%s is out of bounds: %s", quoted(v.text), k.bounds())
+	}
+	*k.field(c) = d
+	return nil
+}
+
+// short is Duration.String without trailing zero units: "10m", not "10m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// integer is a whole number.
+type integer struct {
+	field            func(*Config) *int
+	preset, min, max int
+}
+
+func (integer) typeName() string           { return "integer" }
+func (k integer) reset(c *Config)          { *k.field(c) = k.preset }
+func (k integer) literal(c *Config) string { return strconv.Itoa(*k.field(c)) }
+func (k integer) bounds() string           { return fmt.Sprintf("%d to %d", k.min, k.max) }
+
+func (k integer) set(c *Config, v value) error {
+	if v.form != formInteger {
+		return fmt.Errorf("must be an integer, not %s", v.form)
+	}
+	// TOML's prefixes and underscores are Go's, so base 0 reads them all.
+	n, err := strconv.ParseInt(v.text, 0, 64)
+	if errors.Is(err, strconv.ErrSyntax) {
+		return fmt.Errorf("%s is not an integer", quoted(v.text))
+	}
+	if err != nil || n < int64(k.min) || n > int64(k.max) {
+		return fmt.Errorf("%s is out of bounds: %s", cut(v.text), k.bounds())
+	}
+	*k.field(c) = int(n)
+	return nil
+}
+
+// choice is one of several words.
+type choice struct {
+	field  func(*Config) *string
+	preset string
+	words  []string
+}
+
+func (choice) typeName() string           { return "string" }
+func (k choice) reset(c *Config)          { *k.field(c) = k.preset }
+func (k choice) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
+func (k choice) bounds() string           { return strings.Join(k.words, ", ") }
+
+func (k choice) set(c *Config, v value) error {
+	if v.form != formString {
+		return fmt.Errorf("must be a string, not %s", v.form)
+	}
+	if !slices.Contains(k.words, v.text) {
+		return fmt.Errorf("%s is not one of %s", quoted(v.text), k.bounds())
+	}
+	*k.field(c) = v.text
+	return nil
+}
+
+// loopback is an IP address of this host alone with a port, or "" for none.
+type loopback struct {
+	field  func(*Config) *netip.AddrPort
+	preset netip.AddrPort
+}
+
+func (loopback) typeName() string  { return "string" }
+func (k loopback) reset(c *Config) { *k.field(c) = k.preset }
+func (loopback) bounds() string {
+	return `a loopback address with a port, such as "127.0.0.1:9100" or "[::1]:9100"; "" switches it off`
+}
+
+func (k loopback) literal(c *Config) string {
+	if a := *k.field(c); a.IsValid() {
+		return strconv.Quote(a.String())
+	}
+	return `""`
+}
+
+func (k loopback) set(c *Config, v value) error {
+	if v.form != formString {
+		return fmt.Errorf("must be a string, not %s", v.form)
+	}
+	if v.text == "" {
+		*k.field(c) = netip.AddrPort{}
+		return nil
+	}
+	a, err := netip.ParseAddrPort(v.text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s is not an IP address with a port, such as %q (names are not looked up)", quoted(v.text), k.preset)
+	case a.Addr().Zone() != "" || !a.Addr().Unmap().IsLoopback():
+		return fmt.Errorf("%s is not a loopback address", quoted(v.text))
+	case a.Port() == 0:
+		return fmt.Errorf("%s has no port", quoted(v.text))
+	}
+	*k.field(c) = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	return nil
+}

@@ -1,0 +1,54 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Print writes the configuration in force as TOML that loads again to the same
+// values: every key with its documentation and, behind it, where its value
+// comes from.
+func (c *Config) Print(w io.Writer) error {
+	return write(w, func(k key) string {
+		return fmt.Sprintf("%s = %s  # %s", k.base(), k.kind.literal(c), c.origins[k.name])
+	})
+}
+
+// write writes every key in its section, below its documentation, as line
+// returns it.
+func write(w io.Writer, line func(key) string) error {
+	var b strings.Builder
+	section, defaults := "", Default()
+	for _, k := range keys {
+		if k.section() != section {
+			section = k.section()
+			fmt.Fprintf(&b, "\n[%s]\n", section)
+		}
+		facts := fmt.Sprintf("%s: %s. Default: %s", k.kind.typeName(), k.kind.bounds(), k.kind.literal(defaults))
+		fmt.Fprintf(&b, "\n%s%s%s\n", comment(k.doc), comment(facts), line(k))
+	}
+	_, err := io.WriteString(w, strings.TrimPrefix(b.String(), "\n"))
+	return err
+}
+
+// comment returns text as comment lines of at most 79 columns.
+func comment(text string) string {
+	const width = 79
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		switch {
+		case column == 0:
+			b.WriteString("#")
+			column = 1
+		case column+1+len(word) > width:
+			b.WriteString("\n#")
+			column = 1
+		}
+		b.WriteString(" " + word)
+		column += 1 + len(word)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
