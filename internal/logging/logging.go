@@ -1,0 +1,91 @@
+// Package logging sets up the daemon's log: the journal with structured fields
+// where stderr leads there, lines of text on stderr elsewhere. It owns how an
+// entry looks and what must not be in one (control bytes, endless values); what
+// is worth an entry is decided by those who log.
+//
+// A message is a sentence that can be read alone; fields repeat its facts for
+// programs. The field "error" (logrus.WithError) is added to the message.
+// Environment and arguments of foreign processes never go into a log: they hold
+// secrets.
+package logging
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/coreos/go-systemd/v22/journal"
+	"github.com/sirupsen/logrus"
+)
+
+// Fields with a meaning of their own. Any other field goes to the journal under
+// its name in capitals after "BUILDWATCH_": FieldID is BUILDWATCH_ID there.
+const (
+	FieldID        = "id"         // a build's ID
+	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
+	FieldPID       = "pid"        // OBJECT_PID=: the process that the entry is about
+	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
+)
+
+// Log is the daemon's log. Close it before the program ends: entries for the
+// journal are sent by a goroutine of its own, so that a journal that does not
+// read holds nobody up.
+type Log struct {
+	*logrus.Logger
+	sender *sender // nil where the log is text
+}
+
+// New makes the log with the least severe level that is logged: "error",
+// "warning", "info" or "debug".
+//
+// As systemd.exec(5) asks for, the journal is used if $JOURNAL_STREAM names the
+// very file that stderr is: a daemon whose stderr was redirected logs there.
+func New(level string) (*Log, error) {
+	// A malformed $JOURNAL_STREAM is no journal, and no reason not to start.
+	if ok, err := journal.StderrIsJournalStream(); ok && err == nil {
+		return newLog(level, io.Discard, journal.Send)
+	}
+	return newLog(level, os.Stderr, nil)
+}
+
+func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
+	l := &Log{Logger: logrus.New()}
+	if err := l.SetLevelName(level); err != nil {
+		return nil, err
+	}
+	l.SetOutput(text)
+	l.SetFormatter(textFormatter{})
+	if send != nil {
+		l.sender = startSender(send, os.Stderr)
+		l.SetFormatter(noFormatter{})
+		l.AddHook(journalHook{l.sender})
+		l.ExitFunc = func(code int) { // what Fatal calls
+			l.Close()
+			os.Exit(code)
+		}
+	}
+	return l, nil
+}
+
+// SetLevelName changes the level, by name as in New.
+func (l *Log) SetLevelName(name string) error {
+	level, err := logrus.ParseLevel(name)
+	if err != nil {
+		return fmt.Errorf("log level: %w", err)
+	}
+	l.SetLevel(level)
+	return nil
+}
+
+// Close sends what is waiting for the journal, for a second at most. Later
+// entries are lost.
+func (l *Log) Close() {
+	if l.sender != nil {
+		l.sender.close()
+	}
+}
+
+// noFormatter spares the work of formatting what the hook sends by itself.
+type noFormatter struct{}
+
+func (noFormatter) Format(*logrus.Entry) ([]byte, error) { return nil, nil }
