@@ -1,0 +1,283 @@
+package scopes
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Bounds for a walk of cgroups that a user may have made: deeper and more than
+// what delegate allows.
+const (
+	maxDepth   = 32
+	maxCgroups = 4096
+)
+
+// recheck is how long a wait for an empty cgroup trusts the kernel's
+// notification alone. A notification is held back for up to 10 ms after the one
+// before it, and is lost when the cgroup is removed meanwhile.
+//
+// Source: linux, kernel/cgroup/cgroup.c, cgroup_file_notify.
+const recheck = 250 * time.Millisecond
+
+// cgroup is one directory of the cgroup v2 hierarchy, held by descriptor. It
+// goes on meaning the same cgroup when another takes its name.
+type cgroup struct {
+	dir  *os.File
+	path string // below the mount, with a leading slash
+}
+
+// openRoot opens the hierarchy's mount. It refuses everything but cgroup v2:
+// version 1 has no cgroup.kill, and its release_agent has been a way out of
+// containers (CVE-2022-0492).
+func openRoot(mount string) (*cgroup, error) {
+	dir, err := os.OpenFile(mount, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil || st.Type != unix.CGROUP2_SUPER_MAGIC {
+		dir.Close()
+		return nil, fmt.Errorf("%s is not a cgroup v2 hierarchy: buildwatch needs a host in unified mode", mount)
+	}
+	return &cgroup{dir: dir, path: "/"}, nil
+}
+
+// openAt opens a file below the cgroup, following no link and leaving neither
+// the cgroup nor its file system.
+//
+// Source: openat2(2), Linux 5.6.
+func (c *cgroup) openAt(name string, flags int) (*os.File, error) {
+	full := path.Join(c.path, name)
+	for {
+		fd, err := unix.Openat2(int(c.dir.Fd()), name, &unix.OpenHow{
+			Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+		})
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), full), nil
+		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN): // EAGAIN: a rename raced with the walk
+			return nil, &fs.PathError{Op: "open", Path: full, Err: err}
+		}
+	}
+}
+
+// sub opens a cgroup below this one.
+func (c *cgroup) sub(name string) (*cgroup, error) {
+	dir, err := c.openAt(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	return &cgroup{dir: dir, path: path.Join(c.path, name)}, nil
+}
+
+// ensure makes a direct child unless it exists, and opens it.
+func (c *cgroup) ensure(name string) (*cgroup, error) {
+	if err := unix.Mkdirat(int(c.dir.Fd()), name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: path.Join(c.path, name), Err: err}
+	}
+	return c.sub(name)
+}
+
+func (c *cgroup) close() { _ = c.dir.Close() }
+
+func (c *cgroup) read(name string) ([]byte, error) {
+	file, err := c.openAt(name, unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var content bytes.Buffer
+	_, err = content.ReadFrom(file)
+	return content.Bytes(), err
+}
+
+// write opens and writes in one place: the kernel checks the right to move a
+// process on the opener, so no descriptor of such a file may wander about.
+func (c *cgroup) write(name, value string) error {
+	file, err := c.openAt(name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = file.WriteString(value)
+	return err
+}
+
+// attach moves the process, all its threads, into the cgroup.
+func (c *cgroup) attach(pid int) error { return c.write("cgroup.procs", strconv.Itoa(pid)) }
+
+// kill ends every process in the cgroup and below it, whatever it forks.
+//
+// Source: cgroup-v2.rst, cgroup.kill, Linux 5.14.
+func (c *cgroup) kill() error { return c.write("cgroup.kill", "1") }
+
+// delegateControllers lets the cgroups below this one have every controller
+// that it has itself. One that can't be enabled is left out, as it would be for
+// the OCI runtime, which tries the same next.
+func (c *cgroup) delegateControllers() error {
+	available, err := c.read("cgroup.controllers")
+	if err != nil {
+		return err
+	}
+	for _, controller := range strings.Fields(string(available)) {
+		_ = c.write("cgroup.subtree_control", "+"+controller)
+	}
+	return nil
+}
+
+// isGone tells the errors of a cgroup that was removed.
+func isGone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
+}
+
+// populated tells whether any process is in the cgroup or below it. A cgroup
+// that was removed is not.
+func (c *cgroup) populated() (bool, error) {
+	events, err := c.read("cgroup.events")
+	if isGone(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return parsePopulated(events)
+}
+
+func parsePopulated(events []byte) (bool, error) {
+	for line := range strings.Lines(string(events)) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == "populated" {
+			return value != "0", nil
+		}
+	}
+	return false, errors.New("cgroup.events says nothing of populated")
+}
+
+// waitEmpty returns nil once no process is left in the cgroup and below it, or
+// the context's error. It sleeps until the kernel notifies.
+func (c *cgroup) waitEmpty(ctx context.Context) error {
+	// Non-blocking, so that the file joins the Go runtime's epoll set.
+	file, err := c.openAt("cgroup.events", unix.O_RDONLY|unix.O_NONBLOCK)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	raw, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	for {
+		if err := file.SetReadDeadline(time.Now().Add(recheck)); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err // after the line above: AfterFunc's deadline may have been overwritten by it
+		}
+		empty := false
+		var readErr error
+		err := raw.Read(func(fd uintptr) bool {
+			var buffer [256]byte
+			var n int
+			if n, readErr = unix.Pread(int(fd), buffer[:], 0); readErr != nil {
+				empty = isGone(readErr)
+				return true
+			}
+			var populated bool
+			populated, readErr = parsePopulated(buffer[:n])
+			empty = readErr == nil && !populated
+			return empty || readErr != nil
+		})
+		switch {
+		case empty:
+			return nil
+		case readErr != nil:
+			return fmt.Errorf("read cgroup.events of %s: %w", c.path, readErr)
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+	}
+}
+
+// cpuTime is the CPU time used by all processes that are or were below.
+func (c *cgroup) cpuTime() (time.Duration, error) {
+	stat, err := c.read("cpu.stat")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(stat)) {
+		if value, ok := strings.CutPrefix(line, "usage_usec "); ok {
+			usec, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return time.Duration(usec) * time.Microsecond, err
+		}
+	}
+	return 0, fmt.Errorf("cpu.stat of %s says nothing of usage_usec", c.path)
+}
+
+// Member is a process and the cgroup that it is in.
+type Member struct {
+	PID    int
+	Cgroup string // below the mount, with a leading slash
+}
+
+// members lists the processes in the cgroup and below it.
+func (c *cgroup) members() []Member {
+	var found []Member
+	left := maxCgroups
+	c.walk(maxDepth, &left, &found)
+	return found
+}
+
+func (c *cgroup) walk(depth int, left *int, found *[]Member) {
+	// A threaded cgroup answers EOPNOTSUPP: its processes are listed by the
+	// threaded domain above it.
+	procs, _ := c.read("cgroup.procs")
+	for _, field := range bytes.Fields(procs) {
+		if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 { // 0: outside our PID namespace
+			*found = append(*found, Member{PID: pid, Cgroup: c.path})
+		}
+	}
+	if depth == 0 {
+		return
+	}
+	for _, name := range c.children() {
+		if *left--; *left < 0 {
+			return
+		}
+		if child, err := c.sub(name); err == nil {
+			child.walk(depth-1, left, found)
+			child.close()
+		}
+	}
+}
+
+// children lists the names of the cgroups directly below.
+func (c *cgroup) children() []string {
+	dir, err := c.openAt(".", unix.O_RDONLY|unix.O_DIRECTORY) // a descriptor's own read position
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	entries, _ := dir.ReadDir(-1)
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names
+}

@@ -1,0 +1,54 @@
+package scopes
+
+import (
+	"errors"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// ErrNoSystemd is returned when systemd can't be reached.
+var ErrNoSystemd = errors.New("systemd does not answer")
+
+// ErrUnitExists is returned when a unit of that name is there already, or has
+// not yet quite gone.
+var ErrUnitExists = errors.New("a unit of that name exists")
+
+// ErrGone is returned when the scope, or what is needed in it, was removed
+// meanwhile: its last process ended, or somebody stopped it.
+var ErrGone = errors.New("the scope is gone")
+
+// ErrLeft is returned when the process to be placed is no longer the one that
+// asked, or has withdrawn its request.
+var ErrLeft = errors.New("the process that asked is no longer there")
+
+// isUnitExists recognises org.freedesktop.systemd1(5)'s answer to a second unit
+// of one name.
+func isUnitExists(err error) bool {
+	return hasName(err, "org.freedesktop.systemd1.UnitExists")
+}
+
+// isNoSuchUnit recognises a unit that is gone, or was never there.
+func isNoSuchUnit(err error) bool {
+	return hasName(err, "org.freedesktop.systemd1.NoSuchUnit")
+}
+
+// isUnknownProperty recognises a property that this systemd doesn't know, or
+// doesn't let be set on a scope.
+//
+// Source: systemd, src/core/dbus-util.c, bus_set_transient_… and dbus-unit.c,
+// bus_unit_set_properties: "Cannot set property %s, or unknown property."
+func isUnknownProperty(err error) bool {
+	return hasName(err, "org.freedesktop.DBus.Error.PropertyReadOnly")
+}
+
+func hasName(err error, name string) bool {
+	var value dbus.Error
+	var pointer *dbus.Error
+	switch {
+	case errors.As(err, &value):
+		return value.Name == name
+	case errors.As(err, &pointer):
+		return pointer.Name == name
+	}
+	return false
+}

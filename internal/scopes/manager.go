@@ -1,0 +1,256 @@
+// Package scopes holds one build's processes: it makes the transient scope that
+// they are born in, moves them there, and ends them. It is the only package
+// that speaks to systemd and writes cgroup files, and it decides nothing: when
+// a build is over, and why, is package watch's.
+//
+// What a scope of ours looks like below the cgroup mount:
+//
+//	system.slice/buildwatch-ID.scope   the unit; stays root's; its xattr holds the record
+//	    keeper/                        one process, keeps the unit in being (buildwatch-keeper)
+//	    d/                             the containers; a user's own, bounded, for a rootless build
+//	        leaf/                      the wrapper, until the OCI runtime has made …
+//	        run-CONTAINER/             … the container's own cgroup
+//
+// It never moves a process that is already in a container's cgroup (the runtime
+// would take the container for stopped, and buildah would commit a layer that
+// is half done), never reads what a user can write as if it were its own, and
+// touches no unit but those whose names it makes.
+package scopes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+// CgroupMount is where the unified hierarchy is mounted on a systemd host.
+const CgroupMount = "/sys/fs/cgroup"
+
+// Manager makes and finds scopes. Its methods may be called at once.
+type Manager struct {
+	root   *cgroup
+	keeper string // path of the keeper's program
+
+	life       context.Context
+	end        context.CancelFunc
+	background sync.WaitGroup
+	discarding sync.Map // names of units that are to be stopped, by discard
+
+	// Two connections, so that a call that hangs while a build is placed can't
+	// hold back the end of another.
+	placing, ending *bus
+
+	// plainScopes is set when this systemd has refused the optional properties.
+	plainScopes atomic.Bool
+}
+
+// Open prepares a manager. keeper is the path of buildwatch-keeper. It fails
+// where the host is not in unified cgroup mode; a systemd that does not answer
+// is found out, and asked again, with each call. The connections are made aside,
+// so that the first build that is cancelled does not wait for one.
+func Open(keeper string, observer Observer) (*Manager, error) {
+	root, err := openRoot(CgroupMount)
+	if err != nil {
+		return nil, err
+	}
+	life, end := context.WithCancel(context.Background())
+	connection := func() *bus {
+		return &bus{dial: systemd.NewSystemdConnectionContext, observer: observer, life: life}
+	}
+	m := &Manager{root: root, keeper: keeper, life: life, end: end, placing: connection(), ending: connection()}
+	for _, b := range []*bus{m.placing, m.ending} {
+		m.background.Go(func() { _, _ = b.get(life) })
+	}
+	return m, nil
+}
+
+// Close ends the connections to systemd. Scopes live on.
+func (m *Manager) Close() {
+	m.end()
+	m.background.Wait()
+	m.placing.close()
+	m.ending.close()
+	m.root.close()
+}
+
+// Spec says what scope is to be made.
+type Spec struct {
+	ID     string   // the build's; becomes part of the unit's name
+	UID    uint32   // whose build it is
+	GID    uint32   //
+	Owner  *os.File // pidfd of the build's owner, for the keeper; not kept
+	Record []byte   // what Find is to give back, see MaxRecord
+}
+
+// systemSlice is where root's scopes are, and those of users who have no slice.
+const systemSlice = "system.slice"
+
+// sliceOf is the slice that a user's scopes belong in: the user's own, if there
+// is one. None is made for who never logged in, such as the user of a service.
+func (m *Manager) sliceOf(uid uint32) string {
+	if uid == 0 {
+		return systemSlice
+	}
+	slice := fmt.Sprintf("user-%d.slice", uid)
+	dir, err := m.root.sub("user.slice/" + slice)
+	if err != nil {
+		return systemSlice
+	}
+	dir.close()
+	return slice
+}
+
+// Start makes the scope of a build, with nothing in it but its keeper.
+//
+// The error is ErrUnitExists where a scope of that name has not quite gone yet;
+// ErrGone where the new one went away under the hands; ErrNoSystemd, or the context's cause, where systemd could not be asked. In
+// every case of failure nothing is left behind; where systemd was too slow to
+// say whether it made the unit, it is stopped later.
+func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
+	unit := UnitName(spec.ID)
+	if _, ok := m.discarding.Load(unit); ok {
+		// What is meant for the earlier unit would stop the new one.
+		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
+	}
+	k, err := startKeeper(m.keeper, spec.Owner)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k}
+	if err := m.startUnit(ctx, s.unit, m.sliceOf(spec.UID), k.pid); err != nil {
+		k.kill()
+		if isUnitExists(err) {
+			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)
+		}
+		m.discard(s)
+		return nil, fmt.Errorf("start %s: %w", s.unit, err)
+	}
+	if err := s.arrange(spec.Record); err != nil {
+		k.kill()
+		m.discard(s)
+		if isGone(err) || errors.Is(err, errUnplaced) {
+			return nil, fmt.Errorf("arrange %s: %w: %w", s.unit, ErrGone, err)
+		}
+		return nil, fmt.Errorf("arrange %s: %w", s.unit, err)
+	}
+	return s, nil
+}
+
+func (m *Manager) discard(s *Scope) {
+	m.discarding.Store(s.unit, nil)
+	m.background.Go(func() {
+		s.Discard(m.life)
+		m.discarding.Delete(s.unit)
+		s.Close()
+	})
+}
+
+// startUnit asks for the scope, and once more with less where this systemd does
+// not know all of it.
+func (m *Manager) startUnit(ctx context.Context, unit, slice string, pid int) error {
+	for {
+		plain := m.plainScopes.Load()
+		err := m.placing.callJob(ctx, StartTransientUnit, func(conn *systemd.Conn, job chan<- string) error {
+			_, err := conn.StartTransientUnitContext(ctx, unit, "fail", properties(slice, pid, plain), job)
+			return err
+		})
+		if isUnknownProperty(err) && !plain {
+			// Probed, not compared by version: distributions backport them.
+			m.plainScopes.Store(true)
+			continue
+		}
+		return err
+	}
+}
+
+// stopTimeoutUSec is how long systemd itself waits between its two SIGKILLs when
+// it stops a scope.
+const stopTimeoutUSec = 1_000_000
+
+// properties are those of a scope that holds a build's RUN containers.
+//
+// Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5).
+func properties(slice string, pid int, plain bool) []systemd.Property {
+	property := func(name string, value any) systemd.Property {
+		return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
+	}
+	list := []systemd.Property{
+		// Readable by every user: nothing of the build may stand in it.
+		systemd.PropDescription("Container build supervised by buildwatch"),
+		systemd.PropSlice(slice),
+		systemd.PropPids(uint32(pid)),
+		property("Delegate", true),
+		property("CollectMode", "inactive-or-failed"),
+		// So that `systemctl stop`, and shutdown, end the containers at once and
+		// let podman tidy up: a container's init ignores SIGTERM, and the default
+		// is to wait 90 s for it.
+		property("KillSignal", int32(9)),
+		property("TimeoutStopUSec", uint64(stopTimeoutUSec)),
+	}
+	if !plain {
+		// One process that runs out of memory fails its step; it must not take
+		// the build's other containers with it. Since 253, in many 252 too.
+		list = append(list, property("OOMPolicy", "continue"))
+	}
+	return list
+}
+
+// Find returns the scopes that are there, those of an earlier daemon, each with
+// its record. It looks for cgroups, not for units: a container can outlive its
+// unit (systemd#36781).
+func (m *Manager) Find() []*Scope {
+	slices := []string{systemSlice}
+	if users, err := m.root.sub("user.slice"); err == nil {
+		for _, name := range users.children() {
+			if strings.HasPrefix(name, "user-") && strings.HasSuffix(name, ".slice") {
+				slices = append(slices, "user.slice/"+name)
+			}
+		}
+		users.close()
+	}
+	var found []*Scope
+	for _, name := range slices {
+		slice, err := m.root.sub(name)
+		if err != nil {
+			continue
+		}
+		for _, unit := range slice.children() {
+			if _, ok := ParseUnitName(unit); !ok {
+				continue
+			}
+			dir, err := slice.sub(unit)
+			if err != nil {
+				continue
+			}
+			s := &Scope{manager: m, unit: unit, dir: dir}
+			s.uid, s.gid = dir.ownerOf(containersDir)
+			found = append(found, s)
+		}
+		slice.close()
+	}
+	return found
+}
+
+// unitPrefix and unitSuffix surround a build's ID in its scope's name.
+const unitPrefix, unitSuffix = "buildwatch-", ".scope"
+
+// UnitName is the name of the scope of the build called id.
+func UnitName(id string) string { return unitPrefix + id + unitSuffix }
+
+// ParseUnitName is the reverse of UnitName.
+func ParseUnitName(unit string) (id string, ok bool) {
+	id, hasPrefix := strings.CutPrefix(unit, unitPrefix)
+	id, hasSuffix := strings.CutSuffix(id, unitSuffix)
+	return id, hasPrefix && hasSuffix && id != ""
+}
+
+// errUnplaced is what arrange finds when systemd reports success, and the
+// keeper is somewhere else.
+var errUnplaced = errors.New("systemd did not move the keeper into the scope")

@@ -1,0 +1,434 @@
+package scopes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+)
+
+// buildKeeper builds the keeper once for all tests.
+var buildKeeper = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "keeper")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "buildwatch-keeper")
+	out, err := exec.Command("go", "build", "-o", program, "../../cmd/buildwatch-keeper").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return program, nil
+})
+
+func keeperProgram(t *testing.T) string {
+	t.Helper()
+	program, err := buildKeeper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+// pidfd holds a process.
+func pidfd(t *testing.T, m *member) *os.File {
+	t.Helper()
+	fd, err := unix.PidfdOpen(m.Process.Pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "pidfd")
+	t.Cleanup(func() { file.Close() })
+	return file
+}
+
+func awaitKeeper(t *testing.T, k *keeper) {
+	t.Helper()
+	select {
+	case <-k.done:
+	case <-time.After(patience):
+		t.Error("the keeper does not end")
+	}
+}
+
+func TestKeeperEndsWithTheOwner(t *testing.T) {
+	owner := startIn(t, nil, "")
+	k, err := startKeeper(keeperProgram(t), pidfd(t, owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.kill()
+	if sid, err := unix.Getsid(k.pid); err != nil || sid != k.pid {
+		t.Errorf("its session is %d, %v: a terminal could end it", sid, err)
+	}
+	where := fmt.Sprintf("/proc/%d/", k.pid)
+	if env, err := os.ReadFile(where + "environ"); err != nil || len(env) != 0 {
+		t.Errorf("its environment is %q, %v", env, err)
+	}
+	if cwd, err := os.Readlink(where + "cwd"); err != nil || cwd != "/" {
+		t.Errorf("its working directory is %q, %v", cwd, err)
+	}
+	for fd := range 3 {
+		if to, err := os.Readlink(fmt.Sprintf("%sfd/%d", where, fd)); err != nil || to != os.DevNull {
+			t.Errorf("descriptor %d is %q, %v", fd, to, err)
+		}
+	}
+	select {
+	case <-k.done:
+		t.Fatal("it ended, and the owner lives")
+	default:
+	}
+	owner.end()
+	awaitKeeper(t, k)
+}
+
+func TestKeeperCanBeEnded(t *testing.T) {
+	owner := startIn(t, nil, "")
+	k, err := startKeeper(keeperProgram(t), pidfd(t, owner))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.kill()
+	awaitKeeper(t, k)
+	k.kill()
+	if err := owner.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the owner: %v", err)
+	}
+
+	if k, err := startKeeper(filepath.Join(t.TempDir(), "none"), pidfd(t, owner)); err == nil {
+		k.kill()
+		t.Error("a program that is not there was started")
+	}
+	// Called by hand it waits for nobody.
+	without := exec.CommandContext(short(t), keeperProgram(t))
+	_ = without.Run()
+	if status := without.ProcessState.Sys().(syscall.WaitStatus); !status.Exited() {
+		t.Errorf("without an owner: %v", without.ProcessState)
+	}
+}
+
+// newManager returns a manager that speaks to a fake systemd about real cgroups.
+func newManager(t *testing.T) (*Manager, *fakeSystemd) {
+	t.Helper()
+	root, own := realCgroups(t)
+	f := newFakeSystemd(t, own.mountPath(t))
+	life, end := context.WithCancel(context.Background())
+	connection := func() *bus { return &bus{dial: f.dial, observer: &counter{}, life: life} }
+	// The manager closes its root.
+	again, err := root.sub(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.path = "/"
+	m := &Manager{root: again, keeper: keeperProgram(t), life: life, end: end, placing: connection(), ending: connection()}
+	t.Cleanup(m.Close)
+	return m, f
+}
+
+func startScope(t *testing.T, m *Manager, owner *member, uid uint32) *Scope {
+	t.Helper()
+	s, err := m.Start(short(t), Spec{ID: "bcdfghjk", UID: uid, GID: uid, Owner: pidfd(t, owner), Record: []byte("the record")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestScopeFromStartToStop(t *testing.T) {
+	m, f := newManager(t)
+	owner := startIn(t, nil, "")
+	s := startScope(t, m, owner, 0)
+	if s.Unit() != "buildwatch-bcdfghjk.scope" || filepath.Base(s.Cgroup()) != s.Unit() {
+		t.Errorf("unit %q in %q", s.Unit(), s.Cgroup())
+	}
+	if f.mode != "fail" || f.props["Slice"] != systemSlice || f.props["OOMPolicy"] != "continue" {
+		t.Errorf("asked for with mode %q and %v", f.mode, f.props)
+	}
+	if where, err := cgroupOf(s.keeper.pid); err != nil || where != s.Cgroup()+"/"+keeperDir {
+		t.Errorf("the keeper is in %q, %v", where, err)
+	}
+	if record, err := s.Record(); err != nil || string(record) != "the record" {
+		t.Errorf("the record is %q, %v", record, err)
+	}
+	if busy, err := s.Busy(); busy || err != nil || !s.Joinable() {
+		t.Errorf("Busy = %v, %v, Joinable = %v: the keeper is no container", busy, err, s.Joinable())
+	}
+	if members := s.Members(); len(members) != 0 {
+		t.Errorf("members %v: the keeper is no container", members)
+	}
+
+	// A second of that name is refused, and leaves the first alone.
+	if _, err := m.Start(short(t), Spec{ID: "bcdfghjk", Owner: pidfd(t, owner)}); !errors.Is(err, ErrUnitExists) {
+		t.Errorf("a second: %v; want ErrUnitExists", err)
+	}
+
+	wrapper := startIn(t, nil, "")
+	alive := func() bool { return wrapper.Process.Signal(syscall.Signal(0)) == nil }
+	if err := s.Enter(wrapper.Process.Pid, func() error { return nil }, alive); err != nil {
+		t.Fatal(err)
+	}
+	wantPopulated(t, s.dir, true)
+
+	if err := s.Kill(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.WaitEmpty(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	awaitKeeper(t, s.keeper)
+	if s.Joinable() {
+		t.Error("it can be joined")
+	}
+	if err := s.Stop(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	// Once more, of a unit that is gone.
+	if err := errors.Join(s.Kill(short(t)), s.Stop(short(t)), s.CgroupKill()); err != nil {
+		t.Errorf("a unit that is gone: %v", err)
+	}
+	s.Discard(short(t))
+	if busy, err := s.Busy(); busy || err != nil {
+		t.Errorf("Busy = %v, %v", busy, err)
+	}
+	if err := owner.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the owner: %v", err)
+	}
+}
+
+func TestScopeEndsWithTheOwnerAloneWhereNothingElseIsInIt(t *testing.T) {
+	m, _ := newManager(t)
+	owner := startIn(t, nil, "")
+	s := startScope(t, m, owner, 0)
+	owner.end()
+	if err := s.WaitEmpty(short(t)); err != nil {
+		t.Errorf("WaitEmpty = %v", err)
+	}
+}
+
+func TestScopeOfAUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give something to another user")
+	}
+	const uid = 54321
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), uid)
+	if f.props["Slice"] != systemSlice { // the user has no slice
+		t.Errorf("it is in %v", f.props["Slice"])
+	}
+	dir := s.dir.mountPath(t)
+	for name, want := range map[string]uint32{
+		"": 0, "cgroup.procs": 0, keeperDir: 0, "keeper/cgroup.procs": 0,
+		"d": uid, "d/cgroup.procs": uid, "d/cgroup.subtree_control": uid, "d/cgroup.threads": uid,
+		"d/cgroup.max.depth": 0, "d/cgroup.max.descendants": 0, "d/cgroup.kill": 0, "d/cgroup.freeze": 0,
+	} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+		} else if got := info.Sys().(*syscall.Stat_t).Uid; got != want {
+			t.Errorf("%q belongs to %d, want %d", name, got, want)
+		}
+	}
+	// Attack 23: what the user makes is bounded.
+	for name, want := range map[string]string{"cgroup.max.depth": userMaxDepth, "cgroup.max.descendants": userMaxDescendants} {
+		if got, err := s.dir.read("d/" + name); err != nil || strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s is %q, %v; want %s", name, got, err, want)
+		}
+	}
+	// Attack 20: the user forges the record.
+	forge := exec.Command("python3", "-c", "import os,sys; os.setxattr(sys.argv[1], 'user.buildwatch.build', b'forged')", dir)
+	forge.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if err := forge.Run(); err == nil {
+		t.Error("the user can write the record")
+	}
+	if record, err := s.Record(); err != nil || string(record) != "the record" {
+		t.Errorf("the record is %q, %v", record, err)
+	}
+}
+
+func TestScopeIsFoundAgain(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 0)
+	own, err := m.root.sub(strings.TrimPrefix(f.slices, strings.TrimSuffix(m.root.mountPath(t), "/")+"/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := &Manager{root: own}
+	defer own.close()
+	found := later.Find()
+	if len(found) != 1 {
+		t.Fatalf("found %d scopes", len(found))
+	}
+	defer found[0].Close()
+	if record, err := found[0].Record(); found[0].Unit() != s.Unit() || err != nil || string(record) != "the record" {
+		t.Errorf("found %q with %q, %v", found[0].Unit(), record, err)
+	}
+	if !found[0].Joinable() {
+		t.Error("it can't be joined")
+	}
+	found[0].manager = m
+	if err := found[0].CgroupKill(); err != nil {
+		t.Error(err)
+	}
+	if err := s.WaitEmpty(short(t)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestStartLeavesNothingBehind: however it fails.
+func TestStartLeavesNothingBehind(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(m *Manager, f *fakeSystemd, cancel func())
+		want   error // nil: any
+		calls  []string
+	}{
+		{"systemd refuses", func(_ *Manager, f *fakeSystemd, _ func()) {
+			f.refuse["StartTransientUnit"] = dbus.NewError("org.freedesktop.DBus.Error.AccessDenied", nil)
+		}, nil, []string{"StartTransientUnit", "StopUnit"}},
+		{"the job fails", func(_ *Manager, f *fakeSystemd, _ func()) { f.jobResult = "failed" }, nil, nil},
+		{"systemd makes no scope of it", func(_ *Manager, f *fakeSystemd, _ func()) { f.elsewhere = true },
+			ErrGone, []string{"StartTransientUnit", "StopUnit"}},
+		{"systemd is silent", func(_ *Manager, f *fakeSystemd, cancel func()) {
+			f.silent["StartTransientUnit"] = true
+			f.onCall = func(method string) {
+				if method == "StartTransientUnit" {
+					cancel()
+				}
+			}
+		}, nil, []string{"StartTransientUnit", "StopUnit"}},
+		{"no keeper", func(m *Manager, _ *fakeSystemd, _ func()) { m.keeper = "/nonexistent" }, nil, []string{}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m, f := newManager(t)
+			ctx, cancel := context.WithCancel(short(t))
+			defer cancel()
+			row.change(m, f, cancel)
+			owner := startIn(t, nil, "")
+			before := childrenOf(t)
+			s, err := m.Start(ctx, Spec{ID: "bcdfghjk", Owner: pidfd(t, owner), Record: []byte("x")})
+			if err == nil || s != nil || row.want != nil && !errors.Is(err, row.want) {
+				t.Errorf("Start = %v, %v; want %v", s, err, row.want)
+			}
+			f.set(func() { f.jobResult = "done" })
+			waited := make(chan struct{})
+			go func() {
+				m.background.Wait()
+				close(waited)
+			}()
+			select {
+			case <-waited:
+			case <-time.After(patience):
+				t.Fatal("the unit is not discarded")
+			}
+			waitFor(t, "the keeper is gone", func() bool { return len(childrenOf(t)) == len(before) })
+			if unit := f.unit(UnitName("bcdfghjk")); unit != "" {
+				t.Errorf("left: %s", unit)
+			}
+			var calls []string
+			for _, call := range f.heard() {
+				method, unit, _ := strings.Cut(call, " ")
+				if calls = append(calls, method); unit != UnitName("bcdfghjk") {
+					t.Errorf("called %s", call)
+				}
+			}
+			if row.calls != nil && !slices.Equal(calls, row.calls) {
+				t.Errorf("called %v, want %v", calls, row.calls)
+			}
+		})
+	}
+}
+
+// childrenOf lists our own children, zombies too.
+func childrenOf(t *testing.T) []string {
+	t.Helper()
+	var children []string
+	tasks, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range tasks {
+		content, _ := os.ReadFile(task)
+		children = append(children, strings.Fields(string(content))...)
+	}
+	return children
+}
+
+func TestOldSystemdIsAskedForLess(t *testing.T) {
+	m, f := newManager(t)
+	f.old = true
+	owner := startIn(t, nil, "")
+	s := startScope(t, m, owner, 0)
+	if err := s.Stop(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	startScope(t, m, owner, 0)
+	started := 0
+	for _, call := range f.heard() {
+		if strings.HasPrefix(call, "StartTransientUnit") {
+			started++
+		}
+	}
+	if started != 3 { // once refused, then known
+		t.Errorf("asked %d times for two scopes", started)
+	}
+	if _, ok := f.props["OOMPolicy"]; ok {
+		t.Errorf("asked for %v", f.props)
+	}
+}
+
+func TestDiscardGoesOnUntilSystemdAnswers(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 0)
+	f.refuse["StopUnit"] = dbus.NewError("org.freedesktop.DBus.Error.NoReply", nil)
+	tries := 0
+	f.onCall = func(method string) {
+		if tries++; tries == 2 {
+			f.set(func() { delete(f.refuse, "StopUnit") })
+		}
+	}
+	s.Discard(short(t))
+	if unit := f.unit(s.Unit()); unit != "" || tries < 2 {
+		t.Errorf("left %q after %d tries", unit, tries)
+	}
+
+	// Or until nobody waits for it any more.
+	f.set(func() { f.silent["StopUnit"] = true; f.onCall = nil })
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	s.Discard(ctx)
+}
+
+// TestDiscardNeverMeetsTheNextScopeOfTheBuild: a start that failed is still being
+// undone when the build's next container comes. All its scopes have one name.
+func TestDiscardNeverMeetsTheNextScopeOfTheBuild(t *testing.T) {
+	m, f := newManager(t)
+	owner := startIn(t, nil, "")
+	f.elsewhere = true
+	f.refuse["StopUnit"] = dbus.NewError("org.freedesktop.DBus.Error.NoReply", nil)
+	spec := Spec{ID: "bcdfghjk", Owner: pidfd(t, owner), Record: []byte("x")}
+	if s, err := m.Start(short(t), spec); !errors.Is(err, ErrGone) {
+		t.Fatalf("Start = %v, %v", s, err)
+	}
+	f.set(func() { f.elsewhere = false })
+	if s, err := m.Start(short(t), spec); !errors.Is(err, ErrUnitExists) {
+		t.Errorf("Start = %v, %v while the unit of that name is to be stopped; want ErrUnitExists", s, err)
+	}
+	f.set(func() { delete(f.refuse, "StopUnit") })
+	m.background.Wait() // the first is undone
+	s := startScope(t, m, owner, 0)
+	if !s.Joinable() || f.unit(s.Unit()) == "" {
+		t.Error("the scope was stopped by what was meant for another")
+	}
+}

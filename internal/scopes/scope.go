@@ -1,0 +1,303 @@
+package scopes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/wire"
+)
+
+// Names of the cgroups in a scope, see the package comment.
+const (
+	keeperDir     = "keeper"
+	containersDir = "d"
+	runPrefix     = "run-"
+)
+
+// Bounds on what a user may make below the containers' cgroup that is theirs.
+const (
+	userMaxDepth       = "16"
+	userMaxDescendants = "512"
+)
+
+// recordXattr holds a build's record on its scope's cgroup. user.* of a cgroup
+// that stays root's can be written by root alone; of one that is chowned, by
+// its owner too.
+const recordXattr = "user.buildwatch.build"
+
+// MaxRecord is the size of the largest record, in bytes.
+const MaxRecord = 4096
+
+// Scope is the transient scope of one build. Its methods may be called at once,
+// and go on working, with the errors of a cgroup that is gone, when it is.
+type Scope struct {
+	manager  *Manager
+	unit     string
+	uid, gid uint32
+	dir      *cgroup // the unit's cgroup; nil until it is known
+	keeper   *keeper // nil for a scope that was found
+
+	entering sync.Mutex
+}
+
+// Unit is the unit's name.
+func (s *Scope) Unit() string { return s.unit }
+
+// Cgroup is the unit's cgroup below the mount, with a leading slash.
+func (s *Scope) Cgroup() string { return s.dir.path }
+
+// Close lets go of the scope, which lives on.
+func (s *Scope) Close() {
+	if s.dir != nil {
+		s.dir.close()
+	}
+}
+
+// arrange finds the unit's cgroup by the kernel's word on where the keeper is,
+// and makes the cgroups in it.
+func (s *Scope) arrange(record []byte) error {
+	where, err := cgroupOf(s.keeper.pid)
+	if err != nil {
+		return err
+	}
+	if path.Base(where) != s.unit {
+		return fmt.Errorf("%w: it is in %s", errUnplaced, where)
+	}
+	if s.dir, err = s.manager.root.sub(strings.TrimPrefix(where, "/")); err != nil {
+		return err
+	}
+	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, record, 0); err != nil {
+		return fmt.Errorf("keep the record: %w", err)
+	}
+	sleeping, err := s.dir.ensure(keeperDir)
+	if err != nil {
+		return err
+	}
+	defer sleeping.close()
+	if err := sleeping.attach(s.keeper.pid); err != nil {
+		return err
+	}
+	containers, err := s.dir.ensure(containersDir)
+	if err != nil {
+		return err
+	}
+	defer containers.close()
+	if err := errors.Join(s.dir.delegateControllers(), containers.delegateControllers()); err != nil {
+		return err
+	}
+	if s.uid == 0 {
+		return nil
+	}
+	if err := errors.Join(
+		containers.write("cgroup.max.depth", userMaxDepth),
+		containers.write("cgroup.max.descendants", userMaxDescendants),
+	); err != nil {
+		return err
+	}
+	return containers.giveTo(s.uid, s.gid)
+}
+
+// giveTo makes the cgroup a user's, as far as delegation asks for.
+//
+// Source: cgroup-v2.rst, "Delegation", Model.
+func (c *cgroup) giveTo(uid, gid uint32) error {
+	fd := int(c.dir.Fd())
+	err := unix.Fchown(fd, int(uid), int(gid))
+	for _, name := range []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
+		err = errors.Join(err, unix.Fchownat(fd, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW))
+	}
+	return err
+}
+
+// ownerOf tells whose a cgroup below is: root's, where it is not there.
+func (c *cgroup) ownerOf(name string) (uid, gid uint32) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(c.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return 0, 0
+	}
+	return st.Uid, st.Gid
+}
+
+// CgroupsPath is where the container's processes are to live: what the OCI
+// runtime is told. container has passed wire.CheckContainerID.
+func (s *Scope) CgroupsPath(container string) string {
+	return path.Join(s.dir.path, containersDir, runPrefix+container)
+}
+
+// Joinable tells whether a container may still be placed here. A scope whose
+// keeper is gone may be collected at any moment.
+func (s *Scope) Joinable() bool {
+	sleeping, err := s.dir.sub(keeperDir)
+	if err != nil {
+		return false
+	}
+	defer sleeping.close()
+	populated, err := sleeping.populated()
+	return err == nil && populated
+}
+
+// Enter moves the process into the leaf, from where the OCI runtime makes the
+// container's cgroup. act is called immediately before, and decides: an error
+// from it is returned and nothing is done. The process must be held by the
+// caller through a pidfd, and alive is asked again after the move.
+//
+// The error is ErrLeft where the process ended meanwhile.
+func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
+	s.entering.Lock()
+	defer s.entering.Unlock()
+	containers, err := s.dir.sub(containersDir)
+	if err != nil {
+		return err
+	}
+	defer containers.close()
+	leaf, err := containers.ensure(wire.Leaf) // a user may have removed it
+	if err != nil {
+		return err
+	}
+	defer leaf.close()
+	if s.uid != 0 {
+		if err := leaf.giveTo(s.uid, s.gid); err != nil {
+			return err
+		}
+	}
+	if err := act(); err != nil {
+		return err
+	}
+	if err := leaf.attach(pid); err != nil {
+		return err
+	}
+	if !alive() {
+		return ErrLeft
+	}
+	if where, err := cgroupOf(pid); err != nil || where != leaf.path {
+		return fmt.Errorf("the kernel says that the caller is in %q, not in %s: %w", where, leaf.path, err)
+	}
+	return nil
+}
+
+// Kill sends SIGKILL to every process of the unit, through systemd. A unit that
+// is gone has none.
+func (s *Scope) Kill(ctx context.Context) error {
+	err := s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
+		return conn.KillUnitWithTarget(ctx, s.unit, systemd.All, int32(syscall.SIGKILL))
+	})
+	if isNoSuchUnit(err) {
+		return nil
+	}
+	return err
+}
+
+// Stop stops the unit and waits for the job. A unit that is gone is stopped.
+func (s *Scope) Stop(ctx context.Context) error {
+	err := s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
+		_, err := conn.StopUnitContext(ctx, s.unit, "replace", job)
+		return err
+	})
+	if isNoSuchUnit(err) {
+		return nil
+	}
+	return err
+}
+
+// CgroupKill ends every process of the scope by the kernel's own means, without
+// systemd.
+func (s *Scope) CgroupKill() error {
+	if err := s.dir.kill(); err != nil && !isGone(err) {
+		return err
+	}
+	return nil
+}
+
+// Busy tells whether any process of a container is there.
+func (s *Scope) Busy() (bool, error) {
+	containers, err := s.dir.sub(containersDir)
+	if isGone(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer containers.close()
+	return containers.populated()
+}
+
+// WaitEmpty returns nil once no process is left in the scope, not even its
+// keeper; or the context's error.
+func (s *Scope) WaitEmpty(ctx context.Context) error { return s.dir.waitEmpty(ctx) }
+
+// Members lists the containers' processes.
+func (s *Scope) Members() []Member {
+	containers, err := s.dir.sub(containersDir)
+	if err != nil {
+		return nil
+	}
+	defer containers.close()
+	return containers.members()
+}
+
+// CPUTime is what the containers' processes have used so far, those that ended
+// included; 0 when the scope is gone.
+func (s *Scope) CPUTime() time.Duration {
+	containers, err := s.dir.sub(containersDir)
+	if err != nil {
+		return 0
+	}
+	defer containers.close()
+	used, _ := containers.cpuTime()
+	return used
+}
+
+// Record returns what the scope was started with.
+func (s *Scope) Record() ([]byte, error) {
+	record := make([]byte, MaxRecord)
+	n, err := unix.Fgetxattr(int(s.dir.dir.Fd()), recordXattr, record)
+	if err != nil {
+		return nil, fmt.Errorf("read the record of %s: %w", s.unit, err)
+	}
+	return record[:n], nil
+}
+
+// Discard stops the unit however long systemd takes to hear of it, or until the
+// context ends. It is for what must not stay behind when nobody waits any more:
+// a scope whose start was not confirmed, or whose only process was so
+// short-lived that systemd missed its end.
+func (s *Scope) Discard(ctx context.Context) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		attempt, done := context.WithTimeout(ctx, 5*time.Second)
+		err := s.Stop(attempt)
+		done()
+		if err == nil {
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// cgroupOf reads which cgroup a process is in.
+func cgroupOf(pid int) (string, error) {
+	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(content)) {
+		if where, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return where, nil
+		}
+	}
+	return "", fmt.Errorf("process %d is in no cgroup of the unified hierarchy", pid)
+}
