@@ -1,0 +1,323 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os/user"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// Scope is what a build's lifecycle needs of package scopes.
+type Scope interface {
+	Unit() string
+	Cgroup() string
+	CgroupsPath(container string) string
+	Joinable() bool
+	Enter(pid int, act func() error, alive func() bool) error
+	Kill(context.Context) error
+	Stop(context.Context) error
+	CgroupKill() error
+	Busy() (bool, error)
+	WaitEmpty(context.Context) error
+	Members() []scopes.Member
+	CPUTime() time.Duration
+	Discard(context.Context)
+	Close()
+}
+
+// build is one build. A goroutine of its own (run) applies what happens to it,
+// in order; everything else only sends it events and reads snapshots.
+type build struct {
+	watcher *Watcher
+	id      string
+	owner   *owner // may be nil for one that was found after its owner had ended
+	record  record
+	user    api.User
+	log     *logrus.Entry
+
+	events  chan message
+	settled chan struct{}      // closed when the build is gone, or stuck for the first time
+	stop    context.CancelFunc // ends the goroutines of this build
+	life    context.Context
+
+	placing chan struct{} // holds a token; who has it may change scope
+
+	mu        sync.Mutex
+	scope     Scope // nil until the first container is placed
+	status    status
+	tidyTime  time.Duration // how long the owner may tidy up
+	overSince time.Time     // when the fact that ended it was known
+	emptyAt   time.Time     // when its last process was seen gone
+	ladder    []api.LadderStep
+}
+
+// message is an event on its way; of is the stage that it is the outcome of.
+type message struct {
+	event event
+	of    stage
+	err   error
+}
+
+func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
+	life, stop := context.WithCancel(w.life)
+	b := &build{
+		watcher: w, id: r.ID, owner: o, record: r, scope: s,
+		user:     api.User{UID: r.UID},
+		log:      w.log.WithField("id", r.ID),
+		events:   make(chan message, 8),
+		settled:  make(chan struct{}),
+		life:     life,
+		stop:     stop,
+		placing:  make(chan struct{}, 1),
+		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared},
+		tidyTime: w.timeouts.Owner,
+	}
+	b.placing <- struct{}{}
+	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
+		b.user.Name = u.Username
+	}
+	w.running.Go(b.run)
+	w.running.Go(b.waitForOwner)
+	if o != nil {
+		for _, client := range o.clients {
+			w.running.Go(func() { b.waitForClient(client) })
+		}
+	}
+	return b
+}
+
+// run applies events until the build is gone or the daemon stops.
+func (b *build) run() {
+	defer b.close()
+	for {
+		select {
+		case m := <-b.events:
+			if b.apply(m); b.current().state == api.StateGone {
+				return
+			}
+		case <-b.life.Done():
+			return
+		}
+	}
+}
+
+func (b *build) close() {
+	b.stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.scope != nil {
+		b.scope.Close()
+	}
+}
+
+func (b *build) send(m message) {
+	select {
+	case b.events <- m:
+	case <-b.life.Done():
+	}
+}
+
+func (b *build) waitForOwner() {
+	if b.owner != nil {
+		defer b.owner.Handle.Close()
+		if err := b.owner.Wait(b.life); err != nil {
+			return // the daemon stops
+		}
+	}
+	b.send(message{event: ownerExitedIdle})
+}
+
+func (b *build) waitForClient(client *proc.Handle) {
+	defer client.Close()
+	// A client that has waited for the builder to its end is no news.
+	if err := client.Wait(b.life); err == nil && b.owner.Alive() {
+		b.send(message{event: clientExited})
+	}
+}
+
+func (b *build) current() status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status
+}
+
+// apply runs the state machine for one message, and does what it asks for.
+func (b *build) apply(m message) {
+	b.mu.Lock()
+	if m.of != "" && m.of != b.status.stage {
+		b.mu.Unlock()
+		return // the outcome of a stage that is over
+	}
+	if m.event == ownerExitedIdle && b.busy() {
+		// Looked at under the lock that placing a container takes: one that was
+		// moved in before is seen here, one that comes after finds the build over.
+		m.event = ownerExitedBusy
+	}
+	before := b.status
+	after, act := next(before, m.event)
+	b.status = after
+	b.note(before, after, m)
+	b.mu.Unlock()
+
+	if after.state != before.state {
+		b.watcher.changed(b, before, after)
+	}
+	switch act {
+	case actBegin:
+		b.watcher.running.Go(b.waitForEmpty)
+		b.apply(message{event: begin})
+	case actEnter:
+		b.enter(after.stage)
+	case actForget:
+		b.watcher.gone(b)
+	}
+}
+
+// busy tells whether containers are left. In doubt they are: the owner is gone,
+// and so is the last who could want them.
+func (b *build) busy() bool {
+	if b.scope == nil {
+		return false
+	}
+	busy, err := b.scope.Busy()
+	return busy || err != nil
+}
+
+// note keeps the times and the ladder's history. It is called with the lock.
+func (b *build) note(before, after status, m message) {
+	now := time.Now()
+	if before.state == api.StateRunning && after.state != api.StateRunning {
+		b.overSince = now
+	}
+	if m.event == emptied {
+		b.emptyAt = now
+	}
+	if old := before.stage.rung(); old != "" && old != after.stage.rung() {
+		step := &b.ladder[len(b.ladder)-1]
+		step.Duration = now.Sub(step.StartedAt)
+		step.TimedOut = m.event == timeOver
+		if m.event == callFailed {
+			step.Error = m.err.Error()
+		}
+		b.watcher.observer.LadderStep(*step)
+		b.logStep(*step)
+	}
+	if rung := after.stage.rung(); rung != "" && rung != before.stage.rung() {
+		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
+	}
+}
+
+// logStep tells of a rung that is over: that it was used is news for who looks
+// closely, that it did not do is news for everybody.
+func (b *build) logStep(step api.LadderStep) {
+	log := b.log.WithFields(logrus.Fields{"step": string(step.Step), "duration": step.Duration.String()})
+	switch {
+	case step.Error != "":
+		log.Warnf("Build %s: step %q of the ladder failed: %s", b.id, step.Step, step.Error)
+	case step.TimedOut:
+		log.Warnf("Build %s: step %q of the ladder left something when its time was over", b.id, step.Step)
+	default:
+		log.Debugf("Build %s: step %q of the ladder took %s", b.id, step.Step, step.Duration)
+	}
+}
+
+func (b *build) waitForEmpty() {
+	var err error
+	if b.scope != nil { // else it was over before it had its first one
+		err = b.scope.WaitEmpty(b.life)
+	}
+	if err == nil {
+		b.send(message{event: emptied})
+	} else if b.life.Err() == nil {
+		b.log.WithError(err).Error("Cannot watch the build's cgroup")
+	}
+}
+
+// enter does what a stage of the ladder does, and sends what came of it.
+func (b *build) enter(s stage) {
+	limit := b.limit(s)
+	if limit == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.life, limit)
+	context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			b.send(message{event: timeOver, of: s})
+		}
+	})
+	outcome := func(err error) {
+		switch {
+		case err == nil:
+			b.send(message{event: callSucceeded, of: s})
+		case ctx.Err() == nil: // else timeOver says it
+			b.send(message{event: callFailed, of: s, err: err})
+		}
+	}
+	// The ladder must not wait for a call: each is made aside. cancel comes with
+	// the build's end, since the stage's time runs on after a call that succeeded.
+	context.AfterFunc(b.life, cancel)
+	b.watcher.running.Go(func() {
+		switch {
+		case s == stageTerm:
+			b.signalOwner(unix.SIGTERM)
+		case s == stageKillOwner:
+			b.signalOwner(unix.SIGKILL)
+		case s == stageTidy:
+		case b.scope == nil:
+			outcome(nil)
+		case s == stageKill:
+			outcome(b.scope.Kill(ctx))
+		case s == stageStop:
+			outcome(b.scope.Stop(ctx))
+		case s == stageCgroupKill:
+			outcome(b.scope.CgroupKill())
+		}
+	})
+}
+
+func (b *build) signalOwner(signal unix.Signal) {
+	if err := b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
+		b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
+	}
+}
+
+// limit is how long a stage may take; 0 for one without an end.
+func (b *build) limit(s stage) time.Duration {
+	t := b.watcher.timeouts
+	switch s {
+	case stageKill:
+		return t.Kill
+	case stageTidy:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.tidyTime
+	case stageTerm, stageKillOwner:
+		return t.OwnerTerm
+	case stageStop:
+		return t.Stop
+	case stageCgroupKill:
+		return t.CgroupKill
+	}
+	return 0
+}
+
+// history returns a copy of the rungs used so far.
+func (b *build) history() []api.LadderStep {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	steps := slices.Clone(b.ladder)
+	if n := len(steps); n > 0 && b.status.stage.rung() != "" {
+		steps[n-1].Duration = time.Since(steps[n-1].StartedAt)
+	}
+	return steps
+}

@@ -1,0 +1,379 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"go.uber.org/goleak"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+const (
+	// never is longer than anything here takes, but in a broken test.
+	never = 10 * time.Second
+	// soon is the time of a rung that is meant to run out.
+	soon = 20 * time.Millisecond
+)
+
+// longTimeouts let no rung run out.
+var longTimeouts = Timeouts{Kill: never, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never}
+
+// fakeScope is a scope of nothing. What is called on it is written down, in
+// order, and does what the test says: by default, ends every process.
+type fakeScope struct {
+	spec           scopes.Spec
+	kill, stop     func(context.Context) error // nil: it works
+	cgroupKill     func() error                // nil: it works
+	beforeEnter    func()                      // may be nil
+	calls          chan string                 // what changes something
+	empty          chan struct{}
+	mu             sync.Mutex
+	joinable, busy bool
+	busyErr        error
+	entered        []int
+	record         []byte
+	members        []scopes.Member
+	discards       int
+}
+
+func newFakeScope(spec scopes.Spec) *fakeScope {
+	return &fakeScope{spec: spec, joinable: true, record: spec.Record, calls: make(chan string, 100), empty: make(chan struct{})}
+}
+
+func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spec.ID) }
+func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
+func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
+func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
+
+func (s *fakeScope) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// clear is the end of every process in the scope.
+func (s *fakeScope) clear() {
+	s.set(func() {
+		s.busy, s.joinable = false, false
+		select {
+		case <-s.empty:
+		default:
+			close(s.empty)
+		}
+	})
+}
+
+func (s *fakeScope) Joinable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joinable
+}
+
+func (s *fakeScope) Enter(pid int, act func() error, alive func() bool) error {
+	if s.beforeEnter != nil {
+		s.beforeEnter()
+	}
+	if err := act(); err != nil {
+		return err
+	}
+	s.set(func() { s.busy, s.entered = true, append(s.entered, pid) })
+	if !alive() {
+		return scopes.ErrLeft
+	}
+	return nil
+}
+
+func (s *fakeScope) Kill(ctx context.Context) error {
+	s.calls <- "kill"
+	if s.kill != nil {
+		return s.kill(ctx)
+	}
+	s.clear()
+	return nil
+}
+
+func (s *fakeScope) Stop(ctx context.Context) error {
+	s.calls <- "stop"
+	if s.stop != nil {
+		return s.stop(ctx)
+	}
+	s.clear()
+	return nil
+}
+
+func (s *fakeScope) CgroupKill() error {
+	s.calls <- "cgroup_kill"
+	if s.cgroupKill != nil {
+		return s.cgroupKill()
+	}
+	s.clear()
+	return nil
+}
+
+func (s *fakeScope) Discard(context.Context) {
+	s.set(func() { s.discards++ })
+	s.calls <- "discard"
+}
+
+func (s *fakeScope) Close() {
+	s.calls <- "close"
+}
+
+func (s *fakeScope) Busy() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.busy, s.busyErr
+}
+
+func (s *fakeScope) WaitEmpty(ctx context.Context) error {
+	select {
+	case <-s.empty:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *fakeScope) Members() []scopes.Member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.members)
+}
+
+// until reads the calls up to the one that is named, which it includes.
+func (s *fakeScope) until(t *testing.T, last string) []string {
+	t.Helper()
+	var calls []string
+	for timeout := time.After(never); ; {
+		select {
+		case call := <-s.calls:
+			if calls = append(calls, call); call == last {
+				return calls
+			}
+		case <-timeout:
+			t.Fatalf("called %v, and %q not", calls, last)
+		}
+	}
+}
+
+// What a call of the ladder may do.
+
+var errFailed = errors.New("it failed")
+
+func fails(context.Context) error { return errFailed }
+
+func hangs(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func helpsNot(context.Context) error { return nil }
+
+// recorder is an Observer.
+type recorder struct {
+	started chan api.Mode
+	ended   chan ending
+	mu      sync.Mutex
+	steps   []api.LadderStep
+}
+
+type ending struct {
+	reason        api.Reason
+	mode          api.Mode
+	lived, cancel time.Duration
+}
+
+func (r *recorder) BuildStarted(mode api.Mode) { r.started <- mode }
+
+func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
+	r.ended <- ending{reason, mode, lived, cancel}
+}
+
+func (r *recorder) LadderStep(step api.LadderStep) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.steps = append(r.steps, step)
+}
+
+// rungs are the rungs that were used and left, in order.
+func (r *recorder) rungs() []api.Step {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var rungs []api.Step
+	for _, step := range r.steps {
+		rungs = append(rungs, step.Step)
+	}
+	return rungs
+}
+
+// bench is a Watcher with fakes around it.
+type bench struct {
+	*Watcher
+	t      *testing.T
+	seen   *recorder
+	self   *proc.Handle // the caller of every placement
+	made   chan *fakeScope
+	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
+	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
+}
+
+// newBench makes a Watcher that the test's end closes. After that no goroutine of
+// it may be left.
+func newBench(t *testing.T, timeouts Timeouts) *bench {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	log.SetLevel(logrus.DebugLevel)
+	self, err := proc.Open(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{
+		t: t, self: self, made: make(chan *fakeScope, 100),
+		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+	}
+	b.Watcher = New(b.start, timeouts, b.seen, logrus.NewEntry(log))
+	t.Cleanup(func() {
+		b.Close()
+		self.Close()
+	})
+	return b
+}
+
+func (b *bench) start(ctx context.Context, spec scopes.Spec) (Scope, error) {
+	make := func(_ context.Context, spec scopes.Spec) (*fakeScope, error) { return newFakeScope(spec), nil }
+	if b.begin != nil {
+		make = b.begin
+	}
+	s, err := make(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if b.script != nil {
+		b.script(s)
+	}
+	b.made <- s
+	return s, nil
+}
+
+// place is Prepare without the look at who called: o is the caller's owner.
+func (b *bench) place(ctx context.Context, o *owner) (*Place, error) {
+	caller := Caller{Handle: b.self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	build, err := b.buildOf(o, caller.UID)
+	if err != nil {
+		return nil, err
+	}
+	s, err := build.ensureScope(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	return &Place{build: build, scope: s, caller: caller, cgroupsPath: s.CgroupsPath("c")}, nil
+}
+
+// run begins a build: a container is placed and entered.
+func (b *bench) run(o *owner) (*build, *fakeScope) {
+	b.t.Helper()
+	p, err := b.place(context.Background(), o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := p.Enter(func() error { return nil }); err != nil {
+		b.t.Fatal(err)
+	}
+	return p.build, <-b.made
+}
+
+// end waits for the end of a build to be counted.
+func (b *bench) end() ending {
+	b.t.Helper()
+	select {
+	case e := <-b.seen.ended:
+		return e
+	case <-time.After(never):
+		b.t.Fatal("the build does not end")
+		return ending{}
+	}
+}
+
+// child is a process that may be a build's owner.
+type child struct {
+	*exec.Cmd
+	stdin io.Closer
+	wait  func() syscall.WaitStatus
+}
+
+// startChild starts a shell that runs script and then lives until it is told to
+// end.
+func startChild(t *testing.T, script string) *child {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script+"\necho ready; read wait")
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c := &child{Cmd: cmd, stdin: stdin, wait: sync.OnceValue(func() syscall.WaitStatus {
+		_ = cmd.Wait()
+		return cmd.ProcessState.Sys().(syscall.WaitStatus)
+	})}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		c.wait()
+	})
+	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// end lets the process end by itself.
+func (c *child) end() { _ = c.stdin.Close() }
+
+// owner is a new hold of the process, as the owner of a local build.
+func (c *child) owner(t *testing.T, clients ...*child) *owner {
+	t.Helper()
+	open := func(pid int) *proc.Handle {
+		h, err := proc.Open(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	o := &owner{Handle: open(c.Process.Pid), mode: api.ModeLocal, command: "podman build"}
+	for _, client := range clients {
+		o.clients = append(o.clients, open(client.Process.Pid))
+	}
+	return o
+}
+
+// eventually waits for what no event tells of.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(never); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("it never comes that %s", what) // not Fatalf: some wait aside
+			return
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// monitorName is argv[0] of the process that runs one RUN container and reaps
+// it: a re-exec of podman or buildah themselves. Its parent is the builder.
+//
+// Source: containers/buildah, run_common.go, runUsingRuntimeMain.
+const monitorName = "buildah-oci-runtime"
+
+// ErrNoBuilder is returned for a caller that no builder has started.
+var ErrNoBuilder = errors.New("not started by podman build or buildah")
+
+// owner is whom a build belongs to: when it ends, nobody wants the build.
+type owner struct {
+	*proc.Handle // the builder: the process that runs the build's steps
+	// clients are the processes of the same program that wait for the builder,
+	// nearest first. A rootless podman has one: it re-executes itself in a user
+	// namespace. When a client ends before the builder does, the user's command
+	// is gone, and the builder works for nobody.
+	clients []*proc.Handle
+	mode    api.Mode
+	command string // program and verb, see api.Owner
+	spared  bool   // never to be signalled
+}
+
+// findOwner follows the parents of the wrapper up to the builder. Each is held
+// by pidfd before it is believed to be the parent of the one below, so an owner
+// that is returned was the builder's process at a moment when the caller lived.
+//
+// The builder and the monitor run the same program, and have the caller's UID.
+// The names only narrow down further what is taken for a build; who made them
+// up has placed a container of their own in a scope of their own.
+//
+// Source of the re-execution: containers/podman, pkg/rootless; of storage's
+// pkg/unshare for buildah.
+func findOwner(ctx context.Context, args *proc.Reader, caller *proc.Handle, uid uint32) (*owner, error) {
+	monitor, err := caller.Parent()
+	if err != nil {
+		return nil, fmt.Errorf("the caller's parent: %w", err)
+	}
+	builder, err := monitor.Parent()
+	if err != nil {
+		monitor.Close()
+		return nil, fmt.Errorf("the builder: %w", err)
+	}
+	o, err := ownerOf(ctx, args, monitor, builder, uid)
+	if err != nil || o.Handle != monitor {
+		monitor.Close()
+	}
+	if err != nil || o.Handle != builder {
+		builder.Close()
+	}
+	return o, err
+}
+
+func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
+	monitorExe, err := monitor.Exe()
+	if err != nil {
+		return nil, fmt.Errorf("the caller's parent: %w", err)
+	}
+	builderExe, err := builder.Exe()
+	if err != nil {
+		return nil, fmt.Errorf("the builder: %w", err)
+	}
+	monitorArgs, err := args.Args(ctx, monitor)
+	if err != nil {
+		return nil, fmt.Errorf("the caller's parent: %w", err)
+	}
+	if monitorExe != builderExe || len(monitorArgs) == 0 || monitorArgs[0] != monitorName {
+		return nil, ErrNoBuilder
+	}
+	for _, process := range []*proc.Handle{monitor, builder} {
+		if have, err := process.UID(); err != nil || have != uid {
+			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
+		}
+	}
+	builderArgs, err := args.Args(ctx, builder)
+	if err != nil {
+		return nil, fmt.Errorf("the builder: %w", err)
+	}
+	command, service := describe(builderExe, builderArgs)
+	if service {
+		// The service outlives its builds; the monitor lives as long as one of
+		// their containers.
+		return &owner{Handle: monitor, mode: api.ModeAPI, command: command, spared: true}, nil
+	}
+	return &owner{Handle: builder, clients: clientsOf(builder, builderExe, uid), mode: api.ModeLocal, command: command}, nil
+}
+
+// maxClients is how many processes above the builder are looked at. Two levels
+// are known: rootless podman below podman unshare.
+const maxClients = 4
+
+// clientsOf returns the processes above the builder that run its program as its
+// user. They started it and wait for it.
+func clientsOf(builder *proc.Handle, exe string, uid uint32) []*proc.Handle {
+	var clients []*proc.Handle
+	for last := builder; len(clients) < maxClients; last = clients[len(clients)-1] {
+		parent, err := last.Parent()
+		if err != nil {
+			break
+		}
+		have, uidErr := parent.UID()
+		parentExe, exeErr := parent.Exe()
+		if uidErr != nil || exeErr != nil || have != uid || parentExe != exe {
+			parent.Close()
+			break
+		}
+		clients = append(clients, parent)
+	}
+	return clients
+}
+
+// Close lets go of all the owner's processes.
+func (o *owner) Close() {
+	o.Handle.Close()
+	for _, client := range o.clients {
+		client.Close()
+	}
+}
+
+func (o *owner) clientIdentities() []proc.Identity {
+	var ids []proc.Identity
+	for _, client := range o.clients {
+		ids = append(ids, client.Identity)
+	}
+	return ids
+}
+
+// verbs are the words of podman's and buildah's command lines that may be shown.
+// Nothing else of a command line is: --build-arg holds tokens.
+//
+// Source: podman(1), podman-build(1), buildah(1).
+var verbs = [][]string{
+	{"system", "service"},
+	{"image", "build"},
+	{"buildx", "build"},
+	{"farm", "build"},
+	{"kube", "play"},
+	{"play", "kube"},
+	{"compose"},
+	{"build"},
+	{"build-using-dockerfile"},
+	{"bud"},
+	{"run"},
+}
+
+// describe returns program and verb of a builder, and whether it is the API
+// service.
+func describe(exe string, args []string) (command string, service bool) {
+	program := path.Base(strings.TrimSuffix(exe, " (deleted)"))
+	if len(args) == 0 {
+		return program, false
+	}
+	for i := range args[1:] {
+		for _, verb := range verbs {
+			rest := args[1+i:]
+			if len(rest) >= len(verb) && slices.Equal(rest[:len(verb)], verb) {
+				return program + " " + strings.Join(verb, " "), verb[0] == "system"
+			}
+		}
+	}
+	return program, false
+}

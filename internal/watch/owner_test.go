@@ -1,0 +1,211 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+func TestDescribeShowsProgramAndVerbOnly(t *testing.T) {
+	for _, test := range []struct {
+		exe, args, want string
+		service         bool
+	}{
+		{"/usr/bin/podman", "podman build --build-arg TOKEN=secret .", "podman build", false},
+		{"/usr/bin/podman", "podman --log-level debug build .", "podman build", false},
+		{"/usr/bin/podman", "podman image build .", "podman image build", false},
+		{"/usr/bin/podman", "/usr/bin/podman --log-level=info system service", "podman system service", true},
+		{"/usr/bin/podman (deleted)", "podman buildx build .", "podman buildx build", false},
+		{"/usr/bin/buildah", "buildah bud -t x .", "buildah bud", false},
+		{"/usr/bin/buildah", "buildah run ctr -- secret", "buildah run", false},
+		{"/opt/x/own-builder", "own-builder secret", "own-builder", false},
+		{"/usr/bin/podman", "", "podman", false},
+	} {
+		got, service := describe(test.exe, strings.Fields(test.args))
+		if got != test.want || service != test.service {
+			t.Errorf("describe(%q, %q) = %q, %v; want %q, %v", test.exe, test.args, got, service, test.want, test.service)
+		}
+	}
+}
+
+// helperEnv makes the test binary play one of the processes of a build.
+const helperEnv = "BUILDWATCH_TEST_ROLE"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(helperEnv) {
+	case "builder": // starts the monitor, which starts the caller
+		play(os.Getenv("MONITOR_NAME"), "monitor")
+	case "monitor":
+		play("caller", "caller")
+	case "caller":
+		os.Stdout.WriteString("ready\n")
+		time.Sleep(time.Minute)
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// play runs the test binary once more, under a name and in a role, and waits.
+func play(name, role string) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{name}
+	cmd.Env = append(os.Environ(), helperEnv+"="+role)
+	cmd.Stdout = os.Stdout
+	_ = cmd.Run()
+}
+
+// startFamily starts builder, monitor and caller, and returns a handle of the
+// caller.
+func startFamily(t *testing.T, monitorName string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	builder = exec.Command(self, args...)
+	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+monitorName)
+	out, err := builder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := builder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 6)); err != nil {
+		t.Fatal(err)
+	}
+	pid := childOf(t, childOf(t, builder.Process.Pid))
+	caller, err = proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, p := range []*proc.Handle{caller, parent(caller)} {
+			if p != nil {
+				_ = p.Signal(9)
+				p.Close()
+			}
+		}
+		_ = builder.Process.Kill()
+		_ = builder.Wait()
+	})
+	return builder, caller
+}
+
+func parent(h *proc.Handle) *proc.Handle {
+	p, err := h.Parent()
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range stats {
+		var child int
+		for _, c := range filepath.Base(dir) {
+			child = child*10 + int(c-'0')
+		}
+		if look, err := proc.Look(child); err == nil && look.PPID == pid {
+			return child
+		}
+	}
+	t.Fatalf("%d has no child", pid)
+	return 0
+}
+
+func TestFindOwnerTakesTheBuilder(t *testing.T) {
+	builder, caller := startFamily(t, monitorName, "build", "--build-arg=SECRET")
+	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if o.PID != builder.Process.Pid || o.mode != api.ModeLocal || o.spared {
+		t.Errorf("owner %+v; want the builder %d", o, builder.Process.Pid)
+	}
+	if strings.Contains(o.command, "SECRET") || !strings.HasSuffix(o.command, " build") {
+		t.Errorf("command %q", o.command)
+	}
+}
+
+func TestFindOwnerTakesTheMonitorOfAService(t *testing.T) {
+	builder, caller := startFamily(t, monitorName, "system", "service")
+	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if o.PID == builder.Process.Pid || o.mode != api.ModeAPI || !o.spared {
+		t.Errorf("owner %+v; want the child of %d, spared", o, builder.Process.Pid)
+	}
+}
+
+func TestFindOwnerRefusesOthers(t *testing.T) {
+	_, caller := startFamily(t, "sh", "build")
+	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("a caller whose parent is no monitor: %v", err)
+	}
+	_, caller = startFamily(t, monitorName, "build")
+	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())+1); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("a builder of another user: %v", err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	seen := map[string]bool{}
+	for range 10000 {
+		id := newID()
+		if !validID(id) || seen[id] {
+			t.Fatalf("ID %q", id)
+		}
+		seen[id] = true
+	}
+	for _, id := range []string{"", "abc", "../../..", "bcdfghj\n", "BCDFGHJK", "bcdfghjkm"} {
+		if validID(id) {
+			t.Errorf("%q is valid", id)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	good := record{ID: newID(), Mode: api.ModeLocal, Owner: proc.Identity{PID: 1, Start: 2}, Command: "podman build"}
+	f.Add(good.encode())
+	f.Add([]byte(`{"v":1,"id":"bcdfghjk","owner":{"pid":-1}}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		r, err := decodeRecord(content)
+		if err != nil {
+			return
+		}
+		if !validID(r.ID) || r.Owner.PID <= 0 {
+			t.Fatalf("%s became %+v", content, r)
+		}
+	})
+}
+
+func TestRecordSurvives(t *testing.T) {
+	r := record{
+		Version: recordVersion, ID: newID(), UID: 1000, CreatedUSec: 1234567, Mode: api.ModeLocal,
+		Owner: proc.Identity{PID: 4711, Start: 99}, Clients: []proc.Identity{{PID: 1, Start: 2}}, Command: "podman build",
+	}
+	if got, err := decodeRecord(r.encode()); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v became %+v, %v", r, got, err)
+	}
+	if _, err := decodeRecord(append(r.encode(), '{', '}')); err == nil {
+		t.Error("two documents were accepted")
+	}
+}

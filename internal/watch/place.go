@@ -1,0 +1,157 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// EndedError is returned for a container of a build that is over already: it
+// must not start.
+type EndedError struct{ Reason api.Reason }
+
+func (e EndedError) Error() string { return "the build is over: " + string(e.Reason) }
+
+// Caller is the process that asks for a place: the OCI runtime wrapper.
+type Caller struct {
+	*proc.Handle
+	UID, GID uint32 // by the kernel's word
+}
+
+// Place is a build's scope, ready to take one container.
+type Place struct {
+	build       *build
+	scope       Scope
+	caller      Caller
+	cgroupsPath string
+}
+
+// CgroupsPath is where the OCI runtime is to put the container.
+func (p *Place) CgroupsPath() string { return p.cgroupsPath }
+
+// Prepare finds the build that the caller's container belongs to, a new one if
+// need be, and makes sure that it has a scope to be born in. container has
+// passed wire.CheckContainerID.
+//
+// The error is an EndedError, ErrNoBuilder, ErrTooMany, or what package scopes returns,
+// wrapped.
+func (w *Watcher) Prepare(ctx context.Context, caller Caller, container string) (*Place, error) {
+	o, err := findOwner(ctx, w.args, caller.Handle, caller.UID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := w.buildOf(o, caller.UID)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.ensureScope(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	return &Place{build: b, scope: s, caller: caller, cgroupsPath: s.CgroupsPath(container)}, nil
+}
+
+// Enter moves the caller into the build's scope. act is called immediately
+// before; an error from it is returned and nothing is done.
+func (p *Place) Enter(act func() error) error {
+	// With the lock, so that the build can't be found over, and without
+	// containers, between the look at its state and the move.
+	p.build.mu.Lock()
+	defer p.build.mu.Unlock()
+	if p.build.status.state != api.StateRunning {
+		return EndedError{p.build.status.reason}
+	}
+	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
+}
+
+// retryPause is how long to wait before a scope's name is tried again that is
+// not free yet. It is, 11 to 23 ms after the last process of the old scope
+// ended; this happens only to a build whose scope somebody else has stopped.
+const retryPause = 5 * time.Millisecond
+
+// ensureScope returns the build's scope, and makes it when there is none, or
+// none that a container can safely join.
+func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
+	select {
+	case <-b.placing:
+		defer func() { b.placing <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	b.mu.Lock()
+	s, now := b.scope, b.status
+	b.mu.Unlock()
+	if now.state != api.StateRunning {
+		return nil, EndedError{now.reason}
+	}
+	if err := b.life.Err(); err != nil {
+		return nil, fmt.Errorf("the build's first scope could not be made: %w", err)
+	}
+	if s != nil && s.Joinable() {
+		return s, nil
+	}
+	fresh, err := b.startScope(ctx, caller, s)
+	if err == nil && fresh == s {
+		return s, nil
+	}
+	if err != nil {
+		if s == nil {
+			b.watcher.forget(b)
+			b.stop()
+		}
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.status.state != api.StateRunning {
+		b.watcher.running.Go(func() {
+			fresh.Discard(b.watcher.life)
+			fresh.Close()
+		})
+		return nil, EndedError{b.status.reason}
+	}
+	if b.scope == nil {
+		b.watcher.observer.BuildStarted(b.record.Mode)
+		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
+			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
+	} else {
+		b.scope.Close()
+	}
+	b.scope = fresh
+	return fresh, nil
+}
+
+// startScope makes a scope for the build in the place of old, which may be nil.
+// Where old can't be replaced because containers live in it, it is old itself
+// that is returned: its unit is there for as long as they are.
+func (b *build) startScope(ctx context.Context, caller Caller, old Scope) (Scope, error) {
+	pidfd, err := b.owner.Pidfd()
+	if err != nil {
+		return nil, fmt.Errorf("the build's owner: %w", err)
+	}
+	defer pidfd.Close()
+	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode()}
+	for {
+		s, err := b.watcher.start(ctx, spec)
+		if !errors.Is(err, scopes.ErrUnitExists) && !errors.Is(err, scopes.ErrGone) {
+			return s, err
+		}
+		if old != nil {
+			if busy, err := old.Busy(); err == nil && busy {
+				return old, nil
+			}
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}

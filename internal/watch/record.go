@@ -1,0 +1,72 @@
+package watch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// record is what a daemon must know of a build that an earlier one has placed.
+// It is kept on the scope itself, see package scopes.
+type record struct {
+	Version     int             `json:"v"`
+	ID          string          `json:"id"`
+	UID         uint32          `json:"uid"`
+	CreatedUSec int64           `json:"created_usec"` // since the epoch
+	Mode        api.Mode        `json:"mode"`
+	Owner       proc.Identity   `json:"owner"`             // the builder
+	Clients     []proc.Identity `json:"clients,omitempty"` // see owner
+	Command     string          `json:"command"`
+}
+
+const recordVersion = 1
+
+func (r record) encode() []byte {
+	r.Version = recordVersion
+	content, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // a struct of strings and integers always marshals
+	}
+	return content
+}
+
+// decodeRecord reads what encode wrote, and nothing else.
+func decodeRecord(content []byte) (record, error) {
+	var r record
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		return record{}, fmt.Errorf("record: %w", err)
+	}
+	switch {
+	case decoder.More():
+		return record{}, errors.New("record: more than one document")
+	case r.Version != recordVersion:
+		return record{}, fmt.Errorf("record of version %d, this is version %d", r.Version, recordVersion)
+	case !validID(r.ID):
+		return record{}, fmt.Errorf("record: bad ID %q", r.ID)
+	case r.Owner.PID <= 0:
+		return record{}, errors.New("record: no owner")
+	case len(r.Clients) > maxClients:
+		return record{}, fmt.Errorf("record: %d clients", len(r.Clients))
+	case !slices.Contains(api.Modes(), r.Mode):
+		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
+	}
+	return r, nil
+}
+
+// outermost is the process that the user has started.
+func (r record) outermost() proc.Identity {
+	if n := len(r.Clients); n > 0 {
+		return r.Clients[n-1]
+	}
+	return r.Owner
+}
+
+func (r record) created() time.Time { return time.UnixMicro(r.CreatedUSec) }

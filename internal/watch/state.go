@@ -1,0 +1,205 @@
+package watch
+
+import "github.com/buildwatch/buildwatch/internal/api"
+
+// status is all that the decisions about one build rest on.
+type status struct {
+	state  api.State
+	reason api.Reason
+	stage  stage
+	// ownerLives: the owner has not ended.
+	ownerLives bool
+	// ownerSpared: the owner serves others too (an API service) and is never signalled.
+	ownerSpared bool
+	// empty: the build is over and no process is left in its scope.
+	empty bool
+	// ownerTried: the owner had its time to tidy up, and was told to end.
+	ownerTried bool
+	// unitStopped: systemd has said that the empty scope is stopped.
+	unitStopped bool
+}
+
+// stage is what is being done about a build that is over. Every stage but the
+// first and the last two has a time limit of its own.
+type stage string
+
+const (
+	stageNone       stage = ""            // nothing: the build runs
+	stageKill       stage = "kill"        // KillUnit was called
+	stageTidy       stage = "tidy"        // the owner may tidy up after its containers
+	stageTerm       stage = "term"        // the owner got SIGTERM
+	stageKillOwner  stage = "kill_owner"  // the owner got SIGKILL
+	stageStop       stage = "stop"        // StopUnit was called
+	stageCgroupKill stage = "cgroup_kill" // cgroup.kill was written
+	stageSurvivors  stage = "survivors"   // nothing more can be sent
+	stageDone       stage = "done"
+)
+
+// rung is the rung of the ladder that a stage belongs to, or "".
+func (s stage) rung() api.Step {
+	switch s {
+	case stageKill:
+		return api.StepKill
+	case stageTidy, stageTerm, stageKillOwner:
+		return api.StepOwner
+	case stageStop:
+		return api.StepStop
+	case stageCgroupKill:
+		return api.StepCgroupKill
+	}
+	return ""
+}
+
+// event is something that happened to a build.
+type event string
+
+const (
+	ownerExitedIdle event = "owner exited, no container was left"
+	ownerExitedBusy event = "owner exited, containers were left"
+	clientExited    event = "who waits for the owner exited"
+	stopRequested   event = "stop requested"
+	begin           event = "begin" // the answer to actBegin
+	emptied         event = "emptied"
+	callSucceeded   event = "call succeeded"
+	callFailed      event = "call failed"
+	timeOver        event = "time over" // the stage's own
+)
+
+// action is what a transition asks for. A stage that begins is an action too:
+// its call, and its timer.
+type action string
+
+const (
+	actNothing action = ""
+	actBegin   action = "begin"  // say what was decided, then send begin
+	actEnter   action = "enter"  // do what the new stage does, and start its timer
+	actForget  action = "forget" // the build is gone; see that its scope is too
+)
+
+// next is the state machine: what a build becomes by an event, and what is to be
+// done then. It is pure; an event that means nothing in a state changes nothing.
+//
+// The order of the ladder: kill the containers; give a living owner time to tidy
+// up, then end it; stop the unit; cgroup.kill. A rung that leaves processes is
+// followed by the next; one that leaves none, by what remains to be done for an
+// empty scope.
+func next(s status, e event) (status, action) {
+	switch e {
+	case ownerExitedIdle, ownerExitedBusy:
+		s.ownerLives = false
+	case emptied:
+		s.empty = true
+	}
+
+	switch s.state {
+	case api.StateRunning:
+		switch e {
+		case ownerExitedIdle:
+			s.state, s.reason, s.stage, s.empty = api.StateGone, api.ReasonCompleted, stageDone, true
+			return s, actForget
+		case ownerExitedBusy, clientExited:
+			s.state, s.reason = api.StateAbandoned, api.ReasonOwnerExited
+			return s, actBegin
+		case stopRequested:
+			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
+			return s, actBegin
+		}
+
+	case api.StateAbandoned:
+		if e == begin {
+			s.state, s.stage = api.StateTerminating, stageKill
+			return s, actEnter
+		}
+
+	case api.StateTerminating, api.StateKilling:
+		return climb(s, e)
+
+	case api.StateStuck:
+		if s.empty && !s.ownerLives {
+			s.state, s.stage = api.StateGone, stageDone
+			return s, actForget
+		}
+	}
+	return s, actNothing
+}
+
+// climb takes the next rung of the ladder when the present one has had its
+// effect, or its time.
+func climb(s status, e event) (status, action) {
+	missed := e == timeOver || e == callFailed
+	switch s.stage {
+	case stageKill:
+		switch {
+		case s.empty:
+			return afterEmpty(s)
+		case missed:
+			return enter(s, stageStop)
+		}
+
+	case stageTidy, stageTerm, stageKillOwner:
+		switch {
+		case !s.ownerLives:
+			s.ownerTried = true
+			return afterEmpty(s)
+		case e == timeOver && s.stage == stageTidy && !s.ownerSpared:
+			return enter(s, stageTerm)
+		case e == timeOver && s.stage == stageTerm:
+			return enter(s, stageKillOwner)
+		case e == timeOver:
+			s.ownerTried = true
+			return afterEmpty(s)
+		}
+
+	case stageStop:
+		switch {
+		case s.empty && s.ownerLives && !s.ownerTried:
+			return afterEmpty(s)
+		case s.empty && (missed || e == callSucceeded):
+			s.unitStopped = e == callSucceeded
+			return finish(s)
+		case !s.empty && (missed || e == callSucceeded):
+			return enter(s, stageCgroupKill)
+		}
+
+	case stageCgroupKill:
+		switch {
+		case s.empty:
+			return afterEmpty(s)
+		case missed && s.ownerLives && !s.ownerTried:
+			return enter(s, stageTidy)
+		case missed:
+			return finish(s)
+		}
+	}
+	return s, actNothing
+}
+
+// afterEmpty goes on with a build whose containers are gone, or whose owner is.
+func afterEmpty(s status) (status, action) {
+	switch {
+	case s.ownerLives && !s.ownerTried:
+		return enter(s, stageTidy)
+	case s.empty && s.stage != stageStop:
+		return enter(s, stageStop)
+	default:
+		return finish(s)
+	}
+}
+
+// finish ends the ladder: with nothing left, or with survivors.
+func finish(s status) (status, action) {
+	if s.empty && (!s.ownerLives || s.ownerSpared) {
+		s.state, s.stage = api.StateGone, stageDone
+		return s, actForget
+	}
+	s.state, s.stage = api.StateStuck, stageSurvivors
+	return s, actEnter
+}
+
+func enter(s status, to stage) (status, action) {
+	s.stage = to
+	if (to == stageStop || to == stageCgroupKill) && !s.empty || to == stageKillOwner {
+		s.state = api.StateKilling
+	}
+	return s, actEnter
+}

@@ -1,0 +1,156 @@
+package watch
+
+import (
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+var (
+	running      = status{state: api.StateRunning, ownerLives: true}
+	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
+	stopped      = status{state: api.StateAbandoned, reason: api.ReasonStopped, ownerLives: true}
+	killing      = at(abandoned, api.StateTerminating, stageKill)
+	killingLive  = at(stopped, api.StateTerminating, stageKill)
+	stopping     = at(abandoned, api.StateKilling, stageStop)
+	stoppingLive = at(stopped, api.StateKilling, stageStop)
+	lastRung     = at(abandoned, api.StateKilling, stageCgroupKill)
+	lastRungLive = at(stopped, api.StateKilling, stageCgroupKill)
+	stuck        = at(abandoned, api.StateStuck, stageSurvivors)
+)
+
+func at(s status, state api.State, stage stage) status {
+	s.state, s.stage = state, stage
+	return s
+}
+
+func with(s status, change func(*status)) status {
+	change(&s)
+	return s
+}
+
+func isEmpty(s *status)  { s.empty = true }
+func isTried(s *status)  { s.ownerTried = true }
+func isSpared(s *status) { s.ownerSpared = true }
+func lives(s *status)    { s.ownerLives = true }
+
+// TestNext is the table of the state machine, row by row.
+func TestNext(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		from   status
+		event  event
+		state  api.State
+		stage  stage
+		action action
+	}{
+		{"a build that ends by itself", running, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"an owner that leaves containers", running, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"an owner nobody waits for", running, clientExited, api.StateAbandoned, stageNone, actBegin},
+		{"a user's stop", running, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
+
+		{"the ladder begins", abandoned, begin, api.StateTerminating, stageKill, actEnter},
+		{"it begins once", killing, begin, api.StateTerminating, stageKill, actNothing},
+		{"a second stop changes nothing", killing, stopRequested, api.StateTerminating, stageKill, actNothing},
+		{"KillUnit's answer is no proof", killing, callSucceeded, api.StateTerminating, stageKill, actNothing},
+
+		{"killed, owner gone: the unit", killing, emptied, api.StateTerminating, stageStop, actEnter},
+		{"killed, owner lives: its turn", killingLive, emptied, api.StateTerminating, stageTidy, actEnter},
+		{"KillUnit failed", killing, callFailed, api.StateKilling, stageStop, actEnter},
+		{"KillUnit took too long", killing, timeOver, api.StateKilling, stageStop, actEnter},
+		{"containers first, whoever lives", killingLive, timeOver, api.StateKilling, stageStop, actEnter},
+		{"the owner ends meanwhile", killingLive, ownerExitedBusy, api.StateTerminating, stageKill, actNothing},
+
+		{"tidied up", at(with(stopped, isEmpty), api.StateTerminating, stageTidy), ownerExitedIdle,
+			api.StateTerminating, stageStop, actEnter},
+		{"does not tidy up", at(with(stopped, isEmpty), api.StateTerminating, stageTidy), timeOver,
+			api.StateTerminating, stageTerm, actEnter},
+		{"an API service is never signalled",
+			at(with(with(stopped, isEmpty), isSpared), api.StateTerminating, stageTidy), timeOver,
+			api.StateTerminating, stageStop, actEnter},
+		{"ignores SIGTERM", at(with(stopped, isEmpty), api.StateTerminating, stageTerm), timeOver,
+			api.StateKilling, stageKillOwner, actEnter},
+		{"obeys SIGTERM", at(with(stopped, isEmpty), api.StateTerminating, stageTerm), ownerExitedIdle,
+			api.StateTerminating, stageStop, actEnter},
+		{"survives SIGKILL", at(with(stopped, isEmpty), api.StateKilling, stageKillOwner), timeOver,
+			api.StateKilling, stageStop, actEnter},
+
+		{"stopped and empty", with(stopping, isEmpty), callSucceeded, api.StateGone, stageDone, actForget},
+		{"empty, though systemd is silent", with(stopping, isEmpty), timeOver, api.StateGone, stageDone, actForget},
+		{"the job is not done yet", stopping, emptied, api.StateKilling, stageStop, actNothing},
+		{"the job is done, processes are left", stopping, callSucceeded, api.StateKilling, stageCgroupKill, actEnter},
+		{"the job failed", stopping, callFailed, api.StateKilling, stageCgroupKill, actEnter},
+		{"the job takes too long", stopping, timeOver, api.StateKilling, stageCgroupKill, actEnter},
+		{"StopUnit worked, owner lives: its turn", stoppingLive, emptied, api.StateKilling, stageTidy, actEnter},
+		{"stopped, empty, owner survives", with(with(stoppingLive, isEmpty), isTried), callSucceeded,
+			api.StateStuck, stageSurvivors, actEnter},
+
+		{"cgroup.kill worked", lastRung, emptied, api.StateKilling, stageStop, actEnter},
+		{"cgroup.kill worked, owner lives", lastRungLive, emptied, api.StateKilling, stageTidy, actEnter},
+		{"cgroup.kill's write is no proof", lastRung, callSucceeded, api.StateKilling, stageCgroupKill, actNothing},
+		{"survivors", lastRung, timeOver, api.StateStuck, stageSurvivors, actEnter},
+		{"survivors keep the owner waiting", lastRungLive, timeOver, api.StateKilling, stageTidy, actEnter},
+		{"the owner ends, survivors do not", at(stopped, api.StateKilling, stageTidy), ownerExitedBusy,
+			api.StateStuck, stageSurvivors, actEnter},
+
+		{"the kernel lets go", stuck, emptied, api.StateGone, stageDone, actForget},
+		{"the kernel lets go, the owner is left", with(stuck, lives), emptied, api.StateStuck, stageSurvivors, actNothing},
+		{"stuck is not helped by time", stuck, timeOver, api.StateStuck, stageSurvivors, actNothing},
+		{"gone is the end", at(abandoned, api.StateGone, stageDone), stopRequested, api.StateGone, stageDone, actNothing},
+	} {
+		got, act := next(row.from, row.event)
+		if got.state != row.state || got.stage != row.stage || act != row.action {
+			t.Errorf("%s: %s/%q + %s → %s/%q, %q; want %s/%q, %q", row.name,
+				row.from.state, row.from.stage, row.event, got.state, got.stage, act, row.state, row.stage, row.action)
+		}
+	}
+}
+
+// TestEveryPathEnds walks every sequence of events: whatever happens in whatever
+// order, the ladder has no cycle, a build is gone only when nothing is left, and
+// one that is over never runs again.
+func TestEveryPathEnds(t *testing.T) {
+	events := []event{ownerExitedIdle, ownerExitedBusy, clientExited, stopRequested, begin, emptied, callSucceeded, callFailed, timeOver}
+	var walk func(s status, onPath map[status]bool, climbed int)
+	seen := map[status]bool{}
+	walk = func(s status, onPath map[status]bool, climbed int) {
+		if climbed > 12 {
+			t.Fatalf("the ladder does not end: %+v", s)
+		}
+		if s.state == api.StateGone && !s.empty {
+			t.Fatalf("gone with processes left: %+v", s)
+		}
+		seen[s] = true
+		for _, e := range events {
+			after, act := next(s, e)
+			if after == s {
+				continue
+			}
+			if onPath[after] {
+				t.Fatalf("%+v comes back by %q", after, e)
+			}
+			if s.state != api.StateRunning && after.state == api.StateRunning {
+				t.Fatalf("%+v runs again by %q", s, e)
+			}
+			if seen[after] {
+				continue
+			}
+			onPath[after] = true
+			rungs := climbed
+			if act == actEnter {
+				rungs++
+			}
+			walk(after, onPath, rungs)
+			delete(onPath, after)
+		}
+	}
+	for _, spared := range []bool{false, true} {
+		start := running
+		start.ownerSpared = spared
+		walk(start, map[status]bool{start: true}, 0)
+	}
+	if len(seen) < 30 {
+		t.Errorf("only %d states were reached", len(seen))
+	}
+}

@@ -1,0 +1,219 @@
+// Package watch knows which builds there are, whom each belongs to, when one is
+// over, and what is to be done then. It decides and keeps the time; package
+// scopes acts. It speaks to no one but processes and scopes, writes no file,
+// and believes nothing that a message says of who sent it.
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// Timeouts bound the stages of the kill ladder.
+type Timeouts struct {
+	Kill       time.Duration // KillUnit, until the scope is empty
+	Owner      time.Duration // a living owner's time to tidy up
+	OwnerTerm  time.Duration // after SIGTERM, and again after SIGKILL, to the owner
+	Stop       time.Duration // StopUnit, its job included
+	CgroupKill time.Duration // cgroup.kill, until the scope is empty
+}
+
+// Observer is told what happens, for those who count.
+type Observer interface {
+	BuildStarted(mode api.Mode)
+	// BuildEnded: lived is from the first RUN step to gone; cancel from the
+	// fact that ended it to the last process gone, 0 for a build that completed.
+	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
+	LadderStep(step api.LadderStep)
+}
+
+// Starter makes the scope of a new build.
+type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
+
+// Watcher holds the builds. Its methods may be called at once.
+type Watcher struct {
+	start    Starter
+	timeouts Timeouts
+	observer Observer
+	log      *logrus.Entry
+	args     *proc.Reader
+
+	life    context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup // every goroutine of this package
+
+	mu      sync.Mutex
+	byID    map[string]*build
+	byOwner map[proc.Identity]*build
+}
+
+// New returns a watcher that holds no build yet.
+func New(start Starter, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
+	life, end := context.WithCancel(context.Background())
+	return &Watcher{
+		start: start, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
+		life: life, end: end,
+		byID: map[string]*build{}, byOwner: map[proc.Identity]*build{},
+	}
+}
+
+// Close stops watching. Builds and their scopes live on, for the next daemon.
+func (w *Watcher) Close() {
+	w.end()
+	w.running.Wait()
+}
+
+// Adopt takes over a scope that an earlier daemon has made, and says whether
+// there was anything to take over: a build whose owner lives goes on, one whose
+// owner ended meanwhile is ended.
+func (w *Watcher) Adopt(s Scope, content []byte) error {
+	r, err := decodeRecord(content)
+	if err != nil {
+		return err
+	}
+	var o *owner
+	clientGone := false
+	if handle, err := proc.Find(r.Owner); err == nil {
+		o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Mode == api.ModeAPI}
+		for _, id := range r.Clients {
+			client, err := proc.Find(id)
+			if err != nil {
+				clientGone = true
+				continue
+			}
+			o.clients = append(o.clients, client)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b := w.newBuild(r, o, s)
+	w.byID[r.ID] = b
+	if o != nil {
+		w.byOwner[o.Identity] = b
+	}
+	if clientGone {
+		b.send(message{event: clientExited})
+	}
+	b.log.WithField("unit", s.Unit()).Infof("Build %s was found again", b.id)
+	return nil
+}
+
+// Bounds on the builds that users may have at the same time: each costs a
+// process, some descriptors and goroutines. Root's are not bounded.
+const (
+	maxBuildsOfUser  = 128
+	maxBuildsOfUsers = 1024
+)
+
+// ErrTooMany is returned for a user who has too many builds already.
+var ErrTooMany = errors.New("too many builds")
+
+// buildOf returns the build of the owner, a new one if need be. It takes the
+// owner over.
+func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if b, ok := w.byOwner[o.Identity]; ok {
+		o.Close()
+		return b, nil
+	}
+	if uid != 0 && w.full(uid) {
+		o.Close()
+		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
+	}
+	id := newID()
+	for w.byID[id] != nil {
+		id = newID()
+	}
+	b := w.newBuild(record{
+		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
+		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command,
+	}, o, nil)
+	w.byID[id] = b
+	w.byOwner[o.Identity] = b
+	return b, nil
+}
+
+// full tells whether the user, or all users together, may have no further build.
+// It is called with the lock.
+func (w *Watcher) full(uid uint32) bool {
+	own, users := 0, 0
+	for _, b := range w.byID {
+		if b.record.UID == uid {
+			own++
+		}
+		if b.record.UID != 0 {
+			users++
+		}
+	}
+	return own >= maxBuildsOfUser || users >= maxBuildsOfUsers
+}
+
+// forget removes a build from the list.
+func (w *Watcher) forget(b *build) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.byID, b.id)
+	if w.byOwner[b.record.Owner] == b {
+		delete(w.byOwner, b.record.Owner)
+	}
+}
+
+// changed tells of a build's new state.
+func (w *Watcher) changed(b *build, before, after status) {
+	log := b.log.WithFields(logrus.Fields{"state": string(after.state), "reason": string(after.reason)})
+	b.mu.Lock()
+	if b.scope != nil {
+		log = log.WithField("unit", b.scope.Unit())
+	}
+	b.mu.Unlock()
+	switch after.state {
+	case api.StateAbandoned:
+		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
+	case api.StateStuck:
+		log.Errorf("Build %s is stuck: %s", b.id, b.describeSurvivors())
+		b.settle()
+	case api.StateGone:
+		switch {
+		case before.state == api.StateStuck:
+			log.Infof("Build %s is gone: the kernel let go of the last process", b.id)
+		case after.reason == api.ReasonCompleted:
+			log.Infof("Build %s completed", b.id)
+		default:
+			log.Infof("Build %s is gone (%s)", b.id, after.reason)
+		}
+	default:
+		log.Debugf("Build %s: %s", b.id, after.state)
+	}
+}
+
+// gone ends the watch over a build of which nothing is left.
+func (w *Watcher) gone(b *build) {
+	w.forget(b)
+	b.mu.Lock()
+	s, reason, stopped := b.scope, b.status.reason, b.status.unitStopped
+	var cancel time.Duration
+	if reason != api.ReasonCompleted {
+		cancel = b.emptyAt.Sub(b.overSince)
+	}
+	b.mu.Unlock()
+	b.settle()
+	if s == nil {
+		return
+	}
+	w.observer.BuildEnded(reason, b.record.Mode, time.Since(b.record.created()), cancel)
+	if !stopped {
+		// Empty is not enough: systemd can miss the end of a process that lived
+		// only for milliseconds, and keep the scope for ever.
+		s.Discard(w.life)
+	}
+}
