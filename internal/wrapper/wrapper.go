@@ -1,0 +1,141 @@
+// Package wrapper is the program that podman and buildah call in the place of
+// the OCI runtime. It asks the daemon to place the RUN containers of builds
+// into their build's scope, and becomes the real runtime by execve(2).
+//
+// Its first duty is to be transparent: whatever fails on the way, the real
+// runtime runs with exactly the arguments, environment, descriptors, limits,
+// signal mask, umask and working directory that it would have had. It may
+// write one file, config.json of a build's bundle, and reads no configuration.
+package wrapper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/runtimes"
+	"github.com/buildwatch/buildwatch/internal/wire"
+)
+
+// exitFailure is the status for a container that must not start, and for a
+// runtime that is not there: what crun and runc exit with on any error.
+const exitFailure = 1
+
+// Main becomes the runtime that args[0] names. ignored has bit n-1 set for each
+// signal n that the runtime is to find ignored. It returns only on failure, with
+// the exit status.
+func Main(args []string, ignored uint64) int {
+	deadline := time.Now().Add(wire.Patience)
+	real, err := findReal(args[0])
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "buildwatch-runtime: %v\n", err)
+		return exitFailure
+	}
+	rest := args[1:]
+	if c, ok := parseCreate(rest); ok {
+		placed, err := place(c, wire.Socket, deadline)
+		var ended endedError
+		switch {
+		case errors.As(err, &ended):
+			fmt.Fprintf(os.Stderr, "buildwatch-runtime: %v\n", ended)
+			return exitFailure
+		case err != nil:
+			report(c.container, err)
+		}
+		if placed {
+			rest = c.placed
+		}
+	}
+	ignoreSignals(ignored)
+	err = syscall.Exec(real, append([]string{real}, rest...), os.Environ())
+	fmt.Fprintf(os.Stderr, "buildwatch-runtime: cannot execute %s: %v\n", real, err)
+	return exitFailure
+}
+
+func findReal(argv0 string) (string, error) {
+	self, err := os.Stat("/proc/self/exe")
+	if err != nil {
+		return "", err
+	}
+	return runtimes.Find(argv0, self)
+}
+
+// endedError says that the build is over and its container must not start.
+type endedError struct{ reason string }
+
+func (e endedError) Error() string { return "the build was ended: " + e.reason }
+
+// place brings this process and the container that it will create into the
+// build's scope. It returns whether config.json now names the scope, in which
+// case the runtime has to be called with c.placed; with an error that is not an
+// endedError the container runs unwatched.
+func place(c creation, socket string, deadline time.Time) (placed bool, err error) {
+	b, err := openBundle(c.bundle)
+	if err != nil {
+		return false, err
+	}
+	defer b.close()
+	// Before anything is asked for: can this configuration be changed at all?
+	if _, err := withCgroupsPath(b.config, "/"); err != nil {
+		return false, err
+	}
+	d, err := dial(socket, deadline)
+	if err != nil {
+		return false, err
+	}
+	defer d.close()
+
+	prepared, err := d.prepare(c.container)
+	if err := unlessAnswered(prepared, err, wire.Prepared); err != nil {
+		return false, err
+	}
+	config, err := withCgroupsPath(b.config, prepared.CgroupsPath)
+	if err != nil {
+		return false, err
+	}
+	if err := b.replace(config); err != nil {
+		return false, err
+	}
+	entered, err := d.enter()
+	err = unlessAnswered(entered, err, wire.Entered)
+	if err != nil && !d.takeBack() && inLeafOf(prepared.CgroupsPath) {
+		err = nil // the move was made, only its answer is missing
+	}
+	if err == nil {
+		b.commit()
+		return true, nil
+	}
+	if undo := b.restore(); undo != nil {
+		// The configuration names the scope: only c.placed fits it.
+		return true, errors.Join(err, undo)
+	}
+	return false, err
+}
+
+// unlessAnswered turns every outcome but the wanted answer into an error.
+func unlessAnswered(answer wire.Message, err error, want wire.Type) error {
+	switch {
+	case err != nil:
+		return err
+	case answer.Type == want:
+		return nil
+	case answer.Type == wire.Ended:
+		return endedError{answer.Reason}
+	case answer.Type == wire.Refused:
+		return fmt.Errorf("buildwatchd refused: %s", answer.Reason)
+	default:
+		return fmt.Errorf("buildwatchd answered %q, not %q", answer.Type, want)
+	}
+}
+
+// inLeafOf tells whether this process was moved to where the daemon moves the
+// caller of a container that will live in cgroupsPath: the leaf beside it.
+func inLeafOf(cgroupsPath string) bool {
+	own, err := os.ReadFile("/proc/self/cgroup")
+	leaf := path.Join(path.Dir(cgroupsPath), wire.Leaf)
+	return err == nil && strings.Contains("\n"+string(own), "\n0::"+leaf+"\n")
+}
