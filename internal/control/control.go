@@ -1,0 +1,82 @@
+// Package control is the daemon's control API: the documents of package api, by
+// HTTP over a unix stream socket that every user may connect to.
+//
+// It owns who may see and stop which build, what a request may look like, and
+// what a slow, silent or hostile peer can take from the daemon. Builds it only
+// knows through the Builds interface: it reads them and passes stops on, decides
+// nothing about their lives, and touches no process, cgroup or unit.
+//
+// Each verb of the API has a file of its own.
+package control
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/peer"
+)
+
+// Builds are the builds that the daemon knows. It is used by many goroutines at
+// once, with whole IDs that List has given. A build that has gone since is an
+// *api.Error with api.CodeNotFound; every other error is logged, and the caller
+// only told that there was one.
+type Builds interface {
+	// List returns the builds as they are now, in any order. It is called for
+	// every request, so it takes no look at processes that can wait.
+	List() []api.Build
+	// Detail looks at one build more closely.
+	Detail(ctx context.Context, id string) (api.BuildDetail, error)
+	// Stop ends a build because the user by asked for it, and returns it when it
+	// is gone or stuck. The end of ctx ends the waiting, not the stop: a client
+	// that goes away does not call its wish back. ownerTimeout is as in
+	// api.StopRequest.
+	Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
+}
+
+// Options is what a Server is made of.
+type Options struct {
+	Builds  Builds
+	Info    api.Info
+	Log     logrus.FieldLogger
+	Limiter *peer.Limiter // bounds the connections; nil for no bound
+	// Observe is told of every request that named a verb, when it was answered;
+	// failed means that the answer was an error. It may be nil.
+	Observe func(verb string, failed bool)
+	// Identify replaces peer.FromConn in tests. It is nil otherwise.
+	Identify func(syscall.Conn) (peer.Credentials, error)
+}
+
+// Server answers the control API.
+type Server struct {
+	Options
+	limits limits
+}
+
+// limits are what one connection may take.
+type limits struct {
+	request time.Duration // to send a request, from its first byte or the connect
+	idle    time.Duration // between two requests
+	answer  time.Duration // to read an answer
+	grace   time.Duration // for requests under way when the daemon stops
+	header  int           // bytes
+	body    int64         // bytes
+}
+
+// New makes a Server. It does nothing until Serve.
+func New(options Options) *Server {
+	if options.Observe == nil {
+		options.Observe = func(string, bool) {}
+	}
+	return &Server{Options: options, limits: limits{
+		request: 5 * time.Second,
+		idle:    10 * time.Second,
+		answer:  5 * time.Second,
+		grace:   250 * time.Millisecond,
+		header:  16 << 10,
+		body:    64 << 10,
+	}}
+}

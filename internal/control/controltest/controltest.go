@@ -1,0 +1,138 @@
+// Package controltest lets tests talk to a real control server over a real unix
+// socket, about builds that are made up.
+package controltest
+
+import (
+	"context"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/control"
+	"github.com/buildwatch/buildwatch/internal/peer"
+)
+
+// Builds are builds that are made up. Stopping one takes it away at once, unless
+// OnStop says otherwise. It may be used by several goroutines at once.
+type Builds struct {
+	// OnStop, if set, is what a stop does instead.
+	OnStop func(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
+
+	mu     sync.Mutex
+	builds []api.BuildDetail
+	stops  []Stop
+}
+
+// Stop is a stop that was asked for.
+type Stop struct {
+	ID           string
+	By           uint32
+	OwnerTimeout time.Duration
+}
+
+// NewBuilds makes builds of the given ones.
+func NewBuilds(builds ...api.BuildDetail) *Builds { return &Builds{builds: builds} }
+
+// List is for control.Builds.
+func (b *Builds) List() []api.Build {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make([]api.Build, len(b.builds))
+	for i, detail := range b.builds {
+		list[i] = detail.Build
+	}
+	return list
+}
+
+// Detail is for control.Builds.
+func (b *Builds) Detail(_ context.Context, id string) (api.BuildDetail, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := b.index(id); i >= 0 {
+		return b.builds[i], nil
+	}
+	return api.BuildDetail{}, errGone
+}
+
+var errGone = &api.Error{Code: api.CodeNotFound, Message: "gone"}
+
+func (b *Builds) index(id string) int {
+	return slices.IndexFunc(b.builds, func(d api.BuildDetail) bool { return d.ID == id })
+}
+
+// Stop is for control.Builds.
+func (b *Builds) Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error) {
+	b.mu.Lock()
+	b.stops = append(b.stops, Stop{id, by, ownerTimeout})
+	b.mu.Unlock()
+	if b.OnStop != nil {
+		return b.OnStop(ctx, id, by, ownerTimeout)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(id)
+	if i < 0 {
+		return api.Build{}, errGone
+	}
+	gone := b.builds[i].Build
+	gone.State, gone.Reason = api.StateGone, api.ReasonStopped
+	b.builds = slices.Delete(b.builds, i, i+1)
+	return gone, nil
+}
+
+// Stops returns the stops asked for so far, in order.
+func (b *Builds) Stops() []Stop {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.stops)
+}
+
+// As makes every peer the user with the UID.
+func As(uid uint32) func(syscall.Conn) (peer.Credentials, error) {
+	return func(syscall.Conn) (peer.Credentials, error) { return peer.Of(4711, uid, uid), nil }
+}
+
+// Serve answers on a socket, whose path it returns, until the test ends. It
+// fails the test if stopping takes a second.
+func Serve(t testing.TB, server *control.Server) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "control.sock")
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, socket) }()
+	t.Cleanup(func() {
+		stop()
+		asked := time.Now()
+		if err := <-done; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+		if took := time.Since(asked); took > time.Second {
+			t.Errorf("stopping took %s", took)
+		}
+	})
+	return path
+}
+
+// Start serves the builds to peers who are all the user with the UID.
+func Start(t testing.TB, builds control.Builds, uid uint32) (path string) {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	return Serve(t, control.New(control.Options{
+		Builds:   builds,
+		Info:     api.Info{Version: "1.2.3", StartedAt: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)},
+		Log:      log,
+		Identify: As(uid),
+	}))
+}

@@ -1,0 +1,83 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/peer"
+)
+
+// maxNamed is how many builds an error names at most.
+const maxNamed = 10
+
+// visible returns the builds that the caller may see, which are also those that
+// it may stop, oldest first: root all, a user its own.
+func (s *Server) visible(c peer.Credentials) []api.Build {
+	builds := make([]api.Build, 0)
+	for _, b := range s.Builds.List() {
+		if mayUse(c, b) {
+			builds = append(builds, presentable(b))
+		}
+	}
+	api.SortBuilds(builds)
+	return builds
+}
+
+func mayUse(c peer.Credentials, b api.Build) bool { return c.IsRoot() || c.Owns(b.User.UID) }
+
+// presentable keeps the promise that a list is never null.
+func presentable(b api.Build) api.Build {
+	if b.Arch == nil {
+		b.Arch = []string{}
+	}
+	return b
+}
+
+// resolve returns the one ID, among the builds that the caller may see, that is
+// given or that begins so.
+func (s *Server) resolve(c peer.Credentials, given string) (string, error) {
+	if given == "" {
+		return "", badRequest("the ID is empty")
+	}
+	var fitting []string
+	for _, b := range s.visible(c) {
+		if b.ID == given {
+			return b.ID, nil
+		}
+		if strings.HasPrefix(b.ID, given) {
+			fitting = append(fitting, b.ID)
+		}
+	}
+	switch len(fitting) {
+	case 0:
+		return "", notFound(given)
+	case 1:
+		return fitting[0], nil
+	}
+	names := strings.Join(fitting[:min(len(fitting), maxNamed)], ", ")
+	if more := len(fitting) - maxNamed; more > 0 {
+		names = fmt.Sprintf("%s and %d more", names, more)
+	}
+	return "", &api.Error{
+		Code:    api.CodeAmbiguous,
+		Message: fmt.Sprintf("ID %s fits several builds: %s", quote(given), names),
+	}
+}
+
+// notFound is the one error for a build that is not there and for one that is
+// another user's, made of nothing but what the caller has said.
+func notFound(given string) error {
+	return &api.Error{Code: api.CodeNotFound, Message: "no build with ID " + quote(given)}
+}
+
+// goneMeanwhile turns what Builds says of a build that has gone since it was
+// resolved into the same answer as if it had never been there.
+func goneMeanwhile(given string, err error) error {
+	var e *api.Error
+	if errors.As(err, &e) && e.Code == api.CodeNotFound {
+		return notFound(given)
+	}
+	return err
+}

@@ -1,0 +1,277 @@
+package control
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/peer"
+)
+
+// oneBuild is a build of UID 1000 whose stop lasts until release is closed, or
+// the caller or the daemon no longer waits.
+type oneBuild struct {
+	release chan struct{}
+	stopped chan error // how each stop ended
+}
+
+func newOneBuild() *oneBuild {
+	return &oneBuild{release: make(chan struct{}), stopped: make(chan error, 10)}
+}
+
+func (b *oneBuild) build() api.Build {
+	return api.Build{ID: "bbbb2222", State: api.StateGone, User: api.User{UID: 1000}}
+}
+
+func (b *oneBuild) List() []api.Build { return []api.Build{b.build()} }
+
+func (b *oneBuild) Detail(context.Context, string) (api.BuildDetail, error) {
+	return api.BuildDetail{Build: b.build()}, nil
+}
+
+func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ time.Duration) (api.Build, error) {
+	select {
+	case <-b.release:
+	case <-ctx.Done():
+	}
+	b.stopped <- ctx.Err()
+	return b.build(), ctx.Err()
+}
+
+// serve starts a server whose peers are all UID 1000, and returns how to connect
+// to it and how to stop it.
+func serve(t *testing.T, s *Server) (connect func() net.Conn, stop func()) {
+	t.Helper()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	s.Log = log
+	if s.Identify == nil {
+		s.Identify = func(syscall.Conn) (peer.Credentials, error) { return peer.Of(1, 1000, 1000), nil }
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	socket, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, socket) }()
+	stop = func() {
+		if cancel == nil {
+			return
+		}
+		cancel()
+		cancel = nil
+		if err := <-done; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	}
+	t.Cleanup(stop)
+	return func() net.Conn {
+		for {
+			conn, err := net.Dial("unix", path)
+			if err == nil {
+				_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+				t.Cleanup(func() { conn.Close() })
+				return conn
+			}
+			if !strings.Contains(err.Error(), "temporarily unavailable") {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond) // the queue is full
+		}
+	}, stop
+}
+
+func send(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func answer(t *testing.T, conn net.Conn) (int, string) {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+const (
+	listRequest = "GET /v1/builds HTTP/1.1\r\nHost: x\r\n\r\n"
+	stopRequest = "POST /v1/builds/b/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+)
+
+// TestStopsWithinASecondWithThousandsOfIdlePeers is snapd's LP#1946656 and more:
+// none of them ever sends a whole request.
+func TestStopsWithinASecondWithThousandsOfIdlePeers(t *testing.T) {
+	peers := 5000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	peers = min(peers, int(limit.Cur)/3)
+	var accepted atomic.Int64
+	s := New(Options{Builds: newOneBuild(), Identify: func(syscall.Conn) (peer.Credentials, error) {
+		accepted.Add(1)
+		return peer.Of(1, 1000, 1000), nil
+	}})
+	connect, stop := serve(t, s)
+	for i := range peers {
+		conn := connect()
+		switch i % 4 {
+		case 0: // silent
+		case 1:
+			send(t, conn, "GET /v1/bui")
+		case 2:
+			send(t, conn, listRequest) // idle from then on, and reads nothing
+		case 3:
+			send(t, conn, "POST /v1/builds/b/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+		}
+	}
+	for accepted.Load() < int64(peers) {
+		time.Sleep(time.Millisecond)
+	}
+	begin := time.Now()
+	stop()
+	took := time.Since(begin)
+	t.Logf("stopped with %d peers in %s", peers, took)
+	if took > time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+}
+
+func TestStopUnderWayIsAnsweredWhenTheDaemonStops(t *testing.T) {
+	builds := newOneBuild()
+	connect, stop := serve(t, New(Options{Builds: builds}))
+	conn := connect()
+	send(t, conn, stopRequest)
+	time.Sleep(50 * time.Millisecond)
+	stop()
+	code, body := answer(t, conn)
+	if code != 503 || !strings.Contains(body, "being stopped") {
+		t.Errorf("%d %s", code, body)
+	}
+}
+
+func TestSlowPeersAreCutOff(t *testing.T) {
+	s := New(Options{Builds: newOneBuild()})
+	s.limits.request, s.limits.idle = 200*time.Millisecond, 200*time.Millisecond
+	connect, _ := serve(t, s)
+	for name, text := range map[string]string{
+		"silent":        "",
+		"half a header": "GET /v1/builds HTTP/1.1\r\nHo",
+		"half a body":   "POST /v1/builds/b/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+		"idle":          listRequest,
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn := connect()
+			send(t, conn, text)
+			begin := time.Now()
+			_, _ = io.Copy(io.Discard, conn)
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("held for %s", took)
+			}
+		})
+	}
+}
+
+// TestStopMayLastLongerThanARequest: the time that a client has to send its
+// request does not end its waiting for the answer.
+func TestStopMayLastLongerThanARequest(t *testing.T) {
+	builds := newOneBuild()
+	s := New(Options{Builds: builds})
+	s.limits.request, s.limits.answer = 100*time.Millisecond, 100*time.Millisecond
+	connect, _ := serve(t, s)
+	conn := connect()
+	send(t, conn, stopRequest)
+	time.Sleep(400 * time.Millisecond)
+	close(builds.release)
+	if code, body := answer(t, conn); code != 200 {
+		t.Errorf("%d %s", code, body)
+	}
+	if err := <-builds.stopped; err != nil {
+		t.Errorf("the waiting ended: %v", err)
+	}
+}
+
+func TestClientThatGoesAwayIsNotWaitedFor(t *testing.T) {
+	builds := newOneBuild()
+	connect, _ := serve(t, New(Options{Builds: builds}))
+	conn := connect()
+	send(t, conn, stopRequest)
+	time.Sleep(50 * time.Millisecond)
+	conn.Close()
+	select {
+	case err := <-builds.stopped:
+		if err == nil {
+			t.Error("the stop was released")
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("still waiting")
+	}
+}
+
+func TestOneUserCannotHoldAllConnections(t *testing.T) {
+	var uid atomic.Uint32
+	uid.Store(1000)
+	s := New(Options{
+		Builds:   newOneBuild(),
+		Limiter:  peer.NewLimiter(3, 100),
+		Identify: func(syscall.Conn) (peer.Credentials, error) { return peer.Of(1, uid.Load(), 1000), nil },
+	})
+	connect, _ := serve(t, s)
+	for range 3 {
+		conn := connect()
+		send(t, conn, listRequest)
+		if code, body := answer(t, conn); code != 200 {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	over := connect()
+	if n, err := over.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes for a connection over the limit", n)
+	}
+	uid.Store(1001)
+	conn := connect()
+	send(t, conn, listRequest)
+	if code, body := answer(t, conn); code != 200 || strings.Contains(body, "bbbb2222") {
+		t.Errorf("another user: %d %s", code, body)
+	}
+}
+
+func TestLargeHeaderIsRefused(t *testing.T) {
+	connect, _ := serve(t, New(Options{Builds: newOneBuild()}))
+	conn := connect()
+	go func() {
+		_, _ = fmt.Fprintf(conn, "GET /v1/builds HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", 1<<20))
+	}()
+	if code, _ := answer(t, conn); code != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("got %d", code)
+	}
+}
+
+func TestRequestWithoutIdentityFindsNothing(t *testing.T) {
+	s := New(Options{Builds: newOneBuild()})
+	if got := s.visible(caller(context.Background())); len(got) != 0 {
+		t.Errorf("nobody sees %v", got)
+	}
+}
