@@ -1,0 +1,35 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+var buildsDesc = prometheus.NewDesc(prefix+"builds", "builds now", []string{"state", "placement"}, nil)
+
+// buildsCollector counts the builds when it is asked, so that the figures
+// can't drift away from the list that `buildwatchctl list` shows.
+type buildsCollector struct {
+	builds func() []api.Build
+}
+
+func (buildsCollector) Describe(descs chan<- *prometheus.Desc) { descs <- buildsDesc }
+
+func (c buildsCollector) Collect(metrics chan<- prometheus.Metric) {
+	type kind struct {
+		state     api.State
+		placement api.Placement
+	}
+	count := make(map[kind]int)
+	for _, b := range c.builds() {
+		count[kind{b.State, b.Placement}]++
+	}
+	for _, state := range api.States() {
+		if state == api.StateGone {
+			continue
+		}
+		k := kind{state, api.PlacementScope}
+		metrics <- prometheus.MustNewConstMetric(buildsDesc, prometheus.GaugeValue, float64(count[k]), string(k.state), string(k.placement))
+	}
+}

@@ -1,0 +1,171 @@
+// Package metrics counts what the daemon does and serves the figures to
+// Prometheus. It owns the metrics' names, labels and meaning and the HTTP
+// server that shows them; it reads builds when it is asked and changes nothing.
+//
+// Everybody on the host can read metrics, and the containers of some builds
+// too. So label values come from closed sets only: no user, UID, PID, build ID,
+// image, path or command. Every known label set exists from the start, with 0.
+package metrics
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// Options is what the metrics depend on.
+type Options struct {
+	Version  string // of the program
+	Revision string // of its source
+	// Builds returns the builds of this moment; it is called at every scrape
+	// and must not wait for anything.
+	Builds func() []api.Build
+	// Ready tells whether the daemon serves requests; nil means that it does.
+	Ready func() bool
+	// DBusMethods are the calls to systemd that may be reported.
+	DBusMethods []string
+	// PlacementCauses are the reasons for which a container may not be placed.
+	PlacementCauses []string
+	// APIVerbs are the requests of the control API that may be reported.
+	APIVerbs []string
+}
+
+// Metrics is the daemon's metrics. Its methods are safe for concurrent use and
+// never wait.
+type Metrics struct {
+	registry *prometheus.Registry
+	ready    func() bool
+
+	buildsStarted     *counters
+	buildsEnded       *counters
+	buildDuration     *histograms
+	cancelDuration    *histograms
+	stepDuration      *histograms
+	stepTimeouts      *counters
+	placements        prometheus.Counter
+	placementFailures *counters
+	placementDuration prometheus.Histogram
+	dbusDuration      *histograms
+	dbusFailures      *counters
+	dbusConnects      prometheus.Counter
+	apiRequests       *counters
+	apiFailures       *counters
+}
+
+// New makes the metrics, all at 0, in a registry of their own.
+func New(o Options) *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		ready:    o.Ready,
+
+		buildsStarted: newCounters("builds_started_total", "builds first seen", "mode", words(api.Modes())),
+		buildsEnded:   newCounters("builds_ended_total", "builds gone", "reason", words(api.Reasons())),
+		buildDuration: newHistograms("build_duration_seconds", "first RUN step to gone",
+			buildBuckets, "mode", words(api.Modes())),
+		cancelDuration: newHistograms("cancel_duration_seconds", "fact known to last process gone",
+			cancelBuckets, "reason", words(cancelReasons())),
+		stepDuration: newHistograms("ladder_step_duration_seconds", "time in a step; _count = uses",
+			stepBuckets, "step", words(api.Steps())),
+		stepTimeouts:      newCounters("ladder_step_timeouts_total", "ran out of time", "step", words(api.Steps())),
+		placements:        newCounter("placements_total", "wrapper's requests"),
+		placementFailures: newCounters("placement_failures_total", "fail-open as far as the daemon knows", "cause", o.PlacementCauses),
+		placementDuration: newHistogram("placement_duration_seconds", "request to answer", placementBuckets),
+		dbusDuration: newHistograms("dbus_request_duration_seconds", "calls incl. awaited jobs",
+			dbusBuckets, "method", o.DBusMethods),
+		dbusFailures: newCounters("dbus_request_failures_total", "error or timeout", "method", o.DBusMethods),
+		dbusConnects: newCounter("dbus_connects_total", "1 = never lost"),
+		apiRequests:  newCounters("api_requests_total", "control socket", "verb", o.APIVerbs),
+		apiFailures:  newCounters("api_request_failures_total", "control socket", "verb", o.APIVerbs),
+	}
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        prefix + "build_info",
+		Help:        "1; about the program",
+		ConstLabels: prometheus.Labels{"version": o.Version, "revision": o.Revision, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	m.registry.MustRegister(
+		info, buildsCollector{o.Builds},
+		m.buildsStarted, m.buildsEnded, m.buildDuration, m.cancelDuration,
+		m.stepDuration, m.stepTimeouts,
+		m.placements, m.placementFailures, m.placementDuration,
+		m.dbusDuration, m.dbusFailures, m.dbusConnects,
+		m.apiRequests, m.apiFailures,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+// BuildStarted counts a build that was seen for the first time.
+func (m *Metrics) BuildStarted(mode api.Mode) { m.buildsStarted.inc(string(mode)) }
+
+// BuildEnded counts a build that is gone: lived is the time since its first RUN
+// step, cancel that since the fact that ended it was known. Of a build that
+// completed by itself cancel is not looked at.
+func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
+	m.buildsEnded.inc(string(reason))
+	m.buildDuration.observe(string(mode), lived)
+	if reason != api.ReasonCompleted {
+		m.cancelDuration.observe(string(reason), cancel)
+	}
+}
+
+// LadderStep counts a step of the kill ladder that was used.
+func (m *Metrics) LadderStep(step api.LadderStep) {
+	m.stepDuration.observe(string(step.Step), step.Duration)
+	if step.TimedOut {
+		m.stepTimeouts.inc(string(step.Step))
+	}
+}
+
+// Placement counts an answered request of the wrapper: took is the time from
+// request to answer, cause is "" if it succeeded.
+func (m *Metrics) Placement(took time.Duration, cause string) {
+	m.placements.Inc()
+	m.placementDuration.Observe(took.Seconds())
+	if cause != "" {
+		m.placementFailures.inc(cause)
+	}
+}
+
+// DBusRequest counts a call to systemd, whose job was waited for too; err is
+// nil if it succeeded.
+func (m *Metrics) DBusRequest(method string, took time.Duration, err error) {
+	m.dbusDuration.observe(method, took)
+	if err != nil {
+		m.dbusFailures.inc(method)
+	}
+}
+
+// DBusConnected counts a new connection to systemd.
+func (m *Metrics) DBusConnected() { m.dbusConnects.Inc() }
+
+// APIRequest counts an answered request on the control socket.
+func (m *Metrics) APIRequest(verb string, failed bool) {
+	m.apiRequests.inc(verb)
+	if failed {
+		m.apiFailures.inc(verb)
+	}
+}
+
+// cancelReasons is every reason but that of builds that nobody cancelled.
+func cancelReasons() (reasons []api.Reason) {
+	for _, r := range api.Reasons() {
+		if r != api.ReasonCompleted {
+			reasons = append(reasons, r)
+		}
+	}
+	return reasons
+}
+
+func words[T ~string](values []T) []string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = string(v)
+	}
+	return words
+}

@@ -1,0 +1,235 @@
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// What the packages control and scopes report.
+var (
+	testVerbs   = []string{"list", "show", "stop", "info"}
+	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit"}
+	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request"}
+)
+
+func newMetrics(builds ...api.Build) *Metrics {
+	return New(Options{
+		Version: "1.2.3", Revision: "abcdef",
+		Builds:      func() []api.Build { return builds },
+		DBusMethods: testMethods,
+		APIVerbs:    testVerbs,
+
+		PlacementCauses: testCauses,
+	})
+}
+
+// gather returns the metrics of this program, by name.
+func gather(t *testing.T, m *Metrics) map[string]*dto.MetricFamily {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := make(map[string]*dto.MetricFamily)
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), prefix) {
+			ours[f.GetName()] = f
+		}
+	}
+	return ours
+}
+
+// values returns each series with its value, or its count if it is a histogram.
+func values(t *testing.T, m *Metrics, name string) map[string]float64 {
+	t.Helper()
+	values := make(map[string]float64)
+	for _, metric := range gather(t, m)[prefix+name].GetMetric() {
+		var labels []string
+		for _, l := range metric.GetLabel() {
+			labels = append(labels, l.GetValue())
+		}
+		value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		values[strings.Join(labels, ",")] = value
+	}
+	return values
+}
+
+// expect compares the series that are not 0.
+func expect(t *testing.T, m *Metrics, name string, want map[string]float64) {
+	t.Helper()
+	got := values(t, m, name)
+	for series, value := range got {
+		if value == 0 {
+			delete(got, series)
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s is %v, want %v", name, got, want)
+	}
+}
+
+func TestExpositionIsClean(t *testing.T) {
+	m := newMetrics()
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
+	m := newMetrics()
+	modes := []string{"local", "api", "unknown"}
+	steps := []string{"kill", "owner", "stop", "cgroup_kill"}
+	methods, verbs := testMethods, testVerbs
+	want := map[string][]string{
+		// Labels in alphabetical order: placement, state.
+		"builds":                        {"scope,running", "scope,abandoned", "scope,terminating", "scope,killing", "scope,stuck"},
+		"builds_started_total":          modes,
+		"builds_ended_total":            {"completed", "owner_exited", "stopped"},
+		"build_duration_seconds":        modes,
+		"cancel_duration_seconds":       {"owner_exited", "stopped"},
+		"ladder_step_duration_seconds":  steps,
+		"ladder_step_timeouts_total":    steps,
+		"placements_total":              {""},
+		"placement_failures_total":      {"refused", "systemd", "cgroup", "timeout", "bad_request"},
+		"placement_duration_seconds":    {""},
+		"dbus_request_duration_seconds": methods,
+		"dbus_request_failures_total":   methods,
+		"dbus_connects_total":           {""},
+		"api_requests_total":            verbs,
+		"api_request_failures_total":    verbs,
+	}
+	for name, series := range want {
+		got := values(t, m, name)
+		if len(got) != len(series) {
+			t.Errorf("%s has %v, want %v", name, got, series)
+		}
+		for _, s := range series {
+			if value, ok := got[s]; !ok || value != 0 {
+				t.Errorf("%s{%s} is %v (there: %v), want 0", name, s, value, ok)
+			}
+		}
+	}
+	for name := range gather(t, m) {
+		if name = strings.TrimPrefix(name, prefix); want[name] == nil && name != "build_info" {
+			t.Errorf("%s is not expected", name)
+		}
+	}
+}
+
+func TestBuildInfo(t *testing.T) {
+	labels := make(map[string]string)
+	info := gather(t, newMetrics())[prefix+"build_info"].GetMetric()[0]
+	for _, l := range info.GetLabel() {
+		labels[l.GetName()] = l.GetValue()
+	}
+	if info.GetGauge().GetValue() != 1 || labels["version"] != "1.2.3" || labels["revision"] != "abcdef" || !strings.HasPrefix(labels["goversion"], "go") {
+		t.Errorf("got %v", info)
+	}
+}
+
+func TestHistogramsHaveNativeBucketsToo(t *testing.T) {
+	m := newMetrics()
+	m.Placement(time.Millisecond, "")
+	h := gather(t, m)[prefix+"placement_duration_seconds"].GetMetric()[0].GetHistogram()
+	if len(h.GetBucket()) != len(placementBuckets) || len(h.GetPositiveSpan()) == 0 {
+		t.Errorf("got %v", h)
+	}
+}
+
+func TestBuildsAreCountedAtEachScrape(t *testing.T) {
+	builds := []api.Build{
+		{State: api.StateRunning, Placement: api.PlacementScope},
+		{State: api.StateRunning, Placement: api.PlacementScope},
+		{State: api.StateStuck, Placement: api.PlacementScope},
+		{State: api.StateGone, Placement: api.PlacementScope},
+		{State: "forged", Placement: "anywhere"},
+	}
+	m := New(Options{Builds: func() []api.Build { return builds }})
+	expect(t, m, "builds", map[string]float64{"scope,running": 2, "scope,stuck": 1})
+	builds = nil
+	expect(t, m, "builds", map[string]float64{})
+}
+
+func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
+	m := newMetrics()
+	m.BuildStarted(api.ModeLocal)
+	m.BuildStarted(api.ModeAPI)
+	m.BuildEnded(api.ReasonCompleted, api.ModeLocal, time.Minute, 0)
+	m.BuildEnded(api.ReasonStopped, api.ModeLocal, time.Minute, time.Millisecond)
+	m.LadderStep(api.LadderStep{Step: api.StepKill, Duration: time.Millisecond})
+	m.LadderStep(api.LadderStep{Step: api.StepStop, Duration: time.Second, TimedOut: true})
+	m.Placement(time.Millisecond, "")
+	m.Placement(time.Second, "timeout")
+	m.DBusConnected()
+	m.DBusRequest("StopUnit", time.Second, nil)
+	m.DBusRequest("KillUnit", time.Second, errors.New("no"))
+	m.APIRequest("list", false)
+	m.APIRequest("stop", true)
+	for name, want := range map[string]map[string]float64{
+		"builds_started_total":          {"local": 1, "api": 1},
+		"builds_ended_total":            {"completed": 1, "stopped": 1},
+		"build_duration_seconds":        {"local": 2},
+		"cancel_duration_seconds":       {"stopped": 1},
+		"ladder_step_duration_seconds":  {"kill": 1, "stop": 1},
+		"ladder_step_timeouts_total":    {"stop": 1},
+		"placements_total":              {"": 2},
+		"placement_failures_total":      {"timeout": 1},
+		"placement_duration_seconds":    {"": 2},
+		"dbus_request_duration_seconds": {"StopUnit": 1, "KillUnit": 1},
+		"dbus_request_failures_total":   {"KillUnit": 1},
+		"dbus_connects_total":           {"": 1},
+		"api_requests_total":            {"list": 1, "stop": 1},
+		"api_request_failures_total":    {"stop": 1},
+	} {
+		expect(t, m, name, want)
+	}
+}
+
+func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
+	m := newMetrics()
+	for i := range 1000 {
+		word := fmt.Sprint("word", i)
+		m.BuildStarted(api.Mode(word))
+		m.BuildEnded(api.Reason(word), api.Mode(word), 0, 0)
+		m.LadderStep(api.LadderStep{Step: api.Step(word), TimedOut: true})
+		m.Placement(0, word)
+		m.DBusRequest(word, 0, errors.New(word))
+		m.APIRequest(word, true)
+	}
+	for name, family := range gather(t, m) {
+		if n := len(family.GetMetric()); n > 10 {
+			t.Errorf("%s has %d series", name, n)
+		}
+	}
+	expect(t, m, "api_requests_total", map[string]float64{"other": 1000})
+}
+
+func TestBucketsCoverWhatTheyShould(t *testing.T) {
+	for name, test := range map[string]struct{ buckets, want []float64 }{
+		"build, 1 s to 8 h":      {buildBuckets, []float64{1, 8 * 3600}},
+		"cancel, 5 ms to 60 s":   {cancelBuckets, []float64{.005, 60}},
+		"step, 1 ms to 60 s":     {stepBuckets, []float64{.001, 60}},
+		"placement, 1 ms to 1 s": {placementBuckets, []float64{.001, 1}},
+		"D-Bus, 1 ms to 10 s":    {dbusBuckets, []float64{.001, 10}},
+	} {
+		if !slices.IsSorted(test.buckets) || test.buckets[0] != test.want[0] || test.buckets[len(test.buckets)-1] != test.want[1] {
+			t.Errorf("%s: %v", name, test.buckets)
+		}
+	}
+}
