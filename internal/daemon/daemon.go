@@ -1,0 +1,193 @@
+// Package daemon puts buildwatchd together: it reads the configuration, opens
+// the sockets, starts the parts and stops them again. It holds no logic of its
+// own beyond that order, and no state that the parts would need after it.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/config"
+	"github.com/buildwatch/buildwatch/internal/control"
+	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/metrics"
+	"github.com/buildwatch/buildwatch/internal/peer"
+	"github.com/buildwatch/buildwatch/internal/placement"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/version"
+	"github.com/buildwatch/buildwatch/internal/watch"
+)
+
+// Names of the helper programs in libexec/buildwatch.
+const (
+	wrapperName = "buildwatch-runtime"
+	keeperName  = "buildwatch-keeper"
+)
+
+// connections is how many connections all users but root may have together on
+// each socket.
+const connections = 1024
+
+// Run runs the daemon until the context ends. Both errors are nil after an
+// orderly stop; builds and their scopes live on either way. cannot is what is
+// missing on this host: nothing was done then, and to start again won't help.
+func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err error) {
+	libexec, err := libexecDir()
+	if err != nil {
+		return err, nil
+	}
+	// The parts are counted from the first, so the counters come before all.
+	var watcher *watch.Watcher
+	var ready atomic.Bool
+	counters := metrics.New(metrics.Options{
+		Ready:       ready.Load,
+		Version:     version.Version,
+		Revision:    version.Revision(),
+		Builds:      func() []api.Build { return watcher.List() },
+		DBusMethods: words(scopes.Methods()),
+		APIVerbs:    control.Verbs(),
+
+		PlacementCauses: words(placement.Causes()),
+	})
+	manager, err := scopes.Open(filepath.Join(libexec, keeperName), counters)
+	if err != nil {
+		return err, nil
+	}
+	defer manager.Close()
+	watcher = watch.New(starter(manager), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
+	defer watcher.Close()
+	adopt(manager, watcher, log)
+
+	sockets, err := openSockets()
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	run := func(name string, serve func() error) {
+		parts.Go(func() {
+			if err := serve(); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	run("wrapper's socket", func() error {
+		return placement.New(placement.Options{
+			Places:   places(watcher),
+			Wrapper:  filepath.Join(libexec, wrapperName),
+			Limit:    cfg.Placement.Timeout,
+			Limiter:  peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
+			Observer: placementObserver{counters},
+			Log:      log,
+		}).Serve(ctx, sockets.runtime)
+	})
+	run("control socket", func() error {
+		return control.New(control.Options{
+			Builds:  watcher,
+			Info:    api.Info{Version: version.Version, StartedAt: time.Now()},
+			Log:     log,
+			Limiter: peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
+			Observe: counters.APIRequest,
+		}).Serve(ctx, sockets.control)
+	})
+	if cfg.Metrics.Listen.IsValid() {
+		parts.Go(func() {
+			// A port that is taken is no reason to leave builds alone.
+			if err := counters.Serve(ctx, cfg.Metrics.Listen); err != nil {
+				log.WithError(err).Error("Metrics are not served")
+			}
+		})
+	}
+	ready.Store(true)
+	parts.Go(func() { notify(ctx, watcher, log) })
+	log.Infof("buildwatchd %s watches this host's builds", version.Version)
+
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return nil, cause
+	}
+	return nil, nil
+}
+
+// libexecDir is where the helper programs are: beside the directory that the
+// daemon itself is installed in.
+func libexecDir() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(filepath.Dir(exe), "..", "libexec", "buildwatch")
+	if _, err := os.Stat(filepath.Join(dir, keeperName)); err != nil {
+		return "", fmt.Errorf("the helper programs of %s: %w", exe, err)
+	}
+	return dir, nil
+}
+
+// adopt takes over what an earlier daemon has left.
+func adopt(manager *scopes.Manager, watcher *watch.Watcher, log logrus.FieldLogger) {
+	for _, s := range manager.Find() {
+		record, err := s.Record()
+		if err == nil {
+			err = watcher.Adopt(s, record)
+		}
+		if err != nil {
+			// Whose it is can't be told, so nothing is done to it. It has a keeper
+			// that ends it, or was never given one.
+			log.WithError(err).WithField(logging.FieldUnit, s.Unit()).Errorf("Scope %s is left alone", s.Unit())
+			s.Close()
+		}
+	}
+}
+
+func starter(manager *scopes.Manager) watch.Starter {
+	return func(ctx context.Context, spec scopes.Spec) (watch.Scope, error) {
+		s, err := manager.Start(ctx, spec)
+		if err != nil {
+			return nil, err // not s: a nil *Scope is no nil watch.Scope
+		}
+		return s, nil
+	}
+}
+
+func places(watcher *watch.Watcher) placement.Places {
+	return func(ctx context.Context, caller watch.Caller, container string) (placement.Place, error) {
+		place, err := watcher.Prepare(ctx, caller, container)
+		if err != nil {
+			return nil, err
+		}
+		return place, nil
+	}
+}
+
+func timeouts(l config.Ladder) watch.Timeouts {
+	return watch.Timeouts{
+		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
+		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout,
+	}
+}
+
+type placementObserver struct{ *metrics.Metrics }
+
+func (o placementObserver) Placement(took time.Duration, cause placement.Cause) {
+	o.Metrics.Placement(took, string(cause))
+}
+
+// words turns the values of a closed set into plain strings.
+func words[T ~string](values []T) []string {
+	plain := make([]string, len(values))
+	for i, value := range values {
+		plain[i] = string(value)
+	}
+	return plain
+}

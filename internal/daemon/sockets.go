@@ -1,0 +1,85 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/wire"
+)
+
+// sockets are the two that the daemon listens on.
+type sockets struct {
+	runtime *net.UnixListener // the wrapper's, SOCK_SEQPACKET
+	control *net.UnixListener // SOCK_STREAM
+}
+
+// openSockets takes the sockets from systemd (buildwatchd.socket) and tells them
+// by their kinds, or makes them where the daemon was started by hand.
+func openSockets() (sockets, error) {
+	listeners, err := activation.Listeners()
+	if err != nil {
+		return sockets{}, fmt.Errorf("sockets from systemd: %w", err)
+	}
+	if len(listeners) == 0 {
+		return makeSockets()
+	}
+	var s sockets
+	for _, listener := range listeners {
+		socket, ok := listener.(*net.UnixListener)
+		if !ok {
+			return sockets{}, errors.New("systemd passed a socket that is no unix socket: see buildwatchd.socket")
+		}
+		socket.SetUnlinkOnClose(false) // systemd's to remove
+		switch socket.Addr().Network() {
+		case "unixpacket":
+			s.runtime = socket
+		case "unix":
+			s.control = socket
+		}
+	}
+	if s.runtime == nil || s.control == nil {
+		return sockets{}, errors.New("systemd did not pass both sockets: see buildwatchd.socket")
+	}
+	return s, nil
+}
+
+func makeSockets() (sockets, error) {
+	if err := os.MkdirAll(filepath.Dir(wire.Socket), 0o755); err != nil {
+		return sockets{}, err
+	}
+	runtime, err := listen("unixpacket", wire.Socket)
+	if err != nil {
+		return sockets{}, err
+	}
+	control, err := listen("unix", api.ControlSocket)
+	if err != nil {
+		runtime.Close()
+		return sockets{}, err
+	}
+	return sockets{runtime: runtime, control: control}, nil
+}
+
+// listen makes a socket that every user may connect to: who it is decides the
+// kernel's word on the peer, not the file's mode.
+func listen(network, path string) (*net.UnixListener, error) {
+	if conn, err := net.Dial(network, path); err == nil {
+		conn.Close()
+		return nil, fmt.Errorf("another buildwatchd listens on %s", path)
+	}
+	_ = os.Remove(path)
+	listener, err := net.ListenUnix(network, &net.UnixAddr{Name: path, Net: network})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
