@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// labelWidth is that of the widest label of a block.
+const labelWidth = 9
+
+// writeBlock describes one build for a person, as systemctl status does a unit.
+func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
+	r := row{build: d.Build, now: now}
+	var text bytes.Buffer
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
+	}
+	line("Build", "%s", r.ID())
+	if reason := r.Reason(); reason != "" {
+		line("State", "%s (%s)", r.State(), reason)
+	} else {
+		line("State", "%s", r.State())
+	}
+	line("Mode", "%s, held by its %s", r.Mode(), orNone(r.Placement()))
+	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
+	if !d.EndedAt.IsZero() {
+		line("Ended", "%s, after %s", r.EndedAt(), humanDuration(d.EndedAt.Sub(d.CreatedAt)))
+	}
+	exited := ""
+	if d.Owner.Exited {
+		exited = " (exited)"
+	}
+	line("Owner", "%s%s", r.Owner(), exited)
+	line("User", "%s (%d)", r.User(), r.UID())
+	line("Arch", "%s", orNone(r.Arch()))
+	line("CPU", "%s", r.CPU())
+	line("Scope", "%s", orNone(r.Scope()))
+	line("Cgroup", "%s", orNone(r.Cgroup()))
+	for i, step := range d.Ladder {
+		label := "Ladder"
+		if i > 0 {
+			label = ""
+		}
+		line(label, "%s", describeStep(stepRow{step}))
+	}
+	line("Processes", "%d", r.Processes())
+	if _, err := out.Write(text.Bytes()); err != nil {
+		return err
+	}
+	return writeTree(out, strings.Repeat(" ", labelWidth+2), d.ProcessTree)
+}
+
+func describeStep(s stepRow) string {
+	text := fmt.Sprintf("%s at %s, %s", s.Step(), s.StartedAt(), s.Duration())
+	if s.TimedOut() {
+		text += ", ran out of time"
+	}
+	if s.Error() != "" {
+		text += ", " + s.Error()
+	}
+	return text
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,95 @@
+// Package cli is buildwatchctl: its verbs, flags, output and exit codes. It
+// formats what package client returns, and reaches neither processes, cgroups
+// nor systemd by itself. It starts no pager and no other program, uses no
+// colour, and keeps no state.
+//
+// Each verb has a file of its own. What comes from builds (commands, names) may
+// hold anything, and passes through quote on its way to a terminal.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/internal/version"
+)
+
+// Exit codes, as podman has them.
+const (
+	exitFailure = 1
+	exitUsage   = 125
+)
+
+// Environment is what the commands need of the world around them.
+type Environment struct {
+	Out, Err io.Writer
+	Getenv   func(string) string
+	Now      func() time.Time
+	Version  string // of buildwatchctl itself
+}
+
+// System is the process's own environment.
+func System() Environment {
+	return Environment{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version}
+}
+
+// app is one run of buildwatchctl.
+type app struct {
+	Environment
+	socket string
+}
+
+// client returns a client for the daemon that the flags name.
+func (a *app) client() *client.Client { return client.New(a.socket) }
+
+// Main runs buildwatchctl with the arguments that follow its name, and returns
+// its exit code.
+func Main(args []string, environment Environment) int {
+	a := &app{Environment: environment}
+	root := a.root()
+	root.SetArgs(args)
+	command, err := root.ExecuteC()
+	if err == nil {
+		return 0
+	}
+	var failed failure
+	if errors.As(err, &failed) {
+		for _, err := range failed.errs {
+			a.complain(explain(err))
+		}
+		return exitFailure
+	}
+	// All that is no failure is about how the command was called.
+	a.complain(fmt.Sprintf("%s: see %q", strings.TrimSpace(err.Error()), command.CommandPath()+" --help"))
+	return exitUsage
+}
+
+// complain prints one line to stderr.
+func (a *app) complain(message string) {
+	fmt.Fprintf(a.Err, "buildwatchctl: %s\n", oneLine(message))
+}
+
+// failure is why a command that was called rightly did not do what it was asked
+// for: one error, one line.
+type failure struct{ errs []error }
+
+func (f failure) Error() string { return errors.Join(f.errs...).Error() }
+
+// fail returns a failure of the errors, or nil if there are none.
+func fail(errs ...error) error {
+	var failed failure
+	for _, err := range errs {
+		if err != nil {
+			failed.errs = append(failed.errs, err)
+		}
+	}
+	if len(failed.errs) == 0 {
+		return nil
+	}
+	return failed
+}

@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// detailRow is one build for a template of the show verb: a row, and two lists
+// to range over.
+type detailRow struct {
+	row
+	detail api.BuildDetail
+}
+
+// detailHelp describes the placeholders that a detailRow has beyond a row's.
+const detailHelp = `  .ProcessTree   its processes, parents before children: {{range .ProcessTree}} with
+                 .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
+  .Ladder        the steps taken to end it: {{range .Ladder}} with
+                 .Step .StartedAt .Duration .TimedOut .Error
+`
+
+// ProcessTree is a placeholder.
+func (r detailRow) ProcessTree() []processRow {
+	rows := make([]processRow, len(r.detail.ProcessTree))
+	for i, p := range r.detail.ProcessTree {
+		rows[i] = processRow{p}
+	}
+	return rows
+}
+
+// Ladder is a placeholder.
+func (r detailRow) Ladder() []stepRow {
+	rows := make([]stepRow, len(r.detail.Ladder))
+	for i, s := range r.detail.Ladder {
+		rows[i] = stepRow{s}
+	}
+	return rows
+}
+
+// MarshalJSON makes {{json .}} the document that --json shows.
+func (r detailRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.detail) }
+
+type processRow struct{ process api.Process }
+
+func (r processRow) PID() int                     { return r.process.PID }
+func (r processRow) PPID() int                    { return r.process.PPID }
+func (r processRow) Command() string              { return quote(r.process.Command) }
+func (r processRow) Exe() string                  { return quote(r.process.Exe) }
+func (r processRow) Arch() string                 { return quote(r.process.Arch) }
+func (r processRow) State() string                { return quote(r.process.State) }
+func (r processRow) WChan() string                { return quote(r.process.WChan) }
+func (r processRow) Cgroup() string               { return quote(r.process.Cgroup) }
+func (r processRow) Survivor() bool               { return r.process.Survivor }
+func (r processRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.process) }
+
+type stepRow struct{ step api.LadderStep }
+
+func (r stepRow) Step() string                 { return quote(string(r.step.Step)) }
+func (r stepRow) StartedAt() string            { return timestamp(r.step.StartedAt) }
+func (r stepRow) Duration() string             { return humanStep(r.step.Duration) }
+func (r stepRow) TimedOut() bool               { return r.step.TimedOut }
+func (r stepRow) Error() string                { return quote(r.step.Error) }
+func (r stepRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.step) }

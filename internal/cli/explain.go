@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/client"
+)
+
+// explain makes an error one line that also says what to do.
+func explain(err error) string {
+	var refusal *api.Error
+	switch {
+	case errors.As(err, &refusal):
+		switch refusal.Code {
+		case api.CodeNotFound:
+			return err.Error() + `: "buildwatchctl list" shows the builds there are`
+		case api.CodeAmbiguous:
+			return err.Error() + ": give more of it"
+		}
+	case errors.Is(err, client.ErrNotRunning):
+		return err.Error() + ": " + howToStart(runtime.GOOS)
+	case errors.Is(err, client.ErrPermission):
+		return err.Error() + `: the permissions of the socket keep you out, "systemctl cat buildwatchd.socket" shows them`
+	case errors.Is(err, client.ErrClosed), errors.Is(err, client.ErrBusy):
+		return err.Error() + `: too many may be open, or it was just stopped: try again, then "journalctl -u buildwatchd"`
+	case errors.Is(err, client.ErrNoAnswer):
+		return err.Error() + `: "systemctl status buildwatchd" and "journalctl -u buildwatchd" say why`
+	case errors.Is(err, client.ErrNotBuildwatchd):
+		return err.Error() + ": is --socket, or $" + socketVariable + ", the right one?"
+	}
+	return err.Error()
+}
+
+func howToStart(system string) string {
+	if system != "linux" {
+		return "it runs on Linux: ask there, in a podman machine by \"podman machine ssh sudo buildwatchctl\""
+	}
+	return `start it with "systemctl start buildwatchd.socket buildwatchd.service"`
+}
+
+// isGone tells the error for a build that is not there.
+func isGone(err error) bool {
+	var refusal *api.Error
+	return errors.As(err, &refusal) && refusal.Code == api.CodeNotFound
+}
+
+// alternatives lists what may be given.
+func alternatives[T ~string](all []T) string {
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = string(one)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// test is what one --filter asks of a build.
+type test = func(api.Build) bool
+
+// filterKey is one key of --filter, with what its values mean. make returns the
+// test that a value stands for.
+type filterKey struct {
+	key, help string
+	make      func(value string, now time.Time) (test, error)
+}
+
+var filterKeys = []filterKey{
+	{"id", "the ID begins so", func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return strings.HasPrefix(b.ID, value) }, nil
+	}},
+	{"state", alternatives(api.States()), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, api.States())
+	}},
+	{"user", "name or UID", func(value string, _ time.Time) (test, error) {
+		uid, err := strconv.ParseUint(value, 10, 32)
+		return func(b api.Build) bool {
+			return b.User.Name == value || err == nil && b.User.UID == uint32(uid)
+		}, nil
+	}},
+	{"arch", "an emulated architecture that runs now, such as aarch64", func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return slices.Contains(b.Arch, value) }, nil
+	}},
+	{"reason", alternatives(api.Reasons()), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, api.Reasons())
+	}},
+	{"mode", alternatives(api.Modes()), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return string(b.Mode) == value }, oneOf(value, api.Modes())
+	}},
+	{"scope", "the name of the systemd unit", func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return b.Scope == value }, nil
+	}},
+	{"since", "created after: a time as RFC 3339, or a duration ago, such as 10m", func(value string, now time.Time) (test, error) {
+		t, err := pointInTime(value, now)
+		return func(b api.Build) bool { return b.CreatedAt.After(t) }, err
+	}},
+	{"until", "created before: likewise", func(value string, now time.Time) (test, error) {
+		t, err := pointInTime(value, now)
+		return func(b api.Build) bool { return b.CreatedAt.Before(t) }, err
+	}},
+}
+
+// filter is all of --filter: by key, the tests of which one must hold.
+type filter map[string][]test
+
+func newFilter(given []string, now time.Time) (filter, error) {
+	f := make(filter)
+	for _, one := range given {
+		key, value, ok := strings.Cut(one, "=")
+		if !ok {
+			return nil, fmt.Errorf("--filter %q: not of the form key=value", one)
+		}
+		i := slices.IndexFunc(filterKeys, func(k filterKey) bool { return k.key == key })
+		if i < 0 {
+			return nil, fmt.Errorf("--filter %q: the keys are %s", one, strings.Join(filterNames(), ", "))
+		}
+		passes, err := filterKeys[i].make(value, now)
+		if err != nil {
+			return nil, fmt.Errorf("--filter %q: %w", one, err)
+		}
+		f[key] = append(f[key], passes)
+	}
+	return f, nil
+}
+
+// matches tells whether a build passes: of each key at least one test.
+func (f filter) matches(b api.Build) bool {
+	for _, tests := range f {
+		if !slices.ContainsFunc(tests, func(passes test) bool { return passes(b) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// apply returns the builds that pass.
+func (f filter) apply(builds []api.Build) []api.Build {
+	return slices.DeleteFunc(builds, func(b api.Build) bool { return !f.matches(b) })
+}
+
+func filterNames() []string {
+	names := make([]string, len(filterKeys))
+	for i, k := range filterKeys {
+		names[i] = k.key
+	}
+	return names
+}
+
+func filterHelp() string {
+	var b strings.Builder
+	for _, k := range filterKeys {
+		fmt.Fprintf(&b, "  %-8s %s\n", k.key, k.help)
+	}
+	return b.String()
+}
+
+func oneOf[T ~string](value string, all []T) error {
+	if slices.Contains(all, T(value)) {
+		return nil
+	}
+	return fmt.Errorf("the values are %s", alternatives(all))
+}
+
+func pointInTime(value string, now time.Time) (time.Time, error) {
+	if d, err := time.ParseDuration(value); err == nil {
+		return now.Add(-d), nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return time.Time{}, errors.New("neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z")
+	}
+	return t, nil
+}

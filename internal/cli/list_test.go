@@ -1,0 +1,206 @@
+//go:build linux
+
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+func TestListTable(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	run(t, socket, "list").expect(t, 0, `ID        STATE    AGE    OWNER                           USER   ARCH             PROCS  CPU    SCOPE
+bcdz2345  stuck    5h30m  815 podman system service -...  1001   -                1      1h6m   buildwatch-bcdz2345.scope
+bcdf2345  running  72s    4711 podman build               alice  aarch64,riscv64  5      12.3s  buildwatch-bcdf2345.scope
+`, "")
+	run(t, socket, "ls", "--no-trunc", "--noheading", "--filter", "state=stuck").expect(t, 0,
+		"bcdz2345  stuck  5h30m  815 podman system service --with-a-long-name  1001  -  1  1h6m  buildwatch-bcdz2345.scope\n", "")
+}
+
+func TestListOfNothing(t *testing.T) {
+	socket, _ := start(t)
+	run(t, socket, "list").expect(t, 0, "", "no builds are running\n")
+	run(t, socket, "list", "-f", "state=stuck").expect(t, 0, "", "no builds fit the filter\n")
+	run(t, socket, "list", "--json").expect(t, 0, "[]\n", "")
+	run(t, socket, "list", "--format", "json").expect(t, 0, "[]\n", "")
+	run(t, socket, "list", "-q").expect(t, 0, "", "")
+	run(t, socket, "list", "--format", "{{.ID}}").expect(t, 0, "", "")
+}
+
+func TestListJSONIsTheAPIs(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for _, args := range [][]string{{"list", "--json"}, {"list", "--format", "json"}} {
+		var got []api.Build
+		if err := json.Unmarshal([]byte(run(t, socket, args...).out), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := twoBuilds()[0].Build
+		if len(got) != 2 || !reflect.DeepEqual(got[1], want) {
+			t.Errorf("got %+v, want %+v last", got, want)
+		}
+	}
+	if r := run(t, socket, "list", "--format", "{{json .}}"); strings.Count(r.out, "\n") != 2 || !strings.HasPrefix(r.out, `{"id":"bcdz2345"`) {
+		t.Errorf("{{json .}}: %s", r.out)
+	}
+}
+
+func TestListTemplates(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for _, test := range []struct{ format, want string }{
+		{`{{.ID}}\t{{.State}}`, "bcdz2345\tstuck\nbcdf2345\trunning\n"},
+		{`{{.ID}} [{{.Arch}}] [{{.Reason}}]`, "bcdz2345 [] [owner_exited]\nbcdf2345 [aarch64,riscv64] []\n"},
+		{`{{upper .State}}{{"\n"}}`, "STUCK\n\nRUNNING\n\n"},
+		{`table {{.UID}}\t{{.Reason}}`, "UID   REASON\n1001  owner_exited\n1000  -\n"},
+		{`table {{.Owner}}`, "OWNER\n815 podman system service -...\n4711 podman build\n"},
+		{`{{.Owner}}`, "815 podman system service --with-a-long-name\n4711 podman build\n"},
+		{`{{if eq .OwnerPID 815}}{{join (split .User "0") "-"}}{{end}}`, "1--1\n\n"},
+		{`tablet {{.ID}}`, "tablet bcdz2345\ntablet bcdf2345\n"},
+	} {
+		run(t, socket, "list", "--format", test.format).expect(t, 0, test.want, "")
+	}
+	run(t, socket, "list", "--noheading", "--format", `table {{.UID}}`).expect(t, 0, "1001\n1000\n", "")
+	run(t, socket, "list", "--format", `{{index (split .ID "x") 3}}`).expect(t, 1, "",
+		"buildwatchctl: --format: template: format:1:2: executing \"format\" at <index (split .ID \"x\") 3>: error calling index: index out of range: 3\n")
+}
+
+// TestEveryPlaceholder: each that --help documents works, and has a value.
+func TestEveryPlaceholder(t *testing.T) {
+	build := twoBuilds()[1]
+	build.EndedAt = now
+	build.Arch = []string{"aarch64"}
+	socket, _ := start(t, build)
+	help := run(t, socket, "list", "--help").out
+	methods := reflect.TypeFor[row]()
+	for _, p := range placeholders {
+		if !strings.Contains(help, "."+p.name+" ") {
+			t.Errorf(".%s is not in --help", p.name)
+		}
+		r := run(t, socket, "list", "--format", "table {{."+p.name+"}}")
+		lines := strings.Split(r.out, "\n")
+		if r.code != 0 || len(lines) != 3 || lines[0] != p.heading || lines[1] == "" || lines[1] == "-" {
+			t.Errorf(".%s: %+v", p.name, r)
+		}
+	}
+	for m := range methods.Methods() {
+		if !slices.ContainsFunc(placeholders, func(p struct{ name, heading, help string }) bool { return p.name == m.Name }) && m.Name != "MarshalJSON" {
+			t.Errorf(".%s is not documented", m.Name)
+		}
+	}
+}
+
+func TestFilters(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	const alices, other, both = "bcdf2345\n", "bcdz2345\n", "bcdz2345\nbcdf2345\n"
+	for _, test := range []struct{ filters, want string }{
+		{"id=bcdf", alices},
+		{"id=f", ""},
+		{"id=bcdf id=bcdz", both},
+		{"state=running", alices},
+		{"state=running state=stuck", both},
+		{"state=running user=1001", ""},
+		{"user=alice", alices},
+		{"user=1000", alices},
+		{"user=01001", other},
+		{"user=100", ""},
+		{"arch=riscv64", alices},
+		{"arch=riscv", ""},
+		{"reason=owner_exited", other},
+		{"mode=api mode=local", both},
+		{"mode=api state=stuck", other},
+		{"scope=buildwatch-bcdf2345.scope", alices},
+		{"since=10m", alices},
+		{"until=10m", other},
+		{"since=2026-01-01T00:00:00Z until=2026-01-02T03:00:00+00:00", other},
+	} {
+		args := []string{"list", "-q"}
+		for f := range strings.FieldsSeq(test.filters) {
+			args = append(args, "--filter", f)
+		}
+		run(t, socket, args...).expect(t, 0, test.want, "")
+	}
+}
+
+func TestSort(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	const alices, other = "bcdf2345\n", "bcdz2345\n"
+	for key, want := range map[string]string{
+		"created": other + alices, "id": alices + other, "state": alices + other, "user": other + alices,
+		"arch": other + alices, "processes": alices + other, "cpu": other + alices,
+	} {
+		run(t, socket, "list", "-q", "--sort", key).expect(t, 0, want, "")
+	}
+}
+
+// hostile are names that users can give their programs.
+var hostile = []string{
+	"x\x1b[2J", "x\ny", "x\ty", "x\r", "\u202egnp.exe", "x\u0085", "x\u009b2J", "x\x7f", "x\xff\xfe", "x\u2028y", "\"quoted\"", "x\x00", "\U000e0001", "\u200b",
+}
+
+// TestOneEntryOneLine is threats 31 and 40: nobody's name writes on the screen.
+func TestOneEntryOneLine(t *testing.T) {
+	for _, name := range hostile {
+		build := twoBuilds()[0]
+		build.Owner.Command, build.User.Name, build.Scope, build.Cgroup = name, name, name, name
+		build.Arch = []string{name}
+		build.State = api.StateStuck
+		for i := range build.ProcessTree {
+			p := &build.ProcessTree[i]
+			p.Command, p.Exe, p.Arch, p.State, p.WChan, p.Survivor = name, name, name, name, name, true
+		}
+		build.Ladder = []api.LadderStep{{Step: api.Step(name), Error: name}}
+		socket, builds := start(t, build)
+		builds.OnStop = stuck(build.Build)
+		for args, lines := range map[string]int{
+			"list":                      2,
+			"list --no-trunc":           2,
+			"list --json":               25,
+			"show bcdf":                 -1,
+			"show --json bcdf":          -1,
+			"stop bcdf":                 0,
+			"__complete stop":           -1,
+			"list --format {{.|json}}":  1,
+			"list --format {{.Owner}}":  1,
+			"list --format {{.Cgroup}}": 1,
+			"show bcdf --format {{range.ProcessTree}}{{.Command}}{{.Exe}}{{.Arch}}{{.State}}{{.WChan}}{{end}}{{range.Ladder}}{{.Step}}{{.Error}}{{end}}": 1,
+		} {
+			fields := strings.Fields(args)
+			if fields[0] == "__complete" {
+				fields = append(fields, "")
+			}
+			r := run(t, socket, fields...)
+			if got := strings.Count(r.out, "\n"); lines >= 0 && got != lines {
+				t.Errorf("%q: %s: %d lines, want %d:\n%s", name, args, got, lines, r.out)
+			}
+			printed := r.out + r.err
+			if fields[0] == "__complete" {
+				printed = strings.ReplaceAll(printed, "\t", "") // between ID and description
+			}
+			for line := range strings.Lines(printed) {
+				if line = strings.TrimSuffix(line, "\n"); !isPlain(line) {
+					t.Errorf("%q: %s: unfit for a terminal: %q", name, args, line)
+				}
+			}
+		}
+	}
+}
+
+// TestJSONMeansTheSameEscaped: what is escaped for the terminal's sake reads the
+// same for a program.
+func TestJSONMeansTheSameEscaped(t *testing.T) {
+	for _, name := range append(hostile, "plain", "ünïcödé 編", "\U0001f600") {
+		document, err := marshal(map[string]string{"name": name}, "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]string
+		if err := json.Unmarshal([]byte(document), &got); err != nil || got["name"] != strings.ToValidUTF8(name, "\ufffd") && got["name"] != fmt.Sprint(strings.ReplaceAll(name, "\xff\xfe", "\ufffd\ufffd")) {
+			t.Errorf("%q comes back as %q (%v)", name, got["name"], err)
+		}
+	}
+}

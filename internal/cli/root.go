@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// socketVariable names the environment variable that --socket defaults to.
+const socketVariable = "BUILDWATCH_SOCKET"
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "buildwatchctl",
+		Short: "Show and stop the container image builds that buildwatchd watches",
+		Long: `Show and stop the container image builds that buildwatchd watches.
+
+Root sees all builds, everybody else their own.`,
+		Version:       a.Version,
+		SilenceErrors: true, // Main prints them
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs, // or cobra words the error for an unknown command, in several lines
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("missing command")
+			}
+			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+				return fmt.Errorf("unknown command %q, did you mean %s", args[0], strings.Join(like, " or "))
+			}
+			return fmt.Errorf("unknown command %q", args[0])
+		},
+	}
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetVersionTemplate("buildwatchctl {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2 // Levenshtein's; cobra's own default is set on a path not taken here
+
+	socket := a.Getenv(socketVariable)
+	if socket == "" {
+		socket = api.ControlSocket
+	}
+	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
+
+	root.AddCommand(a.list(), a.show(), a.stop(), a.version())
+	return root
+}
+
+// noArguments refuses arguments in one line.
+func noArguments(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q", args[0])
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// placeholders are what --format can show of a build, each a method of row. The
+// names are stable, as those of the JSON documents are.
+var placeholders = []struct{ name, heading, help string }{
+	{"ID", "ID", "the build's ID"},
+	{"State", "STATE", "running, abandoned, terminating, killing, stuck or gone"},
+	{"Reason", "REASON", "why it came to its end; empty while it runs"},
+	{"Mode", "MODE", "how it was started: local, api or unknown"},
+	{"Placement", "PLACEMENT", "how it is held: scope"},
+	{"CreatedAt", "CREATED AT", "when its first RUN step began, as RFC 3339"},
+	{"EndedAt", "ENDED AT", "when its last process was gone; empty before"},
+	{"Age", "AGE", "the time since CreatedAt"},
+	{"OwnerPID", "OWNER PID", "the process that it belongs to"},
+	{"OwnerCommand", "OWNER COMMAND", "program and verb of that process"},
+	{"Owner", "OWNER", "OwnerPID and OwnerCommand"},
+	{"User", "USER", "whose it is: the name, or the UID where there is none"},
+	{"UID", "UID", "whose it is, as a number"},
+	{"Arch", "ARCH", "emulated architectures that run now, with commas between"},
+	{"Processes", "PROCS", "number of processes in its RUN containers"},
+	{"CPU", "CPU", "CPU time of its RUN containers so far"},
+	{"Scope", "SCOPE", "its systemd unit"},
+	{"Cgroup", "CGROUP", "its cgroup, below the cgroup mount"},
+}
+
+// headings maps placeholders to the headings of their columns. Its values are of
+// any type so that a template may also range over what is no column.
+func headings() map[string]any {
+	m := make(map[string]any, len(placeholders))
+	for _, p := range placeholders {
+		m[p.name] = p.heading
+	}
+	return m
+}
+
+// Widths beyond which a table's cells are cut unless --no-trunc is given. ID and
+// scope are never cut: people paste them.
+const (
+	ownerWidth = 30
+	userWidth  = 16
+	archWidth  = 20
+)
+
+// row is one build for a template.
+type row struct {
+	build api.Build
+	now   time.Time
+	table bool // empty values are shown as "-", so that every column has a word
+	cut   bool // long values are cut
+}
+
+// text makes a string of anybody's fit to be shown.
+func (r row) text(s string) string { return r.fit(quote(s), 0) }
+
+// fit makes a string that is fit to be shown fit its place: at most width wide,
+// unless width is 0.
+func (r row) fit(s string, width int) string {
+	switch {
+	case s == "" && r.table:
+		return "-"
+	case r.cut && width > 0:
+		return shorten(s, width)
+	}
+	return s
+}
+
+// The methods below are the placeholders.
+
+func (r row) ID() string           { return r.text(r.build.ID) }
+func (r row) State() string        { return r.text(string(r.build.State)) }
+func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
+func (r row) Mode() string         { return r.text(string(r.build.Mode)) }
+func (r row) Placement() string    { return r.text(string(r.build.Placement)) }
+func (r row) CreatedAt() string    { return r.text(timestamp(r.build.CreatedAt)) }
+func (r row) EndedAt() string      { return r.text(timestamp(r.build.EndedAt)) }
+func (r row) Age() string          { return humanDuration(r.now.Sub(r.build.CreatedAt)) }
+func (r row) OwnerPID() int        { return r.build.Owner.PID }
+func (r row) OwnerCommand() string { return r.fit(quote(r.build.Owner.Command), ownerWidth) }
+func (r row) User() string         { return r.fit(quote(userName(r.build.User)), userWidth) }
+func (r row) UID() uint32          { return r.build.User.UID }
+func (r row) Processes() int       { return r.build.Processes }
+func (r row) CPU() string          { return humanCPU(r.build.CPUSeconds) }
+func (r row) Scope() string        { return r.text(r.build.Scope) }
+func (r row) Cgroup() string       { return r.text(r.build.Cgroup) }
+
+func (r row) Owner() string {
+	return r.fit(fmt.Sprintf("%d %s", r.build.Owner.PID, quote(r.build.Owner.Command)), ownerWidth)
+}
+
+func (r row) Arch() string {
+	names := make([]string, len(r.build.Arch))
+	for i, name := range r.build.Arch {
+		names[i] = quote(name)
+	}
+	return r.fit(strings.Join(names, ","), archWidth)
+}
+
+// MarshalJSON makes {{json .}} the document that --json shows.
+func (r row) MarshalJSON() ([]byte, error) { return json.Marshal(r.build) }
+
+func placeholderHelp() string {
+	var b strings.Builder
+	for _, p := range placeholders {
+		fmt.Fprintf(&b, "  .%-13s %s\n", p.name, p.help)
+	}
+	return b.String()
+}
+
+func userName(u api.User) string {
+	return cmp.Or(u.Name, strconv.FormatUint(uint64(u.UID), 10))
+}

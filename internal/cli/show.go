@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+type showFlags struct {
+	format string
+	json   bool
+}
+
+func (a *app) show() *cobra.Command {
+	var flags showFlags
+	cmd := &cobra.Command{
+		Use:   "show ID...",
+		Short: "Show all that is known of builds, with their processes",
+		Long: `Show all that is known of builds: their processes, what those wait for, and the
+steps taken to end them. An ID may be shortened while it is unique.
+
+--format takes "json" or a Go template. Its placeholders are those of
+"buildwatchctl list", and:
+` + detailHelp,
+		Example: `  buildwatchctl show bcd2
+  buildwatchctl show bcd2 --format '{{range .ProcessTree}}{{.PID}} {{.WChan}}{{"\n"}}{{end}}'`,
+		Args:              someIDs,
+		ValidArgsFunction: a.completeIDs,
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			return a.runShow(cmd.Context(), flags, ids)
+		},
+	}
+	cmd.Flags().BoolVar(&flags.json, "json", false, "print a JSON array, same as --format json")
+	cmd.Flags().StringVar(&flags.format, "format", "", "print by a Go `template`, or json")
+	cmd.MarkFlagsMutuallyExclusive("json", "format")
+	completeFlags(cmd)
+	return cmd
+}
+
+// someIDs refuses a command without IDs.
+func someIDs(_ *cobra.Command, ids []string) error {
+	if len(ids) == 0 {
+		return errors.New("needs at least one ID")
+	}
+	return nil
+}
+
+func (a *app) runShow(ctx context.Context, flags showFlags, ids []string) error {
+	var f format
+	if flags.format != "" {
+		var err error
+		if f, err = newFormat(flags.format, sampleDetail()); err != nil {
+			return err
+		}
+	}
+	details, errs := a.details(ctx, ids)
+	switch {
+	case flags.json || f.json:
+		errs = append(errs, writeJSON(a.Out, details))
+	case f.template != nil:
+		rows := make([]any, len(details))
+		for i, d := range details {
+			rows[i] = detailRow{row{build: d.Build, now: a.Now(), table: f.table}, d}
+		}
+		errs = append(errs, f.write(a.Out, rows, headings()))
+	default:
+		for i, d := range details {
+			if i > 0 {
+				fmt.Fprintln(a.Out)
+			}
+			errs = append(errs, writeBlock(a.Out, d, a.Now()))
+		}
+	}
+	return fail(errs...)
+}
+
+// details asks for every build, whatever becomes of the others.
+func (a *app) details(ctx context.Context, ids []string) ([]api.BuildDetail, []error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := a.client()
+	defer c.Close()
+	details := make([]api.BuildDetail, 0, len(ids))
+	var errs []error
+	for _, id := range ids {
+		d, err := c.Show(ctx, id)
+		var refusal *api.Error
+		switch {
+		case err == nil:
+			details = append(details, d)
+		case errors.As(err, &refusal):
+			errs = append(errs, err)
+		default:
+			return details, append(errs, err) // no daemon: it would be said once for each ID
+		}
+	}
+	return details, errs
+}
+
+// sampleDetail has something in every list, so that a template for it is tried
+// in whole.
+func sampleDetail() detailRow {
+	return detailRow{detail: api.BuildDetail{ProcessTree: []api.Process{{}}, Ladder: []api.LadderStep{{}}}}
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// maxIndent is how many generations are drawn further and further to the right:
+// a fork bomb's children would otherwise make lines as long as the list.
+const maxIndent = 32
+
+// writeTree draws processes, each below its parent, as systemctl status does.
+// One whose parent is not among them stands at the left.
+func writeTree(out io.Writer, margin string, processes []api.Process) error {
+	if len(processes) == 0 {
+		return nil
+	}
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "%sPID\tSTATE\tWCHAN\tARCH\tCOMMAND\n", margin)
+	drawing := tree{out: &text, margin: margin, children: make(map[int][]processRow), drawn: make(map[int]bool)}
+	here := make(map[int]bool, len(processes))
+	for _, p := range processes {
+		here[p.PID] = true
+	}
+	const nobody = 0
+	for _, p := range processes {
+		parent := p.PPID
+		if !here[parent] || parent == p.PID {
+			parent = nobody
+		}
+		drawing.children[parent] = append(drawing.children[parent], processRow{p})
+	}
+	drawing.draw(nobody, "", 0)
+	// Parents are read one after another, so PIDs that are used again meanwhile
+	// can make a ring that hangs on nobody.
+	for _, p := range processes {
+		if !drawing.drawn[p.PID] {
+			drawing.children[nobody] = []processRow{{p}}
+			drawing.draw(nobody, "", 0)
+		}
+	}
+	return align(out, text.Bytes())
+}
+
+type tree struct {
+	out      io.Writer
+	margin   string
+	children map[int][]processRow // by parent
+	drawn    map[int]bool
+}
+
+func (t *tree) draw(parent int, indent string, depth int) {
+	children := t.children[parent]
+	for i, p := range children {
+		if t.drawn[p.PID()] {
+			continue
+		}
+		t.drawn[p.PID()] = true
+		branch, below := "├─", "│ "
+		if i == len(children)-1 {
+			branch, below = "└─", "  "
+		}
+		fmt.Fprintf(t.out, "%s%s%s%d\t%s\t%s\t%s\t%s\n", t.margin, indent, branch, p.PID(),
+			orNone(p.State()), orNone(p.WChan()), orNone(p.Arch()), describeProcess(p))
+		next := indent
+		if depth < maxIndent {
+			next += below
+		}
+		t.draw(p.PID(), next, depth+1)
+	}
+}
+
+func describeProcess(p processRow) string {
+	text := orNone(p.Command())
+	if p.Exe() != "" {
+		text += " (" + p.Exe() + ")"
+	}
+	if p.Survivor() {
+		text += ", survived SIGKILL"
+	}
+	return text
+}
