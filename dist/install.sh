@@ -1,0 +1,70 @@
+#!/bin/sh
+# Installs what "make build" has built: make install calls it, with DESTDIR and
+# PREFIX. Every file appears whole or not at all, by a rename: running builds
+# execute the wrapper ten times a second.
+set -eu
+
+here=$(dirname "$0")
+built=$here/../build
+conf_d=$DESTDIR/etc/containers/containers.conf.d
+libexec=$DESTDIR$PREFIX/libexec/buildwatch
+
+# put MODE FROM TO
+put() {
+	install -d "$(dirname "$3")"
+	install -m "$1" "$2" "$3.tmp$$"
+	mv -fT "$3.tmp$$" "$3"
+}
+
+# put_template FROM TO: @PREFIX@ filled in.
+put_template() {
+	install -d "$(dirname "$2")"
+	sed "s|@PREFIX@|$PREFIX|g" "$1" >"$2.tmp$$"
+	chmod 0644 "$2.tmp$$"
+	mv -fT "$2.tmp$$" "$2"
+}
+
+# put_link TARGET LINK
+put_link() {
+	ln -s "$1" "$2.tmp$$"
+	mv -fT "$2.tmp$$" "$2"
+}
+
+# put_config FROM TO: what an administrator has changed is never overwritten.
+put_config() {
+	if [ ! -e "$2" ]; then
+		put 0644 "$1" "$2"
+	elif ! cmp -s "$1" "$2"; then
+		put 0644 "$1" "$2.new"
+		echo "$2 was changed here and stays as it is; the new default is $2.new"
+	fi
+}
+
+umask 022
+for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; do
+	[ -x "$built/$program" ] || {
+		echo "build/$program is missing: run make build first" >&2
+		exit 1
+	}
+done
+
+# Left by a former make uninstall: what is installed now must outlive the boot.
+rm -f "$DESTDIR/etc/tmpfiles.d/buildwatch-removed.conf"
+
+put 0755 "$built/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchd"
+put 0755 "$built/buildwatchctl" "$DESTDIR$PREFIX/bin/buildwatchctl"
+put 0755 "$built/buildwatch-keeper" "$libexec/buildwatch-keeper"
+put 0755 "$built/buildwatch-runtime" "$libexec/buildwatch-runtime"
+for runtime in crun runc; do
+	put_link buildwatch-runtime "$libexec/$runtime"
+done
+for unit in buildwatchd.socket buildwatchd.service; do
+	put_template "$here/systemd/$unit.in" "$DESTDIR$PREFIX/lib/systemd/system/$unit"
+done
+for page in "$here"/../man/*.[158]; do
+	put 0644 "$page" "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
+done
+put_config "$here/buildwatchd.toml" "$DESTDIR/etc/buildwatch/buildwatchd.toml"
+
+# Last: from here on podman uses what is all in place.
+put_template "$here/containers/50-buildwatch.conf.in" "$conf_d/50-buildwatch.conf"
