@@ -1,0 +1,106 @@
+// Package cli is testmachine's command line. It decides nothing that package
+// machine does not offer; it connects a terminal, signals and exit codes.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/test/machine"
+)
+
+// An ExitError ends testmachine with the exit code of the command that it ran.
+type ExitError int
+
+func (e ExitError) Error() string { return fmt.Sprintf("the command exited with %d", int(e)) }
+
+// Run runs testmachine with the arguments args. An ExitError needs no message.
+func Run(args []string) error {
+	// Signals end what is being done, never this process: it has to clean up.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, forwarded...)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+
+	root := &cobra.Command{
+		Use:           "testmachine",
+		Short:         "Run commands in a throwaway Debian with a real systemd",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	var suite string
+	root.PersistentFlags().StringVar(&suite, "suite", "trixie",
+		"the Debian release: "+strings.Join(machine.Suites(), ", "))
+	s := &session{suite: &suite, signals: signals, cancel: cancel}
+	root.AddCommand(newRootfs(s), newRun(s), newShell(s))
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
+func newRootfs(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rootfs",
+		Short: "Build and cache a root file system, and print where it is",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stop := s.cancelOnSignal()
+			defer stop()
+			root, err := machine.Rootfs(cmd.Context(), *s.suite, say)
+			if err != nil {
+				return cause(cmd.Context(), err)
+			}
+			_, err = fmt.Println(root)
+			return err
+		},
+	}
+}
+
+func newRun(s *session) *cobra.Command {
+	var noInstall bool
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARG…]",
+		Short: "Boot a machine, install the project in it, run a command, tear all down",
+		Long: `Boot a machine, install the project in it from what "make build" has built,
+run a command in it as root, and tear all down.
+
+The command's input, output, signals and exit code are its caller's. A path
+that does not exist inside is taken for a program of the host and copied in:
+go test -exec "testmachine run --" works. In a checkout of the project the
+command's working directory is the same one, read-only, under /src.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return s.run(cmd.Context(), args, !noInstall)
+		},
+	}
+	cmd.Flags().BoolVar(&noInstall, "no-install", false, "do not install the project")
+	// Flags after the command are the command's.
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+func newShell(s *session) *cobra.Command {
+	var noInstall bool
+	cmd := &cobra.Command{
+		Use:   "shell",
+		Short: "Boot a machine and open a shell in it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return s.run(cmd.Context(), []string{"bash", "--login"}, !noInstall)
+		},
+	}
+	cmd.Flags().BoolVar(&noInstall, "no-install", false, "do not install the project")
+	return cmd
+}
+
+func say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "testmachine: "+format+"\n", args...)
+}
+
+// forwarded are the signals that a command inside gets in our place.
+var forwarded = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
