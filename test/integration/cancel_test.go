@@ -1,0 +1,250 @@
+//go:build integration
+
+package integration
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// family is buildah issue #6786's RUN step: a shell and four sleeps.
+const family = "RUN /bin/busybox sleep 1001 & /bin/busybox sleep 1002 & /bin/busybox sleep 1003 & /bin/busybox sleep 1004 & wait\n"
+
+const familySize = 5
+
+// hold takes hold of the processes of a build.
+func hold(t *testing.T, view api.Build) []*proc.Handle {
+	t.Helper()
+	detail, err := control().Show(context.Background(), view.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held []*proc.Handle
+	for _, p := range detail.ProcessTree {
+		h, err := proc.Open(p.PID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		held = append(held, h)
+	}
+	return held
+}
+
+// allGone waits for the end of all of them.
+func allGone(t *testing.T, held []*proc.Handle) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	defer cancel()
+	for _, h := range held {
+		if err := h.Wait(ctx); err != nil {
+			t.Errorf("process %d: %v\n%s", h.PID, err, sh(t, "ps -ef --forest"))
+		}
+	}
+}
+
+// TestCancelledBuildLeavesNothing is the point of the project.
+func TestCancelledBuildLeavesNothing(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			b := startBuild(t, family)
+			view := b.supervised(familySize)
+			held := hold(t, view)
+			if err := b.cmd.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			b.wait()
+			allGone(t, held)
+			eventually(t, func() (string, bool) {
+				builds := listed(t)
+				return fmt.Sprintf("still listed: %+v", builds), len(builds) == 0
+			})
+		})
+	}
+}
+
+// TestEmulatedBuildIsShownAsSuch: what the list says of a build.
+func TestEmulatedBuildIsShownAsSuch(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	b := startBuild(t, family)
+	view := b.supervised(familySize)
+	if view.State != api.StateRunning || view.Mode != api.ModeLocal || view.Owner.Command != "podman build" ||
+		view.User.Name != "root" || strings.Join(view.Arch, ",") != "aarch64" || view.CPUSeconds <= 0 ||
+		view.Scope != "buildwatch-"+view.ID+".scope" {
+		t.Errorf("listed as %+v", view)
+	}
+	if got := sh(t, "systemctl show -P ControlGroup %s", view.Scope); got != view.Cgroup {
+		t.Errorf("systemd says %s, the list %s", got, view.Cgroup)
+	}
+	sh(t, "%s stop %s", ctl, view.ID)
+}
+
+// TestDaemonKilledThenClientKilled: the daemon dies, the build goes on; it comes
+// back, the client dies: nothing is left. Then both at once.
+func TestDaemonKilledThenClientKilled(t *testing.T) {
+	t.Run("restarted before", func(t *testing.T) {
+		leakCheck(t)
+		mayLeaveStorage(t)
+		b := startBuild(t, family)
+		before := b.supervised(familySize)
+		held := hold(t, before)
+		sh(t, "systemctl kill --signal=KILL buildwatchd.service")
+		startDaemon(t)
+		after := b.supervised(familySize)
+		if after.ID != before.ID || !after.CreatedAt.Equal(before.CreatedAt) {
+			t.Errorf("before the restart %+v, after it %+v", before, after)
+		}
+		_ = b.cmd.Process.Kill()
+		allGone(t, held)
+	})
+	t.Run("client dies while the daemon is away", func(t *testing.T) {
+		leakCheck(t)
+		mayLeaveStorage(t)
+		b := startBuild(t, family)
+		held := hold(t, b.supervised(familySize))
+		sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
+		_ = b.cmd.Process.Kill()
+		b.wait()
+		time.Sleep(200 * time.Millisecond)
+		for _, h := range held {
+			if !h.Alive() {
+				t.Errorf("process %d ended without the daemon", h.PID)
+			}
+		}
+		startDaemon(t)
+		allGone(t, held)
+	})
+}
+
+// TestOwnerDiesWhileItsContainerIsCreated kills podman at every moment around
+// the start of a RUN step.
+func TestOwnerDiesWhileItsContainerIsCreated(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	for i := range 40 {
+		b := startBuild(t, family)
+		// The bundle appears right before the container is created.
+		eventually(t, func() (string, bool) {
+			bundles, _ := filepath.Glob("/var/tmp/buildah*/config.json")
+			return "no bundle", len(bundles) > 0
+		})
+		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+		_ = b.cmd.Process.Kill()
+		b.wait()
+		eventually(t, func() (string, bool) {
+			left := buildProcesses(t)
+			return fmt.Sprintf("round %d, left: %s", i, strings.Join(left, "\n")), len(left) == 0
+		})
+		sh(t, "rm -rf /var/tmp/buildah*")
+	}
+}
+
+// TestStopEndsALiveBuildCleanly: the containers first, so that podman removes
+// its working containers, mounts and bundle itself. No mayLeaveStorage here.
+func TestStopEndsALiveBuildCleanly(t *testing.T) {
+	leakCheck(t)
+	b := startBuild(t, family)
+	view := b.supervised(familySize)
+	held := hold(t, view)
+	if got := sh(t, "%s stop %s", ctl, view.ID[:4]); got != view.ID {
+		t.Errorf("stop printed %q, want the ID %s", got, view.ID)
+	}
+	allGone(t, held)
+	if code := b.wait(); code == 0 {
+		t.Error("podman build reports success")
+	}
+	for series, want := range map[string]string{
+		`buildwatch_builds{placement="scope",state="running"}`: "0",
+	} {
+		if got := metric(t, series); got != want {
+			t.Errorf("%s is %s, want %s", series, got, want)
+		}
+	}
+}
+
+// TestStopOfABuildBetweenItsSteps: nothing of it runs at that moment, and its
+// next container must not start.
+func TestStopOfABuildBetweenItsSteps(t *testing.T) {
+	leakCheck(t)
+	b := startBuild(t, strings.Repeat("RUN true\n", 100), "--layers=false")
+	view := b.supervised(0)
+	sh(t, "%s stop %s", ctl, view.ID)
+	if code := b.wait(); code == 0 {
+		t.Error("podman build reports success")
+	}
+}
+
+// TestStubbornOwnerIsEnded: an owner that does not end by itself gets SIGTERM,
+// then SIGKILL.
+func TestStubbornOwnerIsEnded(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	b := startBuild(t, family)
+	view := b.supervised(familySize)
+	held := hold(t, view)
+	sh(t, "kill -STOP %d", b.pid())
+	started := time.Now()
+	sh(t, "%s stop %s", ctl, view.ID)
+	allGone(t, held)
+	if status := b.wait(); status == 0 {
+		t.Error("podman build reports success")
+	}
+	if ws, ok := b.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGKILL {
+		t.Errorf("podman ended by %v, not by SIGKILL", ws.Signal())
+	}
+	if took := time.Since(started); took > 7500*time.Millisecond {
+		t.Errorf("the ladder took %v", took)
+	}
+}
+
+// TestPodmanRunIsNeverTouched: containers that are no build's, emulated, and
+// with names that look like a build's.
+func TestPodmanRunIsNeverTouched(t *testing.T) {
+	leakCheck(t)
+	startBuild(t, "RUN true\n", "--tag", "sleeper").succeed()
+	placements := metric(t, "buildwatch_placements_total")
+	id := sh(t, "podman run --detach --pids-limit=0 --network=none --platform %s --name buildah-buildah1 sleeper /bin/busybox sleep 1000 2>/dev/null", arch64)
+	defer sh(t, "podman rm --force --time 0 buildah-buildah1")
+	pid, err := strconv.Atoi(sh(t, "podman inspect --format '{{.State.Pid}}' %s", id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	cgroup, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(cgroup), "buildwatch") || !strings.Contains(string(cgroup), "libpod-"+id) {
+		t.Errorf("the container is in %s", cgroup)
+	}
+	if got := metric(t, "buildwatch_placements_total"); got != placements {
+		t.Errorf("%s placements before, %s after", placements, got)
+	}
+	sh(t, "systemctl restart buildwatchd.service")
+	startDaemon(t)
+	if !h.Alive() {
+		t.Error("the container's process is gone")
+	}
+	if got := listed(t); len(got) != 0 {
+		t.Errorf("listed: %+v", got)
+	}
+	sh(t, "podman rmi --force sleeper 2>/dev/null || true")
+}

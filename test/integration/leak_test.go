@@ -1,0 +1,189 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// traces is everything that a build, or the daemon, could leave behind.
+type traces struct {
+	things map[string][]string // by kind
+	daemon string              // its PID
+	counts map[string]int      // of what it holds
+}
+
+// startUpNoise is by how much two daemons that have done nothing may differ in
+// what they hold. One and the same daemon may hold no more than before.
+const startUpNoise = 4
+
+// leakCheck compares what is there after a test with what was there before.
+// Every test begins with it. What podman itself leaves of a build that it was
+// not allowed to finish (working containers, their mounts, bundles) is podman's,
+// and removed with podman's own means: mayLeaveStorage.
+func leakCheck(t *testing.T) {
+	t.Helper()
+	startDaemon(t)
+	before := lookAround(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("journal:\n%s", sh(t, "journalctl -q --no-pager -o short-precise -n 200 -t buildwatchd -t buildwatch-runtime -t systemd | grep -E 'buildwatch(d|-runtime)[[]|buildwatch-[a-z0-9]{8}.scope' | tail -n 40"))
+			return
+		}
+		startDaemon(t)
+		eventually(t, func() (string, bool) {
+			more := before.whatIsNew(lookAround(t))
+			return "left behind:\n" + strings.Join(more, "\n"), len(more) == 0
+		})
+	})
+}
+
+// whatIsNew lists what is there after, and was not before.
+func (before traces) whatIsNew(after traces) []string {
+	var more []string
+	for kind, now := range after.things {
+		for _, one := range now {
+			if !slices.Contains(before.things[kind], one) {
+				more = append(more, kind+" "+one)
+			}
+		}
+	}
+	noise := 0
+	if after.daemon != before.daemon {
+		noise = startUpNoise
+	}
+	for kind, now := range after.counts {
+		if now > before.counts[kind]+noise {
+			more = append(more, fmt.Sprintf("%d %s of the daemon, %d before", now, kind, before.counts[kind]))
+		}
+	}
+	return more
+}
+
+// mayLeaveStorage says that the test ends podman without letting it tidy up.
+func mayLeaveStorage(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		sh(t, "podman rm --all --force --time 0; buildah rm --all; rm -rf /var/tmp/buildah* /run/crun/buildah-*")
+	})
+}
+
+// startDaemon makes sure that the daemon runs, and that it has made the
+// connections to systemd that it makes when it first needs them: so that what one
+// daemon holds can be compared with what another does.
+func startDaemon(t *testing.T) {
+	t.Helper()
+	sh(t, "systemctl reset-failed buildwatchd.service 2>/dev/null; systemctl start buildwatchd.socket buildwatchd.service")
+	sh(t, ctl+" list -q")
+	if connects := metric(t, "buildwatch_dbus_connects_total"); connects == "0" || connects == "1" {
+		startBuild(t, "RUN true\n").succeed()
+		eventually(t, func() (string, bool) {
+			connects := metric(t, "buildwatch_dbus_connects_total")
+			return connects + " connections to systemd", connects != "0" && connects != "1"
+		})
+	}
+}
+
+func lookAround(t *testing.T) traces {
+	t.Helper()
+	found := map[string][]string{}
+	add := func(kind string, lines string) {
+		for line := range strings.Lines(lines) {
+			found[kind] = append(found[kind], strings.TrimSpace(line))
+		}
+	}
+	add("unit", sh(t, "systemctl list-units --all --plain --no-legend '"+scopeGlob+"' | awk '{print $1}'"))
+	add("working container", sh(t, "podman ps --all --external --quiet"))
+	add("mount", sh(t, "grep -o '/var/lib/containers/[^ ]*' /proc/self/mountinfo || true"))
+	found["bundle"], _ = filepath.Glob("/var/tmp/buildah*")
+	found["process"] = buildProcesses(t)
+	ours := regexp.MustCompile(`buildwatch-[^d]|buildah-`)
+	err := filepath.WalkDir("/sys/fs/cgroup", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && ours.MatchString(path) {
+			found["cgroup"] = append(found["cgroup"], path)
+		}
+		return nil
+	})
+	must(t, err)
+	pid := sh(t, "systemctl show -P MainPID buildwatchd.service")
+	return traces{found, pid, daemonCounts(t, pid)}
+}
+
+// buildProcesses lists the processes that only builds have: emulated ones, and
+// those of buildwatch, podman and buildah themselves.
+func buildProcesses(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		exe, _ := os.Readlink(filepath.Join(dir, "exe"))
+		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		name := filepath.Base(exe)
+		if proc.EmulatedArch(exe) != "" || slices.Contains([]string{"podman", "buildah", "crun", "runc", "buildwatch-keeper", "buildwatch-runtime"}, name) {
+			found = append(found, fmt.Sprintf("%s %s %q", filepath.Base(dir), name, cmdline))
+		}
+	}
+	return found
+}
+
+// daemonCounts counts the daemon's open descriptors by kind, and its goroutines.
+func daemonCounts(t *testing.T, pid string) map[string]int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/" + pid + "/fd")
+	must(t, err)
+	counts := map[string]int{}
+	for _, fd := range fds {
+		if target, err := os.Readlink("/proc/" + pid + "/fd/" + fd.Name()); err == nil {
+			kind, _, _ := strings.Cut(target, ":[")
+			counts[kind+" descriptors"]++
+		}
+	}
+	goroutines, err := strconv.Atoi(metric(t, "go_goroutines"))
+	must(t, err)
+	counts["goroutines"] = goroutines
+	return counts
+}
+
+// metric returns the value of a series in the daemon's exposition, or "".
+func metric(t *testing.T, series string) string {
+	t.Helper()
+	for line := range strings.Lines(scrape(t)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func scrape(t *testing.T) string {
+	t.Helper()
+	// A connection that is kept would be one of the daemon's descriptors.
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var response *http.Response
+	eventually(t, func() (string, bool) { // a daemon that was just started
+		var err error
+		response, err = client.Get("http://127.0.0.1:16786/metrics")
+		return fmt.Sprint(err), err == nil
+	})
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s, %v", response.Status, err)
+	}
+	return string(body)
+}

@@ -1,0 +1,211 @@
+//go:build integration
+
+// Package integration tests the installed project on real parts: systemd, D-Bus,
+// podman, crun and qemu-user. It runs as root inside a throwaway machine (see
+// test/machine) and may end whatever it likes there; it refuses to run anywhere
+// else.
+package integration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/client"
+)
+
+// fixtures is what the machine's root file system holds for the tests.
+const fixtures = "/usr/share/buildwatch-test"
+
+// Where `make install` has put things.
+const (
+	libexec   = "/usr/local/libexec/buildwatch"
+	ctl       = "/usr/local/bin/buildwatchctl"
+	dropIn    = "/etc/containers/containers.conf.d/50-buildwatch.conf"
+	scopeGlob = "buildwatch-*.scope"
+)
+
+// long is far longer than anything here takes; only a hang reaches it.
+const long = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	if _, err := os.Stat(fixtures); err != nil || os.Getuid() != 0 {
+		fmt.Fprintln(os.Stderr, "integration tests run in the test machine only: use `make integration`")
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// sh runs a shell command and returns its output; it fails the test when the
+// command does.
+func sh(t *testing.T, format string, args ...any) string {
+	t.Helper()
+	out, err := try(format, args...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", fmt.Sprintf(format, args...), err, out)
+	}
+	return out
+}
+
+func try(format string, args ...any) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*long)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "bash", "-c", fmt.Sprintf(format, args...)).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// eventually waits until the condition holds, and fails the test with what it
+// last said otherwise.
+func eventually(t *testing.T, condition func() (string, bool)) {
+	t.Helper()
+	deadline := time.Now().Add(long)
+	for {
+		said, ok := condition()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(said)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// arch64 is the platform that is emulated.
+const arch64 = "linux/arm64"
+
+// contextDir makes a build context with an emulated busybox and a Containerfile
+// that ends with the given instructions.
+func contextDir(t *testing.T, instructions string) string {
+	t.Helper()
+	dir := t.TempDir()
+	busybox, err := os.ReadFile(filepath.Join(fixtures, "arm64", "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "busybox"), string(busybox))
+	write(t, filepath.Join(dir, "Containerfile"), "FROM scratch AS base\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\n"+instructions)
+	return dir
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// build is a `podman build` under way.
+type build struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+	done chan error
+}
+
+// startBuild runs `podman build` on the instructions. A test that does not wait
+// for it has it killed in the end.
+func startBuild(t *testing.T, instructions string, args ...string) *build {
+	t.Helper()
+	return startPodman(t, instructions, append([]string{"build"}, args...)...)
+}
+
+// startPodman is startBuild for who has flags before the verb, too.
+func startPodman(t *testing.T, instructions string, args ...string) *build {
+	t.Helper()
+	b := &build{t: t, done: make(chan error, 1)}
+	args = append(args, "--no-cache", "--network=none", "--platform", arch64, contextDir(t, instructions))
+	b.cmd = exec.Command("podman", args...)
+	b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.out
+	b.cmd.WaitDelay = long
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { b.done <- b.cmd.Wait() }()
+	t.Cleanup(func() { _ = b.cmd.Process.Kill() })
+	return b
+}
+
+func (b *build) pid() int { return b.cmd.Process.Pid }
+
+// wait waits for podman's end and returns its exit status.
+func (b *build) wait() int {
+	b.t.Helper()
+	select {
+	case err := <-b.done:
+		b.done <- err
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			b.t.Fatal(err)
+		}
+		return b.cmd.ProcessState.ExitCode()
+	case <-time.After(4 * long):
+		b.t.Fatalf("podman build hangs:\n%s", sh(b.t, "ps -ef --forest"))
+		return -1
+	}
+}
+
+// succeed waits for podman and fails the test when the build has failed.
+func (b *build) succeed() {
+	b.t.Helper()
+	if code := b.wait(); code != 0 {
+		b.t.Fatalf("podman build exited with %d:\n%s", code, b.out.String())
+	}
+}
+
+// fileInImage returns a file of an image.
+func fileInImage(t *testing.T, image, path string) string {
+	t.Helper()
+	dir := sh(t, "podman image mount %s", image)
+	defer sh(t, "podman image unmount %s", image)
+	content, err := os.ReadFile(filepath.Join(dir, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// control is a client of the daemon under test.
+func control() *client.Client { return client.New(api.ControlSocket) }
+
+// listed returns what `buildwatchctl list --json` shows.
+func listed(t *testing.T) []api.Build {
+	t.Helper()
+	var builds []api.Build
+	out := sh(t, ctl+" list --json")
+	if err := json.Unmarshal([]byte(out), &builds); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	return builds
+}
+
+// supervised waits until the daemon shows the build of this owner with at least
+// n processes.
+func (b *build) supervised(n int) api.Build {
+	b.t.Helper()
+	var found api.Build
+	eventually(b.t, func() (string, bool) {
+		select {
+		case err := <-b.done:
+			b.done <- err
+			b.t.Fatalf("podman build has ended (%v):\n%s", err, b.out.String())
+		default:
+		}
+		for _, view := range listed(b.t) {
+			if view.Owner.PID == b.pid() {
+				found = view
+			}
+		}
+		return fmt.Sprintf("the build of %d is not listed with %d processes: %+v", b.pid(), n, found), found.ID != "" && found.Processes >= n
+	})
+	return found
+}
