@@ -1,0 +1,53 @@
+// Command bench measures what buildwatch costs and how fast it is, against the
+// least that the same machine can do in the same run. It runs as root inside the
+// test machine (make bench); it ends builds that it has started, and nothing
+// else. It asserts nothing: times on a shared machine are to be compared, side
+// by side, not to be relied on.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+)
+
+func main() {
+	if role, ok := os.LookupEnv(roleEnv); ok {
+		exit(play(role))
+	}
+	rounds := flag.Int("rounds", 40, "cancels of each kind")
+	calls := flag.Int("calls", 100, "calls of the runtime of each kind")
+	flag.Parse()
+	exit(run(*rounds, *calls))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(rounds, calls int) error {
+	if _, err := os.Stat(busyboxes); err != nil || os.Getuid() != 0 {
+		return fmt.Errorf("runs in the test machine only: use `make bench`")
+	}
+	cancels, err := measureCancels(rounds)
+	if err != nil {
+		return err
+	}
+	passes, creates, err := measureWrapper(calls)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nFrom the owner's death to the last of five emulated processes gone, %d cancels each, taken in turn:\n\n", rounds)
+	printTable(cancels.fromDeath)
+	fmt.Printf("\nThe same from the client's signal, podman's own end included:\n\n")
+	printTable(cancels.fromSignal)
+	fmt.Printf("\nOne call that is passed through (--version), %d each, taken in turn:\n\n", calls)
+	printTable(passes)
+	fmt.Printf("\nOne create of a container, %d each, taken in turn:\n\n", calls)
+	printTable(creates)
+	return nil
+}
