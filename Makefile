@@ -1,0 +1,64 @@
+# Everything that CI calls is here, and nothing that a developer can't call.
+
+GO          ?= go
+DESTDIR     ?=
+PREFIX      ?= /usr/local
+SUITE       ?= trixie
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.7.0
+
+ifeq ($(strip $(VERSION)),)
+override VERSION := 0.1.0-dev
+endif
+
+PROGRAMS := buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper
+LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$(VERSION)
+GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
+MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
+
+.DEFAULT_GOAL := help
+.PHONY: help build testmachine unit test integration demo bench lint install uninstall clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build the programs, static, into build/
+	$(GO_BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
+# Its entry point is its own: see cmd/buildwatch-runtime/entry.go.
+	$(GO_BUILD:%'=% $(ENTRY)') -o build/ ./cmd/buildwatch-runtime
+
+testmachine:
+	$(GO_BUILD) -o build/ ./test/machine/cmd/testmachine
+
+unit: ## run the unit tests (no root needed)
+	$(GO) test ./...
+
+integration: build testmachine ## run the integration tests in a throwaway machine (root; SUITE=trixie)
+	$(GO) test -tags integration -count=1 -timeout 30m -v -exec '$(MACHINE) --' ./test/integration/...
+
+test: unit integration ## run every test
+
+demo: build ## cancel an emulated build without buildwatch, and with it (root)
+	$(GO_BUILD) -o build/ ./test/demo
+	build/demo --suite $(SUITE)
+
+bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (root)
+	$(GO_BUILD) -o build/ ./test/bench
+	$(MACHINE) -- build/bench
+
+lint: ## gofmt, go vet, staticcheck, go mod tidy
+	@test -z "$$(gofmt -l cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags integration ./...
+	$(GO) run $(STATICCHECK) -tags integration ./...
+	$(GO) mod tidy -diff
+
+install: ## install what make build built (DESTDIR=, PREFIX=/usr/local)
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh dist/install.sh
+
+uninstall: ## remove it again; running podman processes go on
+	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh dist/uninstall.sh
+
+clean: ## remove build/
+	rm -rf build
