@@ -118,7 +118,7 @@ func (m *Machine) setUp(ctx context.Context) error {
 	if err := m.registerBinfmt(ctx); err != nil {
 		return err
 	}
-	if err := m.inside(ctx, "systemctl", "start", "user@1000.service"); err != nil {
+	if err := m.inside(ctx, "systemctl", "start", "user@1000.service", "user@501.service"); err != nil {
 		return err
 	}
 	if err := m.inside(ctx, "systemctl", "is-system-running", "--wait"); err != nil {

@@ -37,6 +37,7 @@ func nspawnArgs(s *slot, root, source string) []string {
 		"--volatile=overlay",
 		"--tmpfs=/var/lib/containers:mode=0755", "--tmpfs=/var/tmp:mode=1777",
 		"--tmpfs=/home/builder:mode=0700,uid=1000,gid=1000",
+		"--tmpfs=/home/core:mode=0700,uid=501,gid=501",
 	}
 	if source != "" {
 		args = append(args, "--bind-ro="+source+":"+SourceDir)

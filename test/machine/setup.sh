@@ -24,8 +24,17 @@ rm -f /etc/hostname
 useradd --create-home --shell /bin/bash --uid 1000 builder
 grep -q '^builder:' /etc/subuid || echo 'builder:100000:65536' >>/etc/subuid
 grep -q '^builder:' /etc/subgid || echo 'builder:100000:65536' >>/etc/subgid
+# The user of a podman machine made on macOS: its UID is the host user's.
+useradd --create-home --shell /bin/bash --uid 501 core
+grep -q '^core:' /etc/subuid || echo 'core:200000:65536' >>/etc/subuid
+grep -q '^core:' /etc/subgid || echo 'core:200000:65536' >>/etc/subgid
+echo 'core ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/core
 mkdir -p /var/lib/systemd/linger
 : >/var/lib/systemd/linger/builder
+: >/var/lib/systemd/linger/core
+# Tests start what they need of these.
+systemctl disable ssh.service podman.socket podman.service
+systemctl --global disable podman.socket podman.service
 
 # binfmt_misc is one for the whole host (it is the initial user namespace's):
 # stopping this unit would unregister the handlers of the host as well.
@@ -38,24 +47,28 @@ done
 # There is no console to log in at.
 ln -sf /dev/null /etc/systemd/system/console-getty.service
 
-# Tests build FROM scratch, with a shell of each architecture: no registry. An
-# architecture at a time, so that a mirror that is out of step with one of them
-# does not hide the others; what apt can't verify is not used.
+# Tests build FROM scratch, with a static shell of each architecture: no registry.
+# An architecture at a time, each with an index of its own, so that a mirror that
+# is out of step with one of them does not hide the others; what apt can't verify
+# is not used. A static program may come from another release.
 fixtures=/usr/share/buildwatch-test
+site=$(awk '$1 == "deb" {print $2; exit}' /etc/apt/sources.list)
+suite=$(awk '$1 == "deb" {print $3; exit}' /etc/apt/sources.list)
 mkdir -p /tmp/debs
 cd /tmp/debs
 fixture() {
+	echo "deb [arch=$1] $site $2 main" >one.list
 	dpkg --print-architecture | grep -qx "$1" || dpkg --add-architecture "$1"
-	apt-get -q update &&
-		apt-get -q -o APT::Sandbox::User=root download "busybox-static:$1" || return 1
-	dpkg-deb -x busybox-static_*_"$1".deb "unpacked-$1" || return 1
+	set -- "$1" -q -o Dir::Etc::SourceList=/tmp/debs/one.list -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User=root
+	arch=$1
+	shift
+	apt-get "$@" update && apt-get "$@" download "busybox-static:$arch" || return 1
+	dpkg-deb -x busybox-static_*_"$arch".deb "unpacked-$arch" || return 1
 	# bookworm has it in /bin, trixie in /usr/bin.
-	install -D "$(find "unpacked-$1" -type f -path '*bin/busybox')" "$fixtures/$1/busybox"
+	install -D "$(find "unpacked-$arch" -type f -path '*bin/busybox')" "$fixtures/$arch/busybox"
 }
-for arch in amd64 arm64; do
-	fixture "$arch"
-done
-# A second foreign architecture is good to have, but no reason to have no machine.
-fixture s390x || dpkg --remove-architecture s390x
+fixture amd64 "$suite"
+fixture arm64 "$suite"
+fixture s390x "$suite" || fixture s390x bookworm || fixture s390x sid
 cd /
 rm -rf /tmp/debs /var/lib/apt/lists/* /var/cache/apt/archives/*.deb /var/cache/apt/*.bin

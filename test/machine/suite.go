@@ -30,13 +30,14 @@ var suites = map[string]suite{
 }
 
 // packages are installed in every suite: systemd as a host has it, podman and
-// buildah with both runtimes and all that a rootless build needs, and what
-// tests look at the machine with.
+// buildah with both runtimes and all that a rootless build needs, what a podman
+// machine is reached by, and what tests look at the machine with.
 var packages = []string{
 	"systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd",
 	"podman", "buildah", "crun", "runc", "catatonit",
 	"uidmap", "passt", "slirp4netns", "netavark", "aardvark-dns", "fuse-overlayfs",
 	"nftables", "iptables", "iproute2", "procps", "kmod", "strace", "make", "ca-certificates",
+	"openssh-server", "openssh-client", "sudo", "curl", "fuse3",
 }
 
 // Suites returns the names of the suites that a machine can be made of.
