@@ -47,3 +47,20 @@ func Arch(pid int) string {
 	exe, _ := p.Executable()
 	return EmulatedArch(exe)
 }
+
+// forkedNoExec is the flag of a process that has not called execve(2) since it
+// was forked.
+//
+// Source: linux, include/linux/sched.h, PF_FORKNOEXEC; proc_pid_stat(5), flags.
+const forkedNoExec = 0x40
+
+// HasExeced tells whether the process that has the PID now runs a program of its
+// own, and not its parent's. In doubt, as for one that ended, it does.
+func HasExeced(pid int) bool {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return true
+	}
+	stat, err := p.Stat()
+	return err != nil || stat.Flags&forkedNoExec == 0
+}

@@ -2,7 +2,10 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -98,4 +101,35 @@ func FuzzEmulatedArch(f *testing.F) {
 			t.Fatalf("EmulatedArch(%q) = %q", exe, arch)
 		}
 	})
+}
+
+func TestHasExeced(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "(read _); :") // a shell, and its fork
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = stdin.Close()
+		_ = cmd.Wait()
+	}()
+	children := fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", cmd.Process.Pid)
+	for {
+		list, err := os.ReadFile(children)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if child, err := strconv.Atoi(strings.TrimSpace(string(list))); err == nil {
+			if HasExeced(child) {
+				t.Error("the fork has executed something")
+			}
+			break
+		}
+	}
+	if !HasExeced(cmd.Process.Pid) {
+		t.Error("the shell has not executed anything")
+	}
 }

@@ -15,6 +15,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -230,6 +231,27 @@ func (s *Scope) Busy() (bool, error) {
 	}
 	defer containers.close()
 	return containers.populated()
+}
+
+// Starting tells whether a container is being made: the OCI runtime is at it, or
+// has made it and was not yet told to start it. crun and runc keep the container's
+// first process without execve(2) until then.
+func (s *Scope) Starting() bool {
+	containers := map[string]bool{} // by cgroup: whether anything in it was started
+	for _, m := range s.Members() {
+		inside := strings.TrimPrefix(m.Cgroup, path.Join(s.dir.path, containersDir)+"/")
+		container, _, _ := strings.Cut(inside, "/")
+		if container == wire.Leaf {
+			return true
+		}
+		containers[container] = containers[container] || proc.HasExeced(m.PID)
+	}
+	for _, started := range containers {
+		if !started {
+			return true
+		}
+	}
+	return false
 }
 
 // WaitEmpty returns nil once no process is left in the scope, not even its

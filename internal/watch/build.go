@@ -28,6 +28,7 @@ type Scope interface {
 	Stop(context.Context) error
 	CgroupKill() error
 	Busy() (bool, error)
+	Starting() bool
 	WaitEmpty(context.Context) error
 	Members() []scopes.Member
 	CPUTime() time.Duration
@@ -275,6 +276,8 @@ func (b *build) enter(s stage) {
 		case s == stageTidy:
 		case b.scope == nil:
 			outcome(nil)
+		case s == stageLetStart:
+			outcome(b.letStart(ctx))
 		case s == stageKill:
 			outcome(b.scope.Kill(ctx))
 		case s == stageStop:
@@ -283,6 +286,26 @@ func (b *build) enter(s stage) {
 			outcome(b.scope.CgroupKill())
 		}
 	})
+}
+
+// startTime is how long a living owner may take to start containers that are being
+// made, before they are killed; startPause, how often that is looked at.
+const startTime, startPause = 400 * time.Millisecond, 5 * time.Millisecond
+
+// letStart waits until the containers that are being made have been started.
+// `crun start` waits for ever where the container ends between its look at it and
+// the open(2) of its FIFO; podman waits with it, and tidies up nothing.
+//
+// Source: containers/crun, src/libcrun/status.c, libcrun_status_write_exec_fifo.
+func (b *build) letStart(ctx context.Context) error {
+	for b.scope.Starting() {
+		select {
+		case <-time.After(startPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (b *build) signalOwner(signal unix.Signal) {
@@ -295,6 +318,8 @@ func (b *build) signalOwner(signal unix.Signal) {
 func (b *build) limit(s stage) time.Duration {
 	t := b.watcher.timeouts
 	switch s {
+	case stageLetStart:
+		return startTime
 	case stageKill:
 		return t.Kill
 	case stageTidy:

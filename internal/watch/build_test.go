@@ -475,3 +475,29 @@ func TestCloseLeavesBuildsAlone(t *testing.T) {
 		})
 	}
 }
+
+// TestStopLetsAContainerStartThatIsBeingMade: its owner would not notice its end.
+func TestStopLetsAContainerStartThatIsBeingMade(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	s.set(func() { s.starting = true })
+	s.kill = func(context.Context) error {
+		if s.Starting() {
+			t.Error("killed while it was being made")
+		}
+		s.clear()
+		c.end()
+		return nil
+	}
+	stopped := make(chan error)
+	go func() {
+		_, err := w.Stop(context.Background(), b.id, 0, 0)
+		stopped <- err
+	}()
+	eventually(t, "the stop waits", func() bool { return b.current().stage == stageLetStart })
+	s.set(func() { s.starting = false })
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+}

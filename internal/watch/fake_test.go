@@ -42,6 +42,7 @@ type fakeScope struct {
 	empty          chan struct{}
 	mu             sync.Mutex
 	joinable, busy bool
+	starting       bool
 	busyErr        error
 	entered        []int
 	record         []byte
@@ -80,6 +81,12 @@ func (s *fakeScope) Joinable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.joinable
+}
+
+func (s *fakeScope) Starting() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.starting
 }
 
 func (s *fakeScope) Enter(pid int, act func() error, alive func() bool) error {

@@ -25,6 +25,7 @@ type stage string
 
 const (
 	stageNone       stage = ""            // nothing: the build runs
+	stageLetStart   stage = "let_start"   // containers that are being made are awaited
 	stageKill       stage = "kill"        // KillUnit was called
 	stageTidy       stage = "tidy"        // the owner may tidy up after its containers
 	stageTerm       stage = "term"        // the owner got SIGTERM
@@ -79,7 +80,8 @@ const (
 // next is the state machine: what a build becomes by an event, and what is to be
 // done then. It is pure; an event that means nothing in a state changes nothing.
 //
-// The order of the ladder: kill the containers; give a living owner time to tidy
+// The order of the ladder: let an owner that lives start the containers that it is
+// making, for only then does it notice their end; kill the containers; give a living owner time to tidy
 // up, then end it; stop the unit; cgroup.kill. A rung that leaves processes is
 // followed by the next; one that leaves none, by what remains to be done for an
 // empty scope.
@@ -106,9 +108,13 @@ func next(s status, e event) (status, action) {
 		}
 
 	case api.StateAbandoned:
-		if e == begin {
-			s.state, s.stage = api.StateTerminating, stageKill
-			return s, actEnter
+		switch {
+		case s.stage == stageNone && e == begin && s.ownerLives:
+			return enter(s, stageLetStart)
+		case s.stage == stageNone && e == begin,
+			s.stage == stageLetStart && (e == callSucceeded || e == timeOver || !s.ownerLives):
+			s.state = api.StateTerminating
+			return enter(s, stageKill)
 		}
 
 	case api.StateTerminating, api.StateKilling:

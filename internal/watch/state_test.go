@@ -10,6 +10,7 @@ var (
 	running      = status{state: api.StateRunning, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
 	stopped      = status{state: api.StateAbandoned, reason: api.ReasonStopped, ownerLives: true}
+	letting      = at(stopped, api.StateAbandoned, stageLetStart)
 	killing      = at(abandoned, api.StateTerminating, stageKill)
 	killingLive  = at(stopped, api.StateTerminating, stageKill)
 	stopping     = at(abandoned, api.StateKilling, stageStop)
@@ -51,6 +52,11 @@ func TestNext(t *testing.T) {
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
 
 		{"the ladder begins", abandoned, begin, api.StateTerminating, stageKill, actEnter},
+		{"an owner that lives starts what it makes", stopped, begin, api.StateAbandoned, stageLetStart, actEnter},
+		{"all is started", letting, callSucceeded, api.StateTerminating, stageKill, actEnter},
+		{"something is not started in time", letting, timeOver, api.StateTerminating, stageKill, actEnter},
+		{"the owner ends before all is started", letting, ownerExitedBusy, api.StateTerminating, stageKill, actEnter},
+		{"a second stop hurries nothing", letting, stopRequested, api.StateAbandoned, stageLetStart, actNothing},
 		{"it begins once", killing, begin, api.StateTerminating, stageKill, actNothing},
 		{"a second stop changes nothing", killing, stopRequested, api.StateTerminating, stageKill, actNothing},
 		{"KillUnit's answer is no proof", killing, callSucceeded, api.StateTerminating, stageKill, actNothing},

@@ -176,13 +176,49 @@ func TestStopEndsALiveBuildCleanly(t *testing.T) {
 	}
 }
 
-// TestStopOfABuildBetweenItsSteps: nothing of it runs at that moment, and its
-// next container must not start.
-func TestStopOfABuildBetweenItsSteps(t *testing.T) {
+// TestStopAtAnyMomentOfAStep: a step's container may be just being created, not
+// yet started, or gone already, and the next one must not start. Whenever the
+// stop comes, podman tidies up by itself. No mayLeaveStorage here.
+func TestStopAtAnyMomentOfAStep(t *testing.T) {
 	leakCheck(t)
-	b := startBuild(t, strings.Repeat("RUN true\n", 100), "--layers=false")
-	view := b.supervised(0)
-	sh(t, "%s stop %s", ctl, view.ID)
+	for round := range 12 {
+		b := startBuild(t, strings.Repeat("RUN true\n", 100), "--layers=false")
+		view := b.supervised(0)
+		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
+		started := time.Now()
+		sh(t, "%s stop %s", ctl, view.ID)
+		if code := b.wait(); code == 0 {
+			t.Error("podman build reports success")
+		}
+		t.Logf("round %d: podman has tidied up after %v", round, time.Since(started))
+	}
+}
+
+// slowStart is a crun that waits before it opens the FIFO by which it tells the
+// container to start: by then it has seen that the container is there.
+const slowStart = `#!/bin/sh
+case " $* " in
+*" start "*) exec strace -f -o /dev/null -e trace=openat -e inject=openat:delay_enter=300ms -P "/run/crun/$(basename "$PWD" | sed s/^/buildah-/)/exec.fifo" %[1]s "$@" ;;
+*) exec %[1]s "$@" ;;
+esac
+`
+
+// TestStopOfAContainerThatIsJustBeingStarted: crun would wait for ever for one that
+// is killed at that moment, podman with it, and nothing would be tidied up.
+func TestStopOfAContainerThatIsJustBeingStarted(t *testing.T) {
+	leakCheck(t)
+	real := filepath.Join(t.TempDir(), "crun")
+	slow := filepath.Join(t.TempDir(), "slow")
+	sh(t, "cp /usr/bin/crun %s", real)
+	write(t, slow, fmt.Sprintf(slowStart, real))
+	sh(t, "mount --bind %s /usr/bin/crun", slow)
+	t.Cleanup(func() { sh(t, "umount /usr/bin/crun") })
+	b := startBuild(t, family)
+	eventually(t, func() (string, bool) {
+		out, err := try("pgrep -x strace")
+		return out, err == nil
+	})
+	sh(t, "%s stop --all", ctl)
 	if code := b.wait(); code == 0 {
 		t.Error("podman build reports success")
 	}
