@@ -28,9 +28,11 @@ const (
 type State string
 
 // A build goes through these from top to bottom, and may leave out any but the
-// last. Only StateRunning is a build that somebody still wants.
+// last. Only one that is running or unsure is left alone; an unsure one can become
+// running again.
 const (
 	StateRunning     State = "running"     // its owner lives
+	StateUnsure      State = "unsure"      // an API build that may be over: it can't be told, so it is kept
 	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
 	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
 	StateKilling     State = "killing"     // systemd or the kernel was told to end all of it
@@ -40,7 +42,7 @@ const (
 
 // States lists every state, in the order of a build's life.
 func States() []State {
-	return []State{StateRunning, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
+	return []State{StateRunning, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
 }
 
 // Reason is why a build came to its end.
@@ -48,14 +50,15 @@ type Reason string
 
 // The reasons known to this version.
 const (
-	ReasonCompleted   Reason = "completed"    // the owner ended and nothing was left
-	ReasonOwnerExited Reason = "owner_exited" // the owner ended while RUN containers lived
-	ReasonStopped     Reason = "stopped"      // a user asked for it
+	ReasonCompleted          Reason = "completed"           // the owner ended and nothing was left
+	ReasonOwnerExited        Reason = "owner_exited"        // the owner ended while RUN containers lived
+	ReasonClientDisconnected Reason = "client_disconnected" // the client of an API build is gone, its RUN containers lived
+	ReasonStopped            Reason = "stopped"             // a user asked for it
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonStopped}
+	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped}
 }
 
 // Placement is how a build is held.
@@ -121,6 +124,9 @@ type Build struct {
 	Scope      string    `json:"scope"`             // unit name
 	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
 }
+
+// Wanted tells whether somebody may still want the build's outcome.
+func (s State) Wanted() bool { return s == StateRunning || s == StateUnsure }
 
 // Live tells whether anything of the build may still be there.
 func (b Build) Live() bool { return b.State != StateGone }

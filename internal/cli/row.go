@@ -15,7 +15,7 @@ import (
 // names are stable, as those of the JSON documents are.
 var placeholders = []struct{ name, heading, help string }{
 	{"ID", "ID", "the build's ID"},
-	{"State", "STATE", "running, abandoned, terminating, killing, stuck or gone"},
+	{"State", "STATE", "running, unsure, abandoned, terminating, killing, stuck or gone"},
 	{"Reason", "REASON", "why it came to its end; empty while it runs"},
 	{"Mode", "MODE", "how it was started: local, api or unknown"},
 	{"Placement", "PLACEMENT", "how it is held: scope"},

@@ -22,6 +22,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/metrics"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
+	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/version"
 	"github.com/buildwatch/buildwatch/internal/watch"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		return err, nil
 	}
 	defer manager.Close()
-	watcher = watch.New(starter(manager), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
+	watcher = watch.New(starter(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 
@@ -161,7 +162,7 @@ func starter(manager *scopes.Manager) watch.Starter {
 }
 
 func places(watcher *watch.Watcher) placement.Places {
-	return func(ctx context.Context, caller watch.Caller, container string) (placement.Place, error) {
+	return func(ctx context.Context, caller watch.Caller, container watch.Container) (placement.Place, error) {
 		place, err := watcher.Prepare(ctx, caller, container)
 		if err != nil {
 			return nil, err

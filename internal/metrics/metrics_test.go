@@ -98,11 +98,11 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
-		"builds":                        {"scope,running", "scope,abandoned", "scope,terminating", "scope,killing", "scope,stuck"},
+		"builds":                        {"scope,running", "scope,unsure", "scope,abandoned", "scope,terminating", "scope,killing", "scope,stuck"},
 		"builds_started_total":          modes,
-		"builds_ended_total":            {"completed", "owner_exited", "stopped"},
+		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped"},
 		"build_duration_seconds":        modes,
-		"cancel_duration_seconds":       {"owner_exited", "stopped"},
+		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped"},
 		"ladder_step_duration_seconds":  steps,
 		"ladder_step_timeouts_total":    steps,
 		"placements_total":              {""},

@@ -184,9 +184,9 @@ type asked struct {
 
 const cgroupsPath = "/test.slice/buildwatch-x.scope/d/run-c"
 
-func (f *fakePlaces) places(ctx context.Context, caller watch.Caller, container string) (Place, error) {
+func (f *fakePlaces) places(ctx context.Context, caller watch.Caller, container watch.Container) (Place, error) {
 	f.mu.Lock()
-	f.asked = append(f.asked, asked{caller.PID, caller.UID, caller.GID, container})
+	f.asked = append(f.asked, asked{caller.PID, caller.UID, caller.GID, container.ID})
 	f.mu.Unlock()
 	if f.find != nil {
 		if err := f.find(ctx, caller); err != nil {

@@ -56,7 +56,7 @@ type Place interface {
 }
 
 // Places finds the place of a container: package watch's Prepare.
-type Places func(ctx context.Context, caller watch.Caller, container string) (Place, error)
+type Places func(ctx context.Context, caller watch.Caller, container watch.Container) (Place, error)
 
 // Options is what a Server is made of.
 type Options struct {
@@ -136,12 +136,12 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 		}
 		return
 	}
-	s.finish(conn, caller, started, s.place(ctx, conn, caller, request.Container))
+	s.finish(conn, caller, started, s.place(ctx, conn, caller, watch.Container{ID: request.Container, Requests: request.Requests}))
 }
 
 // place goes through the conversation of package wire. The error is what made
 // it end early.
-func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container string) error {
+func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container watch.Container) error {
 	if err := runs(caller.Handle, s.Wrapper); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -90,6 +91,9 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 	w.running.Go(b.run)
 	w.running.Go(b.waitForOwner)
 	if o != nil {
+		if o.request != nil {
+			w.running.Go(b.waitForRequest)
+		}
 		for _, client := range o.clients {
 			w.running.Go(func() { b.waitForClient(client) })
 		}
@@ -146,6 +150,23 @@ func (b *build) waitForClient(client *proc.Handle) {
 	}
 }
 
+// waitForRequest watches the API request that the build belongs to.
+func (b *build) waitForRequest() {
+	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Standing) {
+		switch now {
+		case request.Live:
+			b.send(message{event: requestCertain})
+		case request.Doubtful:
+			b.send(message{event: requestDoubted})
+		case request.Left:
+			b.send(message{event: requestLeft})
+		}
+	})
+	if err == nil {
+		b.send(message{event: requestEndedIdle})
+	}
+}
+
 func (b *build) current() status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -159,11 +180,9 @@ func (b *build) apply(m message) {
 		b.mu.Unlock()
 		return // the outcome of a stage that is over
 	}
-	if m.event == ownerExitedIdle && b.busy() {
-		// Looked at under the lock that placing a container takes: one that was
-		// moved in before is seen here, one that comes after finds the build over.
-		m.event = ownerExitedBusy
-	}
+	// Looked at under the lock that placing a container takes: one that was moved in
+	// before is seen here, one that comes after finds the build over.
+	m.event = m.event.ifBusy(b.busy)
 	before := b.status
 	after, act := next(before, m.event)
 	b.status = after
@@ -197,7 +216,7 @@ func (b *build) busy() bool {
 // note keeps the times and the ladder's history. It is called with the lock.
 func (b *build) note(before, after status, m message) {
 	now := time.Now()
-	if before.state == api.StateRunning && after.state != api.StateRunning {
+	if before.state.Wanted() && !after.state.Wanted() {
 		b.overSince = now
 	}
 	if m.event == emptied {

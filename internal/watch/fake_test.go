@@ -18,6 +18,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -226,6 +227,30 @@ func (r *recorder) rungs() []api.Step {
 	return rungs
 }
 
+// fakeRequests knows of requests what the test says.
+type fakeRequests struct {
+	see      request.Request
+	standing chan request.Standing // how the one request that is waited for stands now
+}
+
+func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (request.Request, error) {
+	return f.see, nil
+}
+
+func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Standing)) error {
+	for {
+		select {
+		case now := <-f.standing:
+			if now == request.Over {
+				return nil
+			}
+			changed(now)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // bench is a Watcher with fakes around it.
 type bench struct {
 	*Watcher
@@ -233,6 +258,7 @@ type bench struct {
 	seen   *recorder
 	self   *proc.Handle // the caller of every placement
 	made   chan *fakeScope
+	asked  *fakeRequests
 	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
 	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
@@ -252,9 +278,10 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
+		asked: &fakeRequests{standing: make(chan request.Standing)},
 		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
 	}
-	b.Watcher = New(b.start, timeouts, b.seen, logrus.NewEntry(log))
+	b.Watcher = New(b.start, b.asked, timeouts, b.seen, logrus.NewEntry(log))
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 )
 
 // monitorName is argv[0] of the process that runs one RUN container and reaps
@@ -32,6 +33,23 @@ type owner struct {
 	mode    api.Mode
 	command string // program and verb, see api.Owner
 	spared  bool   // never to be signalled
+	// request is what the build belongs to in the first place where it came through
+	// the API: the owner then serves others too. It is nil for all other builds.
+	request *request.Request
+}
+
+// ownerKey tells the builds of all owners apart: a service has one for each request.
+type ownerKey struct {
+	owner   proc.Identity
+	request string
+}
+
+func (o *owner) key() ownerKey {
+	key := ownerKey{owner: o.Identity}
+	if o.request != nil {
+		key.request = o.request.Key()
+	}
+	return key
 }
 
 // findOwner follows the parents of the wrapper up to the builder. Each is held
@@ -44,7 +62,7 @@ type owner struct {
 //
 // Source of the re-execution: containers/podman, pkg/rootless; of storage's
 // pkg/unshare for buildah.
-func findOwner(ctx context.Context, args *proc.Reader, caller *proc.Handle, uid uint32) (*owner, error) {
+func (w *Watcher) findOwner(ctx context.Context, caller Caller, requests []string) (*owner, error) {
 	monitor, err := caller.Parent()
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -54,7 +72,7 @@ func findOwner(ctx context.Context, args *proc.Reader, caller *proc.Handle, uid 
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	o, err := ownerOf(ctx, args, monitor, builder, uid)
+	o, err := w.ownerOf(ctx, monitor, builder, caller.UID, requests)
 	if err != nil || o.Handle != monitor {
 		monitor.Close()
 	}
@@ -64,7 +82,7 @@ func findOwner(ctx context.Context, args *proc.Reader, caller *proc.Handle, uid 
 	return o, err
 }
 
-func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
+func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests []string) (*owner, error) {
 	monitorExe, err := monitor.Exe()
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -73,7 +91,7 @@ func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Hand
 	if err != nil {
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	monitorArgs, err := args.Args(ctx, monitor)
+	monitorArgs, err := w.args.Args(ctx, monitor)
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
@@ -85,15 +103,23 @@ func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Hand
 			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
 		}
 	}
-	builderArgs, err := args.Args(ctx, builder)
+	builderArgs, err := w.args.Args(ctx, builder)
 	if err != nil {
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
 	command, service := describe(builderExe, builderArgs)
 	if service {
-		// The service outlives its builds; the monitor lives as long as one of
-		// their containers.
-		return &owner{Handle: monitor, mode: api.ModeAPI, command: command, spared: true}, nil
+		seen, err := w.requests.See(ctx, builder, uid, requests)
+		if err != nil {
+			return nil, fmt.Errorf("the API request: %w", err)
+		}
+		o := &owner{Handle: builder, mode: api.ModeAPI, command: command, spared: true, request: &seen}
+		if seen.Key() == "" {
+			// Which of the service's requests it is can't be told, so it is a build of
+			// its own: the monitor lives as long as this container.
+			o.Handle = monitor
+		}
+		return o, nil
 	}
 	return &owner{Handle: builder, clients: clientsOf(builder, builderExe, uid), mode: api.ModeLocal, command: command}, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 )
 
 func TestDescribeShowsProgramAndVerbOnly(t *testing.T) {
@@ -130,7 +131,7 @@ func childOf(t *testing.T, pid int) int {
 
 func TestFindOwnerTakesTheBuilder(t *testing.T) {
 	builder, caller := startFamily(t, monitorName, "build", "--build-arg=SECRET")
-	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
+	o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,25 +144,40 @@ func TestFindOwnerTakesTheBuilder(t *testing.T) {
 	}
 }
 
-func TestFindOwnerTakesTheMonitorOfAService(t *testing.T) {
+// TestFindOwnerOfAnAPIBuild: the service, where its request is certain; else the
+// monitor, and with it the container alone.
+func TestFindOwnerOfAnAPIBuild(t *testing.T) {
 	builder, caller := startFamily(t, monitorName, "system", "service")
-	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer o.Close()
-	if o.PID == builder.Process.Pid || o.mode != api.ModeAPI || !o.spared {
-		t.Errorf("owner %+v; want the child of %d, spared", o, builder.Process.Pid)
+	one := request.Dir{Path: "/var/tmp/libpod_builder1", Inode: 1}
+	two := request.Dir{Path: "/var/tmp/libpod_builder2", Inode: 2}
+	for _, row := range []struct {
+		dirs    []request.Dir
+		certain bool
+	}{
+		{nil, false},
+		{[]request.Dir{one}, true},
+		{[]request.Dir{one, two}, false},
+	} {
+		w := newBench(t, longTimeouts)
+		w.asked.see = request.Request{Dirs: row.dirs}
+		o, err := w.findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (o.PID == builder.Process.Pid) != row.certain || o.mode != api.ModeAPI || !o.spared || o.request == nil {
+			t.Errorf("with %d directories the owner is %+v; the service is %d", len(row.dirs), o, builder.Process.Pid)
+		}
+		o.Close()
 	}
 }
 
 func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller := startFamily(t, "sh", "build")
-	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())); !errors.Is(err, ErrNoBuilder) {
+	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller whose parent is no monitor: %v", err)
 	}
 	_, caller = startFamily(t, monitorName, "build")
-	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())+1); !errors.Is(err, ErrNoBuilder) {
+	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
 	}
 }

@@ -25,6 +25,14 @@ type Caller struct {
 	UID, GID uint32 // by the kernel's word
 }
 
+// Container is what a caller says of the container that it is about to make.
+type Container struct {
+	ID string // has passed wire.CheckContainerID
+	// Requests are the directories of the API requests that it may belong to. Only
+	// those of the caller's own UID count.
+	Requests []string
+}
+
 // Place is a build's scope, ready to take one container.
 type Place struct {
 	build       *build
@@ -37,13 +45,12 @@ type Place struct {
 func (p *Place) CgroupsPath() string { return p.cgroupsPath }
 
 // Prepare finds the build that the caller's container belongs to, a new one if
-// need be, and makes sure that it has a scope to be born in. container has
-// passed wire.CheckContainerID.
+// need be, and makes sure that it has a scope to be born in.
 //
 // The error is an EndedError, ErrNoBuilder, ErrTooMany, or what package scopes returns,
 // wrapped.
-func (w *Watcher) Prepare(ctx context.Context, caller Caller, container string) (*Place, error) {
-	o, err := findOwner(ctx, w.args, caller.Handle, caller.UID)
+func (w *Watcher) Prepare(ctx context.Context, caller Caller, container Container) (*Place, error) {
+	o, err := w.findOwner(ctx, caller, container.Requests)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +62,7 @@ func (w *Watcher) Prepare(ctx context.Context, caller Caller, container string) 
 	if err != nil {
 		return nil, err
 	}
-	return &Place{build: b, scope: s, caller: caller, cgroupsPath: s.CgroupsPath(container)}, nil
+	return &Place{build: b, scope: s, caller: caller, cgroupsPath: s.CgroupsPath(container.ID)}, nil
 }
 
 // Enter moves the caller into the build's scope. act is called immediately
@@ -65,7 +72,7 @@ func (p *Place) Enter(act func() error) error {
 	// containers, between the look at its state and the move.
 	p.build.mu.Lock()
 	defer p.build.mu.Unlock()
-	if p.build.status.state != api.StateRunning {
+	if !p.build.status.state.Wanted() {
 		return EndedError{p.build.status.reason}
 	}
 	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
@@ -88,7 +95,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	b.mu.Lock()
 	s, now := b.scope, b.status
 	b.mu.Unlock()
-	if now.state != api.StateRunning {
+	if !now.state.Wanted() {
 		return nil, EndedError{now.reason}
 	}
 	if err := b.life.Err(); err != nil {
@@ -110,7 +117,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.status.state != api.StateRunning {
+	if !b.status.state.Wanted() {
 		b.watcher.running.Go(func() {
 			fresh.Discard(b.watcher.life)
 			fresh.Close()

@@ -19,7 +19,7 @@ func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	caller := Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	var places []*Place
 	for _, container := range []string{"buildah-buildah1", "buildah-buildah2"} {
-		p, err := w.Prepare(context.Background(), caller, container)
+		p, err := w.Prepare(context.Background(), caller, Container{ID: container})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +41,7 @@ func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	}
 	stranger := caller
 	stranger.UID++
-	if _, err := w.Prepare(context.Background(), stranger, "buildah-buildah3"); !errors.Is(err, ErrNoBuilder) {
+	if _, err := w.Prepare(context.Background(), stranger, Container{ID: "buildah-buildah3"}); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller of another user: %v", err)
 	}
 }

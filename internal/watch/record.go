@@ -10,6 +10,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 )
 
 // record is what a daemon must know of a build that an earlier one has placed.
@@ -23,6 +24,8 @@ type record struct {
 	Owner       proc.Identity   `json:"owner"`             // the builder
 	Clients     []proc.Identity `json:"clients,omitempty"` // see owner
 	Command     string          `json:"command"`
+	// Request is the API request that the build belongs to, if it came through one.
+	Request *request.Request `json:"request,omitempty"`
 }
 
 const recordVersion = 1
@@ -55,6 +58,8 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, errors.New("record: no owner")
 	case len(r.Clients) > maxClients:
 		return record{}, fmt.Errorf("record: %d clients", len(r.Clients))
+	case r.Request != nil && (len(r.Request.Dirs) > request.MaxDirs || len(r.Request.Conns) > request.MaxConns):
+		return record{}, errors.New("record: a request without bounds")
 	case !slices.Contains(api.Modes(), r.Mode):
 		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
 	}
@@ -67,6 +72,15 @@ func (r record) outermost() proc.Identity {
 		return r.Clients[n-1]
 	}
 	return r.Owner
+}
+
+// key tells the build from every other.
+func (r record) key() ownerKey {
+	key := ownerKey{owner: r.Owner}
+	if r.Request != nil {
+		key.request = r.Request.Key()
+	}
+	return key
 }
 
 func (r record) created() time.Time { return time.UnixMicro(r.CreatedUSec) }

@@ -7,7 +7,7 @@ type status struct {
 	state  api.State
 	reason api.Reason
 	stage  stage
-	// ownerLives: the owner has not ended.
+	// ownerLives: the owner has not ended, nor has the API request that it serves.
 	ownerLives bool
 	// ownerSpared: the owner serves others too (an API service) and is never signalled.
 	ownerSpared bool
@@ -55,16 +55,38 @@ func (s stage) rung() api.Step {
 type event string
 
 const (
-	ownerExitedIdle event = "owner exited, no container was left"
-	ownerExitedBusy event = "owner exited, containers were left"
-	clientExited    event = "who waits for the owner exited"
-	stopRequested   event = "stop requested"
-	begin           event = "begin" // the answer to actBegin
-	emptied         event = "emptied"
-	callSucceeded   event = "call succeeded"
-	callFailed      event = "call failed"
-	timeOver        event = "time over" // the stage's own
+	ownerExitedIdle  event = "owner exited, no container was left"
+	ownerExitedBusy  event = "owner exited, containers were left"
+	clientExited     event = "who waits for the owner exited"
+	requestEndedIdle event = "API request ended, no container was left"
+	requestEndedBusy event = "API request ended, containers were left"
+	requestLeft      event = "the API request's directory is gone" // becomes one of the others, see ifBusy
+	requestDoubted   event = "it can't be told whether the API request has ended"
+	requestCertain   event = "the API request has not ended"
+	stopRequested    event = "stop requested"
+	begin            event = "begin" // the answer to actBegin
+	emptied          event = "emptied"
+	callSucceeded    event = "call succeeded"
+	callFailed       event = "call failed"
+	timeOver         event = "time over" // the stage's own
 )
+
+// ifBusy turns an event into what it is for a build that has containers left, or
+// has none. Who removes a request's directory is its handler, at its end, or a
+// cleaner: with nothing running it does not matter which.
+func (e event) ifBusy(busy func() bool) event {
+	switch {
+	case e == ownerExitedIdle && busy():
+		return ownerExitedBusy
+	case e == requestEndedIdle && busy():
+		return requestEndedBusy
+	case e == requestLeft && busy():
+		return requestDoubted
+	case e == requestLeft:
+		return requestEndedIdle
+	}
+	return e
+}
 
 // action is what a transition asks for. A stage that begins is an action too:
 // its call, and its timer.
@@ -87,21 +109,28 @@ const (
 // empty scope.
 func next(s status, e event) (status, action) {
 	switch e {
-	case ownerExitedIdle, ownerExitedBusy:
+	case ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy:
 		s.ownerLives = false
 	case emptied:
 		s.empty = true
 	}
 
 	switch s.state {
-	case api.StateRunning:
+	case api.StateRunning, api.StateUnsure:
 		switch e {
-		case ownerExitedIdle:
+		case ownerExitedIdle, requestEndedIdle:
 			s.state, s.reason, s.stage, s.empty = api.StateGone, api.ReasonCompleted, stageDone, true
 			return s, actForget
 		case ownerExitedBusy, clientExited:
 			s.state, s.reason = api.StateAbandoned, api.ReasonOwnerExited
 			return s, actBegin
+		case requestEndedBusy:
+			s.state, s.reason = api.StateAbandoned, api.ReasonClientDisconnected
+			return s, actBegin
+		case requestDoubted:
+			s.state = api.StateUnsure
+		case requestCertain:
+			s.state = api.StateRunning
 		case stopRequested:
 			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
 			return s, actBegin

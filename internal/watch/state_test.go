@@ -8,6 +8,7 @@ import (
 
 var (
 	running      = status{state: api.StateRunning, ownerLives: true}
+	unsure       = status{state: api.StateUnsure, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
 	stopped      = status{state: api.StateAbandoned, reason: api.ReasonStopped, ownerLives: true}
 	letting      = at(stopped, api.StateAbandoned, stageLetStart)
@@ -49,6 +50,15 @@ func TestNext(t *testing.T) {
 		{"an owner that leaves containers", running, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
 		{"an owner nobody waits for", running, clientExited, api.StateAbandoned, stageNone, actBegin},
 		{"a user's stop", running, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"an API request that ends", running, requestEndedIdle, api.StateGone, stageDone, actForget},
+		{"a client that goes in the middle", running, requestEndedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"a client that may be gone", running, requestDoubted, api.StateUnsure, stageNone, actNothing},
+		{"it is there after all", unsure, requestCertain, api.StateRunning, stageNone, actNothing},
+		{"it is gone indeed", unsure, requestEndedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"the service ends", unsure, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"an unsure build that ends by itself", unsure, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"a stop of an unsure build", unsure, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"doubt comes too late", killing, requestDoubted, api.StateTerminating, stageKill, actNothing},
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
 
 		{"the ladder begins", abandoned, begin, api.StateTerminating, stageKill, actEnter},
@@ -117,7 +127,8 @@ func TestNext(t *testing.T) {
 // order, the ladder has no cycle, a build is gone only when nothing is left, and
 // one that is over never runs again.
 func TestEveryPathEnds(t *testing.T) {
-	events := []event{ownerExitedIdle, ownerExitedBusy, clientExited, stopRequested, begin, emptied, callSucceeded, callFailed, timeOver}
+	// Without requestCertain: an unsure build may be running again, as often as it likes.
+	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s status, onPath map[status]bool, climbed int)
 	seen := map[status]bool{}
 	walk = func(s status, onPath map[status]bool, climbed int) {
@@ -158,5 +169,20 @@ func TestEveryPathEnds(t *testing.T) {
 	}
 	if len(seen) < 30 {
 		t.Errorf("only %d states were reached", len(seen))
+	}
+}
+
+// TestIfBusy: what an end means depends on whether containers are left.
+func TestIfBusy(t *testing.T) {
+	for _, row := range []struct{ e, idle, busy event }{
+		{ownerExitedIdle, ownerExitedIdle, ownerExitedBusy},
+		{requestEndedIdle, requestEndedIdle, requestEndedBusy},
+		{requestLeft, requestEndedIdle, requestDoubted},
+		{stopRequested, stopRequested, stopRequested},
+	} {
+		idle, busy := row.e.ifBusy(func() bool { return false }), row.e.ifBusy(func() bool { return true })
+		if idle != row.idle || busy != row.busy {
+			t.Errorf("%q becomes %q, and busy %q", row.e, idle, busy)
+		}
 	}
 }

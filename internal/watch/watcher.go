@@ -15,6 +15,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -39,9 +40,16 @@ type Observer interface {
 // Starter makes the scope of a new build.
 type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
 
+// Requests tells when API requests are over: package request.
+type Requests interface {
+	See(ctx context.Context, service *proc.Handle, uid uint32, dirs []string) (request.Request, error)
+	Wait(ctx context.Context, r request.Request, changed func(request.Standing)) error
+}
+
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
 	start    Starter
+	requests Requests
 	timeouts Timeouts
 	observer Observer
 	log      *logrus.Entry
@@ -53,16 +61,16 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	byID    map[string]*build
-	byOwner map[proc.Identity]*build
+	byOwner map[ownerKey]*build
 }
 
 // New returns a watcher that holds no build yet.
-func New(start Starter, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
+func New(start Starter, requests Requests, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: start, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
+		start: start, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
 		life: life, end: end,
-		byID: map[string]*build{}, byOwner: map[proc.Identity]*build{},
+		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
 
@@ -83,7 +91,7 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 	var o *owner
 	clientGone := false
 	if handle, err := proc.Find(r.Owner); err == nil {
-		o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Mode == api.ModeAPI}
+		o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Mode == api.ModeAPI, request: r.Request}
 		for _, id := range r.Clients {
 			client, err := proc.Find(id)
 			if err != nil {
@@ -98,7 +106,7 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 	b := w.newBuild(r, o, s)
 	w.byID[r.ID] = b
 	if o != nil {
-		w.byOwner[o.Identity] = b
+		w.byOwner[o.key()] = b
 	}
 	if clientGone {
 		b.send(message{event: clientExited})
@@ -122,7 +130,7 @@ var ErrTooMany = errors.New("too many builds")
 func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if b, ok := w.byOwner[o.Identity]; ok {
+	if b, ok := w.byOwner[o.key()]; ok {
 		o.Close()
 		return b, nil
 	}
@@ -136,10 +144,10 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 	}
 	b := w.newBuild(record{
 		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
-		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command,
+		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Request: o.request,
 	}, o, nil)
 	w.byID[id] = b
-	w.byOwner[o.Identity] = b
+	w.byOwner[o.key()] = b
 	return b, nil
 }
 
@@ -163,8 +171,8 @@ func (w *Watcher) forget(b *build) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byID, b.id)
-	if w.byOwner[b.record.Owner] == b {
-		delete(w.byOwner, b.record.Owner)
+	if w.byOwner[b.record.key()] == b {
+		delete(w.byOwner, b.record.key())
 	}
 }
 
@@ -177,6 +185,8 @@ func (w *Watcher) changed(b *build, before, after status) {
 	}
 	b.mu.Unlock()
 	switch after.state {
+	case api.StateUnsure:
+		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
 	case api.StateAbandoned:
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:

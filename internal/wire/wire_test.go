@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -8,6 +9,7 @@ import (
 func TestEachMessageSurvivesTheWire(t *testing.T) {
 	for _, m := range []Message{
 		{Type: Prepare, Container: "buildah-buildah123"},
+		{Type: Prepare, Container: "buildah-buildah123", Requests: []string{"/var/tmp/libpod_builder1"}},
 		{Type: Prepared, CgroupsPath: "/system.slice/buildwatch-x.scope/d/run-y"},
 		{Type: Enter},
 		{Type: Entered},
@@ -16,7 +18,7 @@ func TestEachMessageSurvivesTheWire(t *testing.T) {
 	} {
 		m.Version = version
 		got, err := Decode(Encode(m))
-		if err != nil || got != m {
+		if err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("Decode(Encode(%+v)) = %+v, %v", m, got, err)
 		}
 	}
@@ -33,6 +35,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown type":      `{"v":1,"type":"kill"}`,
 		"no container":      `{"v":1,"type":"prepare"}`,
 		"path as container": `{"v":1,"type":"prepare","container":"../x"}`,
+		"too many requests": `{"v":1,"type":"prepare","container":"x","requests":[""` + strings.Repeat(`,""`, MaxRequests) + `]}`,
 		"relative cgroup":   `{"v":1,"type":"prepared","cgroups_path":"x"}`,
 		"too long":          `{"v":1,"type":"refused","reason":"` + strings.Repeat("x", MaxMessage) + `"}`,
 	} {
@@ -71,7 +74,7 @@ func FuzzDecode(f *testing.F) {
 		if len(packet) > MaxMessage {
 			return // escapes are longer than what they stand for
 		}
-		if again, err := Decode(packet); err != nil || again != m {
+		if again, err := Decode(packet); err != nil || !reflect.DeepEqual(again, m) {
 			t.Fatalf("%+v became %+v, %v", m, again, err)
 		}
 	})

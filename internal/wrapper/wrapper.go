@@ -89,7 +89,7 @@ func place(c creation, socket string, deadline time.Time) (placed bool, err erro
 	}
 	defer d.close()
 
-	prepared, err := d.prepare(c.container)
+	prepared, err := d.prepare(c.container, requests(b.config))
 	if err := unlessAnswered(prepared, err, wire.Prepared); err != nil {
 		return false, err
 	}
