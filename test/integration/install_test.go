@@ -40,7 +40,7 @@ func TestBadConfigurationTurnsWrappersAway(t *testing.T) {
 	}
 }
 
-// slowService starts `podman system service` under a name of its own, and a
+// startService starts `podman system service` under a name of its own, and a
 // container that lives on.
 func startService(t *testing.T) {
 	t.Helper()
@@ -143,4 +143,19 @@ func TestStagedInstall(t *testing.T) {
 	if out := sh(t, "systemd-analyze verify --man=no %s/usr/lib/systemd/system/buildwatchd.socket 2>&1 || true", dir); strings.Contains(out, "Unknown") {
 		t.Errorf("systemd-analyze: %s", out)
 	}
+}
+
+// maxExposure is the exposure level of the service, times ten, that systemd-analyze(1)
+// may find. It weighs settings, not code.
+const maxExposure = 30
+
+// TestUnitsAreSound by systemd's own judgement. The manual pages that they name are
+// installed, but man(1) is not.
+func TestUnitsAreSound(t *testing.T) {
+	leakCheck(t)
+	const units = "/usr/local/lib/systemd/system/buildwatchd"
+	if out := sh(t, "systemd-analyze verify --man=no %[1]s.service %[1]s.socket", units); out != "" {
+		t.Errorf("systemd-analyze verify says\n%s", out)
+	}
+	sh(t, "systemd-analyze security --no-pager --offline=yes --threshold=%d %s.service", maxExposure, units)
 }
