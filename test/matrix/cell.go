@@ -1,0 +1,198 @@
+// Package matrix says in which ways podman and buildah build, and which of their
+// combinations are tried: what package integration then builds, cancels and looks
+// at. It runs nothing.
+package matrix
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The values of each row. A value's name is what the tables show.
+const (
+	Root     = "root"
+	Rootless = "rootless"
+
+	PodmanBuild  = "podman build"
+	BuildahBuild = "buildah build"
+	BuildahRun   = "buildah run"
+	Remote       = "podman --remote build"
+	// RemoteBusy has another connection to the service open, as Podman Desktop
+	// holds one: the service does not end when the client does.
+	RemoteBusy = "remote, busy service"
+	// Compat is POST /build of the API that is compatible with Docker's.
+	Compat = "POST /build"
+
+	Crun = "crun"
+	Runc = "runc"
+
+	Systemd  = "systemd"
+	Cgroupfs = "cgroupfs"
+
+	ARM64 = "arm64"
+	S390X = "s390x"
+	AMD64 = "amd64"
+
+	OneStep   = "one step"
+	Jobs      = "three stages"
+	Platforms = "two platforms" // the row's platform, and amd64
+
+	Interrupt     = "SIGINT"
+	Terminate     = "SIGTERM"
+	Kill          = "SIGKILL"
+	Hangup        = "closed terminal"
+	ServiceKilled = "killed service"
+	Disconnect    = "disconnect"
+)
+
+// A Cell is one way to build, and to cancel.
+type Cell struct {
+	Who, How, Runtime, Manager, Platform, Shape, Cancel string
+}
+
+// rows are the values of each field of a Cell, in their order.
+var rows = [...][]string{
+	{Root, Rootless},
+	{PodmanBuild, BuildahBuild, BuildahRun, Remote, RemoteBusy, Compat},
+	{Crun, Runc},
+	{Systemd, Cgroupfs},
+	{ARM64, S390X, AMD64},
+	{OneStep, Jobs, Platforms},
+	{Interrupt, Terminate, Kill, Hangup, ServiceKilled, Disconnect},
+}
+
+// values returns a cell's fields in the order of rows.
+func (c Cell) values() [len(rows)]string {
+	return [...]string{c.Who, c.How, c.Runtime, c.Manager, c.Platform, c.Shape, c.Cancel}
+}
+
+func cellOf(v [len(rows)]string) Cell { return Cell{v[0], v[1], v[2], v[3], v[4], v[5], v[6]} }
+
+// String returns the cell as the name of a test.
+func (c Cell) String() string {
+	v := c.values()
+	return strings.Join(v[:], ", ")
+}
+
+// API reports whether the build goes through podman's service.
+func (c Cell) API() bool { return slices.Contains([]string{Remote, RemoteBusy, Compat}, c.How) }
+
+// Targets are the architectures that are built for.
+func (c Cell) Targets() []string {
+	if c.Shape == Platforms {
+		return []string{c.Platform, AMD64}
+	}
+	return []string{c.Platform}
+}
+
+// Containers is how many RUN containers run at once.
+func (c Cell) Containers() int {
+	switch c.Shape {
+	case Jobs:
+		return 3
+	case Platforms:
+		return 2
+	}
+	return 1
+}
+
+// Impossible says why there is no such cell, or returns "".
+func (c Cell) Impossible() string {
+	switch {
+	case !c.API() && (c.Cancel == ServiceKilled || c.Cancel == Disconnect):
+		return "a local build has no service"
+	case c.How == BuildahRun && c.Shape != OneStep:
+		return "buildah run is one step"
+	case c.Shape == Platforms && c.Platform == AMD64:
+		return "amd64 is the second platform"
+	}
+	return ""
+}
+
+// A Host is what a machine can't do, whether or not buildwatch is there.
+type Host struct {
+	// NoRootCrun: root's crun fails. crun before 1.9 raises RLIMIT_MEMLOCK when it
+	// runs as root, and a machine without CAP_SYS_RESOURCE refuses that.
+	// Source: crun 1.8.1, src/libcrun/ebpf.c, bump_memlock.
+	NoRootCrun bool
+}
+
+// Possible reports whether a cell can be tried on the host.
+func (h Host) Possible(c Cell) bool {
+	return c.Impossible() == "" && !(h.NoRootCrun && c.Who == Root && c.Runtime == Crun)
+}
+
+// All returns every cell that the host can have.
+func (h Host) All() []Cell {
+	var cells []Cell
+	var v [len(rows)]string
+	var fill func(row int)
+	fill = func(row int) {
+		if row == len(rows) {
+			if c := cellOf(v); h.Possible(c) {
+				cells = append(cells, c)
+			}
+			return
+		}
+		for _, value := range rows[row] {
+			v[row] = value
+			fill(row + 1)
+		}
+	}
+	fill(0)
+	return cells
+}
+
+// A Pair is a combination of the values of two rows.
+type Pair struct {
+	Row, Other        int
+	Value, OtherValue string
+}
+
+func (p Pair) String() string { return fmt.Sprintf("%s with %s", p.Value, p.OtherValue) }
+
+// Pairs returns the combinations that a cell tries.
+func (c Cell) Pairs() []Pair {
+	v := c.values()
+	var pairs []Pair
+	for i := range v {
+		for j := i + 1; j < len(v); j++ {
+			pairs = append(pairs, Pair{i, j, v[i], v[j]})
+		}
+	}
+	return pairs
+}
+
+// Pairwise returns few cells that together try every pair of values that any of
+// the host's cells has. The choice is the same each time: the cell that tries
+// most of what is left, the first of several. How long a cell takes is no matter.
+func (h Host) Pairwise() []Cell {
+	all := h.All()
+	left := map[Pair]bool{}
+	for _, c := range all {
+		for _, p := range c.Pairs() {
+			left[p] = true
+		}
+	}
+	var chosen []Cell
+	for len(left) > 0 {
+		best, most := Cell{}, 0
+		for _, c := range all {
+			n := 0
+			for _, p := range c.Pairs() {
+				if left[p] {
+					n++
+				}
+			}
+			if n > most {
+				best, most = c, n
+			}
+		}
+		for _, p := range best.Pairs() {
+			delete(left, p)
+		}
+		chosen = append(chosen, best)
+	}
+	return chosen
+}

@@ -1,0 +1,64 @@
+package matrix
+
+import (
+	"slices"
+	"testing"
+)
+
+var hosts = map[string]Host{"everything": {}, "no crun for root": {NoRootCrun: true}}
+
+// TestEveryValueIsTriedAtLeastTwice, and every pair at least once.
+func TestEveryValueIsTriedAtLeastTwice(t *testing.T) {
+	for name, host := range hosts {
+		cells := host.Pairwise()
+		t.Logf("%s: %d of %d cells", name, len(cells), len(host.All()))
+		for row, values := range rows {
+			for _, value := range values {
+				n := 0
+				for _, c := range cells {
+					if c.values()[row] == value {
+						n++
+					}
+				}
+				if n < 2 {
+					t.Errorf("%s: %s is tried %d times", name, value, n)
+				}
+			}
+		}
+		tried := map[Pair]bool{}
+		for _, c := range cells {
+			if !host.Possible(c) {
+				t.Errorf("%s: %s is impossible", name, c)
+			}
+			for _, p := range c.Pairs() {
+				tried[p] = true
+			}
+		}
+		for _, c := range host.All() {
+			for _, p := range c.Pairs() {
+				if !tried[p] {
+					t.Errorf("%s: %s is not tried", name, p)
+					tried[p] = true
+				}
+			}
+		}
+	}
+}
+
+// TestChoiceIsTheSameEachTime: a red cell must be there in the next run too.
+func TestChoiceIsTheSameEachTime(t *testing.T) {
+	if !slices.Equal(Host{}.Pairwise(), Host{}.Pairwise()) {
+		t.Error("two runs chose different cells")
+	}
+}
+
+// TestNoCellIsThereTwice.
+func TestNoCellIsThereTwice(t *testing.T) {
+	seen := map[Cell]bool{}
+	for _, c := range (Host{}).All() {
+		if seen[c] {
+			t.Errorf("%s is there twice", c)
+		}
+		seen[c] = true
+	}
+}
