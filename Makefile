@@ -4,6 +4,7 @@ GO          ?= go
 DESTDIR     ?=
 PREFIX      ?= /usr/local
 SUITE       ?= trixie
+MATRIX      ?= -matrix.all
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
@@ -18,7 +19,7 @@ ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build testmachine unit test integration demo bench lint install uninstall clean
+.PHONY: help build testmachine unit test integration matrix demo bench lint install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,20 @@ unit: ## run the unit tests (no root needed)
 integration: build testmachine ## run the integration tests in a throwaway machine (root; SUITE=trixie)
 	$(GO) test -tags integration -count=1 -timeout 30m -v -exec '$(MACHINE) --' ./test/integration/...
 
-test: unit integration ## run every test
+test: unit ## run every test, the integration tests on each suite
+	$(MAKE) integration SUITE=trixie
+	$(MAKE) integration SUITE=bookworm
+
+# A cell that fails is in the page; the tests of `make test` are what must not fail.
+matrix: build testmachine ## try every cell of the matrix on each suite, write docs/matrix.md (root; hours)
+	for suite in trixie bookworm; do \
+		$(GO) test -tags integration -count=1 -timeout 12h -v -run '^TestMatrix$$' \
+			-exec "$(CURDIR)/build/testmachine run --suite $$suite --" ./test/integration -args $(MATRIX) \
+			>build/matrix-$$suite.log 2>&1; \
+	done
+	$(GO) run ./test/matrix/cmd/matrixpage -command 'make matrix$(if $(filter -matrix.all,$(MATRIX)),, MATRIX=$(MATRIX))' \
+		build/matrix-trixie.log build/matrix-bookworm.log >build/matrix.md
+	mv build/matrix.md docs/matrix.md
 
 demo: build ## cancel an emulated build without buildwatch, and with it (root)
 	$(GO_BUILD) -o build/ ./test/demo

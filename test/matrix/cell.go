@@ -4,7 +4,6 @@
 package matrix
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -112,9 +111,9 @@ func (c Cell) Impossible() string {
 
 // A Host is what a machine can't do, whether or not buildwatch is there.
 type Host struct {
-	// NoRootCrun: root's crun fails. crun before 1.9 raises RLIMIT_MEMLOCK when it
+	// NoRootCrun: root's crun fails. crun before 1.14 raises RLIMIT_MEMLOCK when it
 	// runs as root, and a machine without CAP_SYS_RESOURCE refuses that.
-	// Source: crun 1.8.1, src/libcrun/ebpf.c, bump_memlock.
+	// Source: crun 1.8.1, src/libcrun/ebpf.c.
 	NoRootCrun bool
 }
 
@@ -144,53 +143,77 @@ func (h Host) All() []Cell {
 	return cells
 }
 
-// A Pair is a combination of the values of two rows.
-type Pair struct {
-	Row, Other        int
-	Value, OtherValue string
+// A Combination is a set of values, each of another row; of the rows that it does
+// not speak of it has "".
+type Combination [len(rows)]string
+
+func (c Combination) String() string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(c[:]), func(value string) bool { return value == "" }), " with ")
 }
 
-func (p Pair) String() string { return fmt.Sprintf("%s with %s", p.Value, p.OtherValue) }
+// triple are the rows whose values are tried in all combinations of three: whose
+// build is ended, and by what, is what buildwatch is about.
+var triple = [...]int{rowWho, rowHow, rowCancel}
 
-// Pairs returns the combinations that a cell tries.
-func (c Cell) Pairs() []Pair {
+const (
+	rowWho    = 0
+	rowHow    = 1
+	rowCancel = 6
+)
+
+// Combinations returns what a cell tries: its values of any two rows, and those
+// of the triple.
+func (c Cell) Combinations() []Combination {
 	v := c.values()
-	var pairs []Pair
+	var all []Combination
 	for i := range v {
 		for j := i + 1; j < len(v); j++ {
-			pairs = append(pairs, Pair{i, j, v[i], v[j]})
+			var pair Combination
+			pair[i], pair[j] = v[i], v[j]
+			all = append(all, pair)
 		}
 	}
-	return pairs
+	var three Combination
+	for _, row := range triple {
+		three[row] = v[row]
+	}
+	return append(all, three)
 }
 
-// Pairwise returns few cells that together try every pair of values that any of
-// the host's cells has. The choice is the same each time: the cell that tries
-// most of what is left, the first of several. How long a cell takes is no matter.
-func (h Host) Pairwise() []Cell {
+// Chosen returns few cells that together try every combination that any of the
+// host's cells has. The choice is the same each time: the cell that tries most of
+// what is left; of several the one whose values were tried least.
+func (h Host) Chosen() []Cell {
 	all := h.All()
-	left := map[Pair]bool{}
+	left := map[Combination]bool{}
 	for _, c := range all {
-		for _, p := range c.Pairs() {
-			left[p] = true
+		for _, combination := range c.Combinations() {
+			left[combination] = true
 		}
 	}
+	used := map[string]int{}
 	var chosen []Cell
 	for len(left) > 0 {
-		best, most := Cell{}, 0
+		best, most, least := Cell{}, 0, 0
 		for _, c := range all {
-			n := 0
-			for _, p := range c.Pairs() {
-				if left[p] {
+			n, uses := 0, 0
+			for _, combination := range c.Combinations() {
+				if left[combination] {
 					n++
 				}
 			}
-			if n > most {
-				best, most = c, n
+			for _, value := range c.values() {
+				uses += used[value]
+			}
+			if n > most || n == most && uses < least {
+				best, most, least = c, n, uses
 			}
 		}
-		for _, p := range best.Pairs() {
-			delete(left, p)
+		for _, combination := range best.Combinations() {
+			delete(left, combination)
+		}
+		for _, value := range best.values() {
+			used[value]++
 		}
 		chosen = append(chosen, best)
 	}

@@ -7,10 +7,10 @@ import (
 
 var hosts = map[string]Host{"everything": {}, "no crun for root": {NoRootCrun: true}}
 
-// TestEveryValueIsTriedAtLeastTwice, and every pair at least once.
+// TestEveryValueIsTriedAtLeastTwice, and every combination at least once.
 func TestEveryValueIsTriedAtLeastTwice(t *testing.T) {
 	for name, host := range hosts {
-		cells := host.Pairwise()
+		cells := host.Chosen()
 		t.Logf("%s: %d of %d cells", name, len(cells), len(host.All()))
 		for row, values := range rows {
 			for _, value := range values {
@@ -25,17 +25,17 @@ func TestEveryValueIsTriedAtLeastTwice(t *testing.T) {
 				}
 			}
 		}
-		tried := map[Pair]bool{}
+		tried := map[Combination]bool{}
 		for _, c := range cells {
 			if !host.Possible(c) {
 				t.Errorf("%s: %s is impossible", name, c)
 			}
-			for _, p := range c.Pairs() {
+			for _, p := range c.Combinations() {
 				tried[p] = true
 			}
 		}
 		for _, c := range host.All() {
-			for _, p := range c.Pairs() {
+			for _, p := range c.Combinations() {
 				if !tried[p] {
 					t.Errorf("%s: %s is not tried", name, p)
 					tried[p] = true
@@ -47,7 +47,7 @@ func TestEveryValueIsTriedAtLeastTwice(t *testing.T) {
 
 // TestChoiceIsTheSameEachTime: a red cell must be there in the next run too.
 func TestChoiceIsTheSameEachTime(t *testing.T) {
-	if !slices.Equal(Host{}.Pairwise(), Host{}.Pairwise()) {
+	if !slices.Equal(Host{}.Chosen(), Host{}.Chosen()) {
 		t.Error("two runs chose different cells")
 	}
 }
