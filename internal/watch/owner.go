@@ -182,12 +182,21 @@ var verbs = [][]string{
 	{"run"},
 }
 
+// unnamedBuildah is argv[0] of a rootless buildah in its user namespace. It runs
+// from a mount that nobody can reach, and the kernel calls its program "/".
+//
+// Source: containers/storage, pkg/unshare, unshare.c and unshare_linux.go.
+const unnamedBuildah = "buildah-in-a-user-namespace"
+
 // describe returns program and verb of a builder, and whether it is the API
 // service.
 func describe(exe string, args []string) (command string, service bool) {
 	program := path.Base(strings.TrimSuffix(exe, " (deleted)"))
 	if len(args) == 0 {
 		return program, false
+	}
+	if program == "/" && path.Base(args[0]) == unnamedBuildah {
+		program = "buildah"
 	}
 	for i := range args[1:] {
 		for _, verb := range verbs {

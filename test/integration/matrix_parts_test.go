@@ -121,9 +121,10 @@ func (a *attempt) images() map[string]string {
 			Manifests []struct{ Digest string }
 		}
 		must(a.t, json.Unmarshal([]byte(a.user.sh(a.t, "podman manifest inspect %s", image)), &list))
+		stored := a.user.imagesByDigest(a.t)
 		ids = nil
 		for _, m := range list.Manifests {
-			ids = append(ids, a.user.sh(a.t, "podman images --all --no-trunc --format '{{.Digest}} {{.ID}}' | awk '$1 == \"%s\" {print $2; exit}'", m.Digest))
+			ids = append(ids, stored[m.Digest])
 		}
 	}
 	byArch := map[string]string{}
@@ -131,6 +132,26 @@ func (a *attempt) images() map[string]string {
 		byArch[a.user.sh(a.t, "podman image inspect --format '{{.Architecture}}' %s", id)] = id
 	}
 	return byArch
+}
+
+// imagesByDigest reads the storage's own list of the user's images: podman 4.3.1
+// fails to list them where there is a manifest list.
+func (u user) imagesByDigest(t *testing.T) map[string]string {
+	t.Helper()
+	root := u.sh(t, "podman info --format '{{.Store.GraphRoot}}'")
+	lists, err := filepath.Glob(root + "/*-images/images.json")
+	if err != nil || len(lists) != 1 {
+		t.Fatalf("lists of images: %v, %v", lists, err)
+	}
+	text, err := os.ReadFile(lists[0])
+	must(t, err)
+	var images []struct{ ID, Digest string }
+	must(t, json.Unmarshal(text, &images))
+	byDigest := map[string]string{}
+	for _, one := range images {
+		byDigest[one.Digest] = one.ID
+	}
+	return byDigest
 }
 
 // processes lists the processes that have the token in their command line.

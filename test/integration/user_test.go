@@ -82,6 +82,6 @@ func (u user) unshared(t *testing.T, program, script string) string {
 // what they keep of finished ones, so that no build finds another's layers.
 func (u user) tidy(t *testing.T) {
 	t.Helper()
-	u.sh(t, "podman rm --all --force --time 0 >&2; buildah rm --all >&2; podman rmi --all --force >&2 || true")
+	u.sh(t, "podman rm --all --force --time 0 >&2; buildah rm --all >&2; podman manifest rm "+image+" >&2; podman rmi --all --force >&2 || true")
 	sh(t, "find /var/tmp -maxdepth 1 -user %s -name 'buildah*' -exec rm -rf {} +; rm -rf /run/crun/buildah-* /run/runc/buildah-* /run/user/%d/{crun,runc}/buildah-*", u, userIDs[u])
 }
