@@ -28,6 +28,8 @@ func TestDescribeShowsProgramAndVerbOnly(t *testing.T) {
 		{"/usr/bin/podman (deleted)", "podman buildx build .", "podman buildx build", false},
 		{"/usr/bin/buildah", "buildah bud -t x .", "buildah bud", false},
 		{"/usr/bin/buildah", "buildah run ctr -- secret", "buildah run", false},
+		{"/", "/usr/bin/buildah-in-a-user-namespace bud -t x .", "buildah bud", false},
+		{"/", "secret bud -t x .", "/ bud", false},
 		{"/opt/x/own-builder", "own-builder secret", "own-builder", false},
 		{"/usr/bin/podman", "", "podman", false},
 	} {

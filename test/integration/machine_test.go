@@ -38,6 +38,9 @@ const (
 const long = 30 * time.Second
 
 func TestMain(m *testing.M) {
+	if os.Getenv(roleEnv) != "" {
+		os.Exit(play(os.Getenv(roleEnv), os.Args[1:]))
+	}
 	if _, err := os.Stat(fixtures); err != nil || os.Getuid() != 0 {
 		fmt.Fprintln(os.Stderr, "integration tests run in the test machine only: use `make integration`")
 		os.Exit(1)
