@@ -113,7 +113,7 @@ func TestHelpersOfACancelledBuildGoAndSharedOnesStay(t *testing.T) {
 	})
 	startRootless(t, builder, "RUN true\n", "--network=none --tag other").wait(t)
 	builder.sh(t, "podman network create other")
-	builder.sh(t, "podman run --detach --network other --name other --platform %s other /bin/busybox sleep 1000 2>/dev/null", arch64)
+	builder.sh(t, "podman run --detach --pids-limit=0 --network other --name other --platform %s other /bin/busybox sleep 1000 2>/dev/null", arch64)
 	helpers := func() map[string]string {
 		found := map[string]string{}
 		for line := range strings.Lines(sh(t, "ps -o pid=,comm= -u builder | grep -E ' (pasta|slirp4netns|fuse-overlayfs|catatonit|aardvark-dns)' || true")) {

@@ -118,8 +118,8 @@ func passedOn() error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command("sudo", "sh", "-c", `id -u >&2; printf 'GET /v1/builds HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n' >&0; timeout 2 cat <&0 >&2`)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = file, os.Stdout, os.Stdout
+	cmd := exec.Command("sudo", "sh", "-c", `id -u >&2; printf 'GET /v1/builds HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n'; timeout 2 cat >&2`)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = file, file, os.Stdout
 	return cmd.Run()
 }
 
