@@ -80,9 +80,12 @@ func TestAttack03OneUserFloodsTheSockets(t *testing.T) {
 
 // TestAttack08SocketPassedThroughSudo: whoever connected is who asks.
 func TestAttack08SocketPassedThroughSudo(t *testing.T) {
+	// sudo looks the host's name up; without an answer for longer than the daemon
+	// waits for a request.
+	sh(t, `grep -q "$(hostname)" /etc/hosts || echo "127.0.1.1 $(hostname)" >>/etc/hosts`)
 	unharmed := underAttack(t)
 	out := core.as(t, "passed on")
-	if !strings.Contains(out, "\n0\n") || !strings.Contains(out, "200 OK") {
+	if !strings.HasPrefix(out, "0\n") || !strings.Contains(out, "200 OK") {
 		t.Fatalf("root's process got no answer: %s", out)
 	}
 	for _, view := range listed(t) {
