@@ -53,8 +53,9 @@ func (a *attempt) start(step string) *program {
 	case matrix.Remote, matrix.RemoteBusy:
 		line = "podman --remote --url unix://" + a.url + " build " + flags
 	case matrix.Compat:
+		// Without forcerm podman keeps the working containers of a build that fails.
 		query := url.Values{
-			"dockerfile": {"Containerfile"}, "nocache": {"1"}, "networkmode": {"none"},
+			"forcerm": {"1"}, "dockerfile": {"Containerfile"}, "nocache": {"1"}, "networkmode": {"none"},
 			"jobs": {strconv.Itoa(a.cell.Containers())}, "platform": platforms,
 		}
 		query.Set(map[string]string{"tag": "t", "manifest": "manifest"}[name], image)
