@@ -185,12 +185,12 @@ func TestAttack15And16BundlesThatAreTraps(t *testing.T) {
 func TestAttack24ForkBombThatIgnoresSignals(t *testing.T) {
 	unharmed := underAttack(t)
 	mayLeaveStorage(t)
-	b := startBuild(t, `RUN trap '' TERM INT HUP; f() { while true; do /bin/busybox sleep 1; done; }; i=0; while [ $i -lt 500 ]; do f & i=$((i+1)); done; wait`+"\n")
-	b.supervised(500)
+	b := startBuild(t, `RUN trap '' TERM INT HUP; f() { while true; do /bin/busybox sleep 1; done; }; i=0; while [ $i -lt 100 ]; do f & i=$((i+1)); done; wait`+"\n")
+	b.supervised(150)
 	started := time.Now()
 	_ = b.cmd.Process.Kill()
 	eventually(t, func() (string, bool) {
-		out, err := try("pgrep --full --list-full '[i] -lt 500|busybox [s]leep 1$'")
+		out, err := try("pgrep --full --list-full '[i] -lt 100|busybox [s]leep 1$'")
 		return "left:\n" + out, err != nil
 	})
 	took := time.Since(started)
