@@ -176,17 +176,22 @@ func TestRuntimeIsChosenAsWithoutBuildwatch(t *testing.T) {
 				}
 			}
 			const ask = "podman info --format '{{.Host.OCIRuntime.Name}}'"
-			with := sh(t, ask)
+			with, withErr := try(ask)
 			must(t, os.Rename(dropIn, dropIn+".away"))
-			without := sh(t, ask)
+			without, withoutErr := try(ask)
 			must(t, os.Rename(dropIn+".away", dropIn))
-			if with != without {
+			var flags []string
+			if withErr != nil && withoutErr != nil {
+				// The one that is missing is the one that containers.conf wants, as on
+				// bookworm: podman does not take another by itself.
+				flags = []string{"--runtime", map[string]string{"crun": "runc", "runc": "crun"}[missing]}
+			} else if with != without {
 				t.Errorf("podman takes %s with buildwatch, %s without", with, without)
 			}
 			if missing == "nothing" {
 				return
 			}
-			b := startBuild(t, "RUN true\n") // by the runtime that is there
+			b := startBuild(t, "RUN true\n", flags...) // by the runtime that is there
 			if missing == "runc" && crunFails {
 				b.failWithoutMemlock()
 			} else {
