@@ -14,9 +14,11 @@ const (
 	// every is how often connections are looked at while a request is served.
 	every = time.Second
 	// first is the pause before the second look at a request whose directory is
-	// gone; pauses double from there. The handler closes the connection right
-	// after it has removed the directory.
+	// gone; pauses double from there, up to quick while it is soon. The handler
+	// closes the connection right after it has removed the directory.
 	first = 5 * time.Millisecond
+	quick = 40 * time.Millisecond
+	soon  = 5 * time.Second
 	// patience is how long a directory may be gone, and the connection not, before
 	// that is told.
 	patience = 100 * time.Millisecond
@@ -52,8 +54,10 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Standing)) e
 			left, pause = time.Time{}, every
 		case left.IsZero():
 			left, pause = time.Now(), first
+		case time.Since(left) < soon:
+			pause = min(2*pause, quick)
 		default:
-			pause = min(2*pause, every)
+			pause = every
 		}
 		if now != told && (now != Left || time.Since(left) >= patience) {
 			changed(now)

@@ -279,7 +279,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
 		asked: &fakeRequests{standing: make(chan request.Standing)},
-		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+		seen:  &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
 	}
 	b.Watcher = New(b.start, b.asked, timeouts, b.seen, logrus.NewEntry(log))
 	t.Cleanup(func() {
