@@ -2,6 +2,9 @@ package proc
 
 import (
 	"errors"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/prometheus/procfs"
 )
@@ -46,4 +49,19 @@ func Arch(pid int) string {
 	}
 	exe, _ := p.Executable()
 	return EmulatedArch(exe)
+}
+
+// Cgroup returns the cgroup of the process, below the mount and with a leading
+// slash, or "" where it can't be read.
+func Cgroup(pid int) string {
+	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(content)) {
+		if where, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return where
+		}
+	}
+	return ""
 }

@@ -14,26 +14,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/scopes"
 )
-
-// Scope is what a build's lifecycle needs of package scopes.
-type Scope interface {
-	Unit() string
-	Cgroup() string
-	CgroupsPath(container string) string
-	Joinable() bool
-	Enter(pid int, act func() error, alive func() bool) error
-	Kill(context.Context) error
-	Stop(context.Context) error
-	CgroupKill() error
-	Busy() (bool, error)
-	WaitEmpty(context.Context) error
-	Members() []scopes.Member
-	CPUTime() time.Duration
-	Discard(context.Context)
-	Close()
-}
 
 // build is one build. A goroutine of its own (run) applies what happens to it,
 // in order; everything else only sends it events and reads snapshots.
@@ -53,7 +34,8 @@ type build struct {
 	placing chan struct{} // holds a token; who has it may change scope
 
 	mu        sync.Mutex
-	scope     Scope // nil until the first container is placed
+	scope     Scope     // nil until the first container is placed
+	seen      *observed // nil unless a step did not come through the wrapper
 	status    status
 	tidyTime  time.Duration // how long the owner may tidy up
 	overSince time.Time     // when the fact that ended it was known
@@ -69,6 +51,13 @@ type message struct {
 }
 
 func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
+	b := w.makeBuild(r, o, s)
+	b.begin()
+	return b
+}
+
+// makeBuild is newBuild for a build to which nothing is to happen yet.
+func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 	life, stop := context.WithCancel(w.life)
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, scope: s,
@@ -86,14 +75,22 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
 		b.user.Name = u.Username
 	}
-	w.running.Go(b.run)
-	w.running.Go(b.waitForOwner)
-	if o != nil {
-		for _, client := range o.clients {
-			w.running.Go(func() { b.waitForClient(client) })
+	return b
+}
+
+// begin starts what applies events to the build, and what waits for them.
+func (b *build) begin() {
+	b.watcher.running.Go(b.run)
+	if b.status.state == api.StateUnsure {
+		b.watcher.running.Go(b.waitForOrphans)
+		return
+	}
+	b.watcher.running.Go(b.waitForOwner)
+	if b.owner != nil {
+		for _, client := range b.owner.clients {
+			b.watcher.running.Go(func() { b.waitForClient(client) })
 		}
 	}
-	return b
 }
 
 // run applies events until the build is gone or the daemon stops.
@@ -115,8 +112,8 @@ func (b *build) close() {
 	b.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.scope != nil {
-		b.scope.Close()
+	if held := b.hold(); held != nil {
+		held.Close()
 	}
 }
 
@@ -186,17 +183,18 @@ func (b *build) apply(m message) {
 // busy tells whether containers are left. In doubt they are: the owner is gone,
 // and so is the last who could want them.
 func (b *build) busy() bool {
-	if b.scope == nil {
+	held := b.hold()
+	if held == nil {
 		return false
 	}
-	busy, err := b.scope.Busy()
+	busy, err := held.Busy()
 	return busy || err != nil
 }
 
 // note keeps the times and the ladder's history. It is called with the lock.
 func (b *build) note(before, after status, m message) {
 	now := time.Now()
-	if before.state == api.StateRunning && after.state != api.StateRunning {
+	if b.overSince.IsZero() && after.state != before.state {
 		b.overSince = now
 	}
 	if m.event == emptied {
@@ -233,8 +231,8 @@ func (b *build) logStep(step api.LadderStep) {
 
 func (b *build) waitForEmpty() {
 	var err error
-	if b.scope != nil { // else it was over before it had its first one
-		err = b.scope.WaitEmpty(b.life)
+	if held := b.held(); held != nil { // else it was over before it had its first one
+		err = held.WaitEmpty(b.life)
 	}
 	if err == nil {
 		b.send(message{event: emptied})
@@ -267,20 +265,21 @@ func (b *build) enter(s stage) {
 	// the build's end, since the stage's time runs on after a call that succeeded.
 	context.AfterFunc(b.life, cancel)
 	b.watcher.running.Go(func() {
+		held := b.held()
 		switch {
 		case s == stageTerm:
 			b.signalOwner(unix.SIGTERM)
 		case s == stageKillOwner:
 			b.signalOwner(unix.SIGKILL)
 		case s == stageTidy:
-		case b.scope == nil:
+		case held == nil:
 			outcome(nil)
 		case s == stageKill:
-			outcome(b.scope.Kill(ctx))
+			outcome(held.Kill(ctx))
 		case s == stageStop:
-			outcome(b.scope.Stop(ctx))
+			outcome(held.Stop(ctx))
 		case s == stageCgroupKill:
-			outcome(b.scope.CgroupKill())
+			outcome(held.CgroupKill())
 		}
 	})
 }

@@ -18,6 +18,12 @@ import (
 // Source: containers/buildah, run_common.go, runUsingRuntimeMain.
 const monitorName = "buildah-oci-runtime"
 
+// chrootMonitorName is the same for a step with chroot isolation, which has no OCI
+// runtime.
+//
+// Source: containers/buildah, chroot/run_common.go, runUsingChrootCommand.
+const chrootMonitorName = "buildah-chroot-runtime"
+
 // ErrNoBuilder is returned for a caller that no builder has started.
 var ErrNoBuilder = errors.New("not started by podman build or buildah")
 
@@ -54,6 +60,11 @@ func findOwner(ctx context.Context, args *proc.Reader, caller *proc.Handle, uid 
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
+	return settleOwner(ctx, args, monitor, builder, uid)
+}
+
+// settleOwner finds out which of the two is the owner, and lets go of the other.
+func settleOwner(ctx context.Context, args *proc.Reader, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
 	o, err := ownerOf(ctx, args, monitor, builder, uid)
 	if err != nil || o.Handle != monitor {
 		monitor.Close()
@@ -77,7 +88,7 @@ func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Hand
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
-	if monitorExe != builderExe || len(monitorArgs) == 0 || monitorArgs[0] != monitorName {
+	if monitorExe != builderExe || len(monitorArgs) == 0 || monitorArgs[0] != monitorName && monitorArgs[0] != chrootMonitorName {
 		return nil, ErrNoBuilder
 	}
 	for _, process := range []*proc.Handle{monitor, builder} {

@@ -105,6 +105,16 @@ func next(s status, e event) (status, action) {
 			return s, actBegin
 		}
 
+	case api.StateUnsure:
+		switch e {
+		case emptied:
+			s.state, s.reason, s.stage = api.StateGone, api.ReasonCompleted, stageDone
+			return s, actForget
+		case stopRequested:
+			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
+			return s, actBegin
+		}
+
 	case api.StateAbandoned:
 		if e == begin {
 			s.state, s.stage = api.StateTerminating, stageKill
