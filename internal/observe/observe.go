@@ -74,7 +74,7 @@ type namespaces struct{ mnt, uts, pid string }
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
 	return &Follower{
-		Options: o, programs: newPrograms(), args: proc.NewReader(),
+		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, args: proc.NewReader(),
 		self: namespaces{
 			mnt: namespace(selfPID, "mnt"), uts: namespace(selfPID, "uts"), pid: namespace(selfPID, "pid"),
 		},
@@ -234,12 +234,12 @@ func (f *Follower) findMonitors(all snapshot) {
 		}
 	}
 	f.active = len(trusted) > 0
-	for pid, id := range trusted {
-		e := all[pid]
-		if _, known := f.steps[e.Identity]; known || trusted[e.ppid] != id {
+	for pid, e := range all {
+		program, ok := trusted[e.ppid]
+		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && executable(pid) != ChrootMonitorExe {
 			continue
 		}
-		if s := f.monitor(e, id); s != nil {
+		if s := f.monitor(e, program); s != nil {
 			f.steps[e.Identity] = s
 		}
 	}

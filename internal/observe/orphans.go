@@ -38,6 +38,7 @@ func stepName(cgroup, root string) string {
 func (f *Follower) lookForOrphans() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.programs.refresh()
 	all := f.lookLocked()
 	known := map[proc.Identity]bool{}
 	for _, s := range f.steps {

@@ -29,15 +29,19 @@ type programs struct {
 	systems map[[2]uint32]bool // devices of the file systems that are trusted
 }
 
-func newPrograms() *programs {
-	p := &programs{systems: map[[2]uint32]bool{}}
+// refresh learns the file systems of the programs that are installed now. A file
+// of an overlay can have another device than the directory that it is in.
+//
+// Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
+func (p *programs) refresh() {
 	for _, dir := range directories {
-		var st unix.Statx_t
-		if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_TYPE, &st); err == nil {
-			p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+		for _, file := range append([]string{"."}, builders...) {
+			var st unix.Statx_t
+			if err := unix.Statx(unix.AT_FDCWD, path.Join(dir, file), 0, unix.STATX_TYPE, &st); err == nil {
+				p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+			}
 		}
 	}
-	return p
 }
 
 // builder tells whether the process runs a builder's program: a file that is

@@ -168,7 +168,7 @@ func (o *observed) moveIn(ctx context.Context, orphans []*proc.Handle) error {
 	}
 	s, err := o.gather(ctx, o.spec, orphans)
 	if err != nil {
-		if len(slices.DeleteFunc(orphans, func(h *proc.Handle) bool { return !h.Alive() })) == 0 {
+		if !slices.ContainsFunc(orphans, (*proc.Handle).Alive) {
 			return nil // all have ended by themselves
 		}
 		return err

@@ -9,20 +9,9 @@ import (
 	"strings"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
-
-// monitorName is argv[0] of the process that runs one RUN container and reaps
-// it: a re-exec of podman or buildah themselves. Its parent is the builder.
-//
-// Source: containers/buildah, run_common.go, runUsingRuntimeMain.
-const monitorName = "buildah-oci-runtime"
-
-// chrootMonitorName is the same for a step with chroot isolation, which has no OCI
-// runtime.
-//
-// Source: containers/buildah, chroot/run_common.go, runUsingChrootCommand.
-const chrootMonitorName = "buildah-chroot-runtime"
 
 // ErrNoBuilder is returned for a caller that no builder has started.
 var ErrNoBuilder = errors.New("not started by podman build or buildah")
@@ -88,7 +77,7 @@ func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Hand
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
-	if monitorExe != builderExe || len(monitorArgs) == 0 || monitorArgs[0] != monitorName && monitorArgs[0] != chrootMonitorName {
+	if !isMonitor(monitorExe, builderExe, monitorArgs) {
 		return nil, ErrNoBuilder
 	}
 	for _, process := range []*proc.Handle{monitor, builder} {
@@ -107,6 +96,19 @@ func ownerOf(ctx context.Context, args *proc.Reader, monitor, builder *proc.Hand
 		return &owner{Handle: monitor, mode: api.ModeAPI, command: command, spared: true}, nil
 	}
 	return &owner{Handle: builder, clients: clientsOf(builder, builderExe, uid), mode: api.ModeLocal, command: command}, nil
+}
+
+// isMonitor tells whether a builder's child is the monitor of a step.
+func isMonitor(exe, builderExe string, args []string) bool {
+	switch {
+	case len(args) == 0:
+		return false
+	case args[0] == observe.OCIMonitor:
+		return exe == builderExe
+	case args[0] == observe.ChrootMonitor:
+		return exe == builderExe || exe == observe.ChrootMonitorExe
+	}
+	return false
 }
 
 // maxClients is how many processes above the builder are looked at. Two levels

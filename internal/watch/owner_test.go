@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -65,14 +66,14 @@ func play(name, role string) {
 
 // startFamily starts builder, monitor and caller, and returns a handle of the
 // caller.
-func startFamily(t *testing.T, monitorName string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
+func startFamily(t *testing.T, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	builder = exec.Command(self, args...)
-	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+monitorName)
+	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+name)
 	out, err := builder.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func childOf(t *testing.T, pid int) int {
 }
 
 func TestFindOwnerTakesTheBuilder(t *testing.T) {
-	builder, caller := startFamily(t, monitorName, "build", "--build-arg=SECRET")
+	builder, caller := startFamily(t, observe.OCIMonitor, "build", "--build-arg=SECRET")
 	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +145,7 @@ func TestFindOwnerTakesTheBuilder(t *testing.T) {
 }
 
 func TestFindOwnerTakesTheMonitorOfAService(t *testing.T) {
-	builder, caller := startFamily(t, monitorName, "system", "service")
+	builder, caller := startFamily(t, observe.OCIMonitor, "system", "service")
 	o, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid()))
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +161,7 @@ func TestFindOwnerRefusesOthers(t *testing.T) {
 	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller whose parent is no monitor: %v", err)
 	}
-	_, caller = startFamily(t, monitorName, "build")
+	_, caller = startFamily(t, observe.OCIMonitor, "build")
 	if _, err := findOwner(context.Background(), proc.NewReader(), caller, uint32(os.Getuid())+1); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
 	}
