@@ -9,6 +9,7 @@ import (
 var (
 	running      = status{state: api.StateRunning, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
+	unsure       = status{state: api.StateUnsure}
 	stopped      = status{state: api.StateAbandoned, reason: api.ReasonStopped, ownerLives: true}
 	killing      = at(abandoned, api.StateTerminating, stageKill)
 	killingLive  = at(stopped, api.StateTerminating, stageKill)
@@ -49,6 +50,11 @@ func TestNext(t *testing.T) {
 		{"an owner nobody waits for", running, clientExited, api.StateAbandoned, stageNone, actBegin},
 		{"a user's stop", running, stopRequested, api.StateAbandoned, stageNone, actBegin},
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
+
+		{"orphans that end by themselves", unsure, emptied, api.StateGone, stageDone, actForget},
+		{"orphans on their user's word", unsure, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"orphans are not ended by time", unsure, timeOver, api.StateUnsure, stageNone, actNothing},
+		{"nor because nobody is known to own them", unsure, ownerExitedBusy, api.StateUnsure, stageNone, actNothing},
 
 		{"the ladder begins", abandoned, begin, api.StateTerminating, stageKill, actEnter},
 		{"it begins once", killing, begin, api.StateTerminating, stageKill, actNothing},
@@ -150,6 +156,7 @@ func TestEveryPathEnds(t *testing.T) {
 		start.ownerSpared = spared
 		walk(start, map[status]bool{start: true}, 0)
 	}
+	walk(unsure, map[status]bool{unsure: true}, 0)
 	if len(seen) < 30 {
 		t.Errorf("only %d states were reached", len(seen))
 	}
