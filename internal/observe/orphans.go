@@ -10,25 +10,27 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// What a RUN container's own cgroup is called, and where a chroot's root lies.
-// Anybody can make such names. They only lead to processes that are shown, and
+// What a RUN container's own cgroup is called, and what a chroot's root is: a
+// layer of containers/storage. Anybody can make such names. They only lead to processes that are shown, and
 // ended when their user says so.
 //
 // Source: containers/buildah, run_linux.go, Run; containers/crun,
-// src/libcrun/cgroup-systemd.c; opencontainers/runc, libcontainer/cgroups.
+// src/libcrun/cgroup-systemd.c; opencontainers/runc, libcontainer/cgroups;
+// containers/storage, drivers/overlay.
 var (
 	stepCgroup = regexp.MustCompile(`^(?:(?:crun|runc)-)?(buildah-buildah[0-9]+)(?:\.scope)?$`)
-	stepRoot   = regexp.MustCompile(`/(buildah[0-9]+)/mnt/rootfs$`)
+	stepRoot   = regexp.MustCompile(`^[0-9]+ [0-9]+ [0-9]+:[0-9]+ / / .* - overlay .*upperdir=/[^, ]*/overlay/([0-9a-f]{64})/diff[, ]`)
 )
 
-// stepName is the name of the step that a process seems to belong to, or "".
+// stepName is the name of the step that a process seems to belong to, or "". root is
+// the line of mountinfo on its root, for a process that could be a chroot's.
 func stepName(cgroup, root string) string {
 	cgroup = strings.TrimSuffix(cgroup, "/container")
 	if found := stepCgroup.FindStringSubmatch(path.Base(cgroup)); found != nil {
 		return found[1]
 	}
-	if found := stepRoot.FindStringSubmatch(root); found != nil {
-		return "buildah-" + found[1]
+	if found := stepRoot.FindStringSubmatch(root); found != nil && !strings.Contains(cgroup, "libpod-") {
+		return "layer " + found[1]
 	}
 	return ""
 }
@@ -60,7 +62,10 @@ func (f *Follower) lookForOrphans() {
 			continue
 		}
 		cgroup := proc.Cgroup(pid)
-		root, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/root")
+		root := ""
+		if namespace(pid, "pid") == f.self.pid && namespace(pid, "uts") != f.self.uts {
+			root = rootMount(pid)
+		}
 		name := stepName(cgroup, root)
 		if name == "" || f.Placed(cgroup) || namespace(pid, "mnt") == f.self.mnt {
 			continue
@@ -106,6 +111,19 @@ func (f *Follower) orphan(e entry, name string) bool {
 	defer s.mu.Unlock()
 	s.hold(h, map[proc.Identity]bool{})
 	return true
+}
+
+// rootMount is the first line of /proc/PID/mountinfo, which asks no file system.
+func rootMount(pid int) string {
+	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	var start [4096]byte
+	n, _ := file.Read(start[:])
+	line, _, _ := strings.Cut(string(start[:n]), "\n")
+	return line
 }
 
 // executable is the path of a process's program, or "".

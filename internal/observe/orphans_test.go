@@ -1,6 +1,12 @@
 package observe
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
+
+var layer = "1348 1141 0:111 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/containers/storage/overlay/l/KLYN," +
+	"upperdir=/var/lib/containers/storage/overlay/" + strings.Repeat("a1", 32) + "/diff,workdir=/x"
 
 func TestOnlyAStepsOwnPlaceLooksLikeOne(t *testing.T) {
 	for _, test := range []struct{ cgroup, root, want string }{
@@ -8,7 +14,7 @@ func TestOnlyAStepsOwnPlaceLooksLikeOne(t *testing.T) {
 		{"/system.slice/runc-buildah-buildah12.scope", "/", "buildah-buildah12"},
 		{"/buildah-buildah12", "/", "buildah-buildah12"},
 		{"/user.slice/user-1000.slice/user@1000.service/app.slice/buildah-buildah12", "/", "buildah-buildah12"},
-		{"/user.slice/session-1.scope", "/var/tmp/buildah12/mnt/rootfs", "buildah-buildah12"},
+		{"/user.slice/session-1.scope", layer, "layer " + strings.Repeat("a1", 32)},
 
 		{"/system.slice/libpod-0123456789abcdef.scope/container", "/", ""}, // podman run --name buildah-buildah1
 		{"/buildah-buildah7/libpod-0123456789abcdef", "/", ""},             // podman run --cgroup-parent
@@ -17,7 +23,10 @@ func TestOnlyAStepsOwnPlaceLooksLikeOne(t *testing.T) {
 		{"/buildah-buildah", "/", ""},
 		{"/buildah-buildah7x", "/", ""},
 		{"/my-buildah-buildah7", "/", ""},
-		{"/", "/var/tmp/buildah12/mnt/rootfs/below", ""},
+		{"/system.slice/libpod-0123456789abcdef.scope/container", layer, ""}, // podman run --pid=host
+		{"/", strings.Replace(layer, " / / ", " / /mnt ", 1), ""},
+		{"/", strings.Replace(layer, "/diff", "/other", 1), ""},
+		{"/", strings.Replace(layer, "overlay overlay", "ext4 /dev/sda", 1), ""},
 		{"", "", ""},
 	} {
 		if got := stepName(test.cgroup, test.root); got != test.want {
