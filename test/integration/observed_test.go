@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,18 +27,28 @@ const escapers = `RUN /bin/busybox mkfifo /fifo; /bin/busybox sleep 1001 & (/bin
 
 const escapersSize = 5
 
+// defaultRuntime stands for the path of the runtime that podman takes by itself.
+const defaultRuntime = "default"
+
 // ways are those by which a build does not come through the wrapper.
 var ways = map[string][]string{
-	"runtime by hand":  {"--runtime", "/usr/bin/crun", "build", "--network=none"},
+	"runtime by hand":  {"--runtime", defaultRuntime, "build", "--network=none"},
 	"runc by hand":     {"--runtime", "/usr/bin/runc", "build", "--network=none"},
-	"cgroupfs by hand": {"--cgroup-manager=cgroupfs", "--runtime", "/usr/bin/crun", "build", "--network=none"},
+	"cgroupfs by hand": {"--cgroup-manager=cgroupfs", "--runtime", defaultRuntime, "build", "--network=none"},
 	"chroot":           {"build", "--isolation", "chroot"},
 }
 
 // startOutside starts a build that does not come through the wrapper.
 func startOutside(t *testing.T, instructions, way string, args ...string) *build {
 	t.Helper()
-	return startCommand(t, "podman", append(append(ways[way], args...), "--no-cache", "--platform", arch64, contextDir(t, instructions))...)
+	flags := slices.Clone(ways[way])
+	for i, flag := range flags {
+		if flag == defaultRuntime {
+			// Bookworm's crun can't start root's containers in this machine.
+			flags[i] = "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+		}
+	}
+	return startCommand(t, "podman", append(append(flags, args...), "--no-cache", "--platform", arch64, contextDir(t, instructions))...)
 }
 
 // mayLeaveCgroup says that the OCI runtime is not there to remove its cgroup. An
@@ -234,7 +245,7 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 		return fmt.Sprintf("listed: %+v", builds), len(builds) == 1 && builds[0].ID == view.ID && builds[0].Processes == 2
 	})
 	held := hold(t, listed(t)[0])
-	if where := places(t, held); !strings.Contains(where, view.Scope) || strings.Count(where, "crun-buildah-buildah") != 1 {
+	if where := places(t, held); strings.Count(where, view.Scope) != 1 {
 		t.Errorf("the containers are in\n%s", where)
 	}
 	_ = b.cmd.Process.Kill()
