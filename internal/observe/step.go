@@ -126,9 +126,12 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 		if h == nil {
 			continue
 		}
+		before := namespace(s.Monitor.PID, "mnt")
 		mnt := namespace(h.PID, "mnt")
+		after := namespace(s.Monitor.PID, "mnt")
 		_, ours := s.follower.programs.builder(h.PID)
-		if ours || mnt == "" || mnt == s.outside.mnt || mnt == s.follower.self.mnt {
+		// A monitor may enter a namespace of its own at any time (podman 4.3.1).
+		if ours || slices.Contains([]string{"", before, after, s.outside.mnt, s.follower.self.mnt}, mnt) || after == "" || !s.Monitor.Alive() {
 			s.enter(h, below, known)
 			h.Close()
 			continue

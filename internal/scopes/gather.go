@@ -24,24 +24,16 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	if _, ok := m.discarding.Load(unit); ok {
 		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
 	}
-	var pids []uint32
-	for _, h := range orphans {
-		if h.Alive() {
-			pids = append(pids, uint32(h.PID))
-		}
-	}
-	if len(pids) == 0 {
-		return nil, ErrLeft
-	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
-	if err := m.startUnit(ctx, unit, m.sliceOf(spec.UID), pids...); err != nil {
-		if isUnitExists(err) {
-			return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
-		}
-		m.discard(s)
+	first, err := m.startWithOne(ctx, s, orphans)
+	if err != nil {
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
 	}
-	if err := s.findOrphans(orphans); err != nil {
+	if err := s.findOrphan(first); err != nil {
+		return nil, fmt.Errorf("gather into %s: %w", unit, err)
+	}
+	if err := s.Attach(orphans); err != nil {
+		s.Close()
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
 	}
 	// What is left to do for a daemon that finds the scope later does not need
@@ -50,23 +42,48 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	return s, nil
 }
 
+// maxTries is how many orphans are tried, one after the other, to start a scope with.
+const maxTries = 16
+
+// startWithOne starts the unit with one of the orphans, and returns it. systemd can
+// refuse a process: one that ends at that moment, and, by systemd 252, one that
+// has a line end in its name. The kernel, which is asked for the others, does not.
+func (m *Manager) startWithOne(ctx context.Context, s *Scope, orphans []*proc.Handle) (*proc.Handle, error) {
+	err := error(ErrLeft)
+	tries := 0
+	for _, h := range orphans {
+		if !h.Alive() {
+			continue
+		}
+		if tries++; tries > maxTries {
+			break
+		}
+		if err = m.startUnit(ctx, s.unit, m.sliceOf(s.uid), uint32(h.PID)); err == nil {
+			return h, nil
+		}
+		if isUnitExists(err) {
+			return nil, ErrUnitExists
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrNoSystemd) {
+			m.discard(s) // it may have been made all the same
+			break
+		}
+	}
+	return nil, err
+}
+
 // errStranger is returned where a PID was used again between the last look at its
 // process and the move. Nothing may be done to the scope then.
 var errStranger = errors.New("a process that is none of the build's was moved with it")
 
-// findOrphans finds the unit's cgroup by the kernel's word on where the orphans
-// are, and makes sure that nobody else is there.
-func (s *Scope) findOrphans(orphans []*proc.Handle) error {
-	var where string
-	for _, h := range orphans {
-		if now, err := cgroupOf(h.PID); err == nil && path.Base(now) == s.unit {
-			where = now
-		}
-	}
-	if where == "" {
+// findOrphan finds the unit's cgroup by the kernel's word on where its process is,
+// and makes sure that it is this one.
+func (s *Scope) findOrphan(first *proc.Handle) error {
+	where, err := cgroupOf(first.PID)
+	if err != nil || path.Base(where) != s.unit {
 		return ErrLeft
 	}
-	if err := noStranger(orphans, where); err != nil {
+	if err := noStranger([]*proc.Handle{first}, where); err != nil {
 		return err
 	}
 	dir, err := s.manager.root.sub(strings.TrimPrefix(where, "/"))

@@ -51,12 +51,15 @@ func startOutside(t *testing.T, instructions, way string, args ...string) *build
 	return startCommand(t, "podman", append(append(flags, args...), "--no-cache", "--platform", arch64, contextDir(t, instructions))...)
 }
 
+// removeCgroups removes the empty ones that are called as a step's.
+const removeCgroups = "find /sys/fs/cgroup -depth -type d -path '*/buildah-buildah*' -exec rmdir {} +"
+
 // mayLeaveCgroup says that the OCI runtime is not there to remove its cgroup. An
 // empty directory is all that may be left of it.
 func mayLeaveCgroup(t *testing.T, way string) {
 	t.Helper()
 	if way == "cgroupfs by hand" {
-		t.Cleanup(func() { sh(t, "rmdir /sys/fs/cgroup/buildah-buildah* 2>/dev/null || true") })
+		t.Cleanup(func() { sh(t, removeCgroups) })
 	}
 }
 
@@ -87,7 +90,7 @@ func TestObservedBuildLeavesNothing(t *testing.T) {
 					t.Errorf("listed as %+v", view)
 				}
 				time.Sleep(time.Second) // what only lives for a moment has ended
-				held := hold(t, view)
+				held := hold(t, b.supervised(escapersSize))
 				before := places(t, held)
 				time.Sleep(1500 * time.Millisecond) // some looks
 				if after := places(t, held); after != before {
@@ -246,7 +249,7 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 	})
 	held := hold(t, listed(t)[0])
 	if where := places(t, held); strings.Count(where, view.Scope) != 1 {
-		t.Errorf("the containers are in\n%s", where)
+		t.Errorf("the build was %+v, the containers are in\n%s", view, where)
 	}
 	_ = b.cmd.Process.Kill()
 	b.wait()
@@ -316,7 +319,7 @@ func TestLookalikeOfABuildIsUntouched(t *testing.T) {
 	tidyRootless(t)
 	sh(t, "runuser --login builder --command 'podman load --input %s'", image)
 	run := "podman --cgroup-manager=cgroupfs run --detach --pids-limit=0 --network=none --platform " + arch64
-	t.Cleanup(func() { sh(t, "rmdir /sys/fs/cgroup/buildah-buildah7 2>/dev/null || true") }) // podman's own, left empty
+	t.Cleanup(func() { sh(t, removeCgroups) }) // podman's own, left empty
 	t.Cleanup(func() { sh(t, "podman rm --all --force --time 0 || podman rm --all --force --time 0") })
 	pids := []string{
 		sh(t, "podman inspect --format '{{.State.Pid}}' $(%s --cgroup-parent /buildah-buildah7 --name buildah-buildah7 sleeper /bin/busybox sleep 1000 2>/dev/null)", run),
@@ -370,9 +373,7 @@ func TestFakedMonitorIsNoMonitor(t *testing.T) {
 	})
 	defer h.Close()
 	startBuild(t, "RUN true\n").succeed() // makes the daemon look
-	if builds := listed(t); len(builds) != 0 {
-		t.Errorf("listed: %+v", builds)
-	}
+	nothingListed(t)
 	sh(t, "pkill -KILL -o -f '^%s/podman' || true", dir)
 	_ = fake.Wait()
 	startBuild(t, "RUN true\n").succeed()
