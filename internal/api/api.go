@@ -32,7 +32,7 @@ type State string
 // running again.
 const (
 	StateRunning     State = "running"     // its owner lives
-	StateUnsure      State = "unsure"      // an API build that may be over: it can't be told, so it is kept
+	StateUnsure      State = "unsure"      // whether anybody wants it can't be told, so it is kept
 	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
 	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
 	StateKilling     State = "killing"     // systemd or the kernel was told to end all of it
@@ -64,8 +64,14 @@ func Reasons() []Reason {
 // Placement is how a build is held.
 type Placement string
 
-// PlacementScope: the build's RUN containers are born in its own scope.
-const PlacementScope Placement = "scope"
+// The placements known to this version.
+const (
+	PlacementScope    Placement = "scope"    // its RUN containers are born in its own scope
+	PlacementObserved Placement = "observed" // none came through the wrapper: watched where they are
+)
+
+// Placements lists every placement.
+func Placements() []Placement { return []Placement{PlacementScope, PlacementObserved} }
 
 // Mode is the way a build was started.
 type Mode string
@@ -121,7 +127,7 @@ type Build struct {
 	Arch       []string  `json:"arch"`              // emulated architectures running now, such as "aarch64"; never null
 	Processes  int       `json:"processes"`         // of its RUN containers, now
 	CPUSeconds float64   `json:"cpu_seconds"`       // of its RUN containers, so far
-	Scope      string    `json:"scope"`             // unit name
+	Scope      string    `json:"scope"`             // unit name; empty for an observed build, until its orphans are gathered
 	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
 }
 

@@ -64,7 +64,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		return err, nil
 	}
 	defer manager.Close()
-	watcher = watch.New(starter(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
+	watcher = watch.New(starter(manager), gatherer(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 
@@ -101,6 +101,12 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 			Limiter: peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
 			Observe: counters.APIRequest,
 		}).Serve(ctx, sockets.control)
+	})
+	parts.Go(func() {
+		// Those that come through the wrapper are supervised without it.
+		if err := observer(watcher, log).Run(ctx); err != nil {
+			log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
+		}
 	})
 	if cfg.Metrics.Listen.IsValid() {
 		parts.Go(func() {

@@ -29,7 +29,9 @@ func (c buildsCollector) Collect(metrics chan<- prometheus.Metric) {
 		if state == api.StateGone {
 			continue
 		}
-		k := kind{state, api.PlacementScope}
-		metrics <- prometheus.MustNewConstMetric(buildsDesc, prometheus.GaugeValue, float64(count[k]), string(k.state), string(k.placement))
+		for _, placement := range api.Placements() {
+			n := float64(count[kind{state, placement}])
+			metrics <- prometheus.MustNewConstMetric(buildsDesc, prometheus.GaugeValue, n, string(state), string(placement))
+		}
 	}
 }

@@ -148,6 +148,16 @@ func (h *Handle) UID() (uint32, error) {
 	return uint32(status.UIDs[0]), err
 }
 
+// UIDs are the process's real, effective, saved and file system UID.
+func (h *Handle) UIDs() ([4]uint32, error) {
+	status, err := read(h, procfs.Proc.NewStatus)
+	var uids [4]uint32
+	for i, uid := range status.UIDs {
+		uids[i] = uint32(uid)
+	}
+	return uids, err
+}
+
 // Exe is the path of the program that the process runs, as the kernel has it.
 func (h *Handle) Exe() (string, error) { return read(h, procfs.Proc.Executable) }
 

@@ -2,6 +2,9 @@ package proc
 
 import (
 	"errors"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/prometheus/procfs"
 )
@@ -63,4 +66,19 @@ func HasExeced(pid int) bool {
 	}
 	stat, err := p.Stat()
 	return err != nil || stat.Flags&forkedNoExec == 0
+}
+
+// Cgroup returns the cgroup of the process, below the mount and with a leading
+// slash, or "" where it can't be read.
+func Cgroup(pid int) string {
+	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(content)) {
+		if where, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return where
+		}
+	}
+	return ""
 }

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,7 +125,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		return nil, err
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k}
-	if err := m.startUnit(ctx, s.unit, m.sliceOf(spec.UID), k.pid); err != nil {
+	if err := m.startUnit(ctx, s.unit, m.sliceOf(spec.UID), uint32(k.pid)); err != nil {
 		k.kill()
 		if isUnitExists(err) {
 			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)
@@ -154,11 +155,11 @@ func (m *Manager) discard(s *Scope) {
 
 // startUnit asks for the scope, and once more with less where this systemd does
 // not know all of it.
-func (m *Manager) startUnit(ctx context.Context, unit, slice string, pid int) error {
+func (m *Manager) startUnit(ctx context.Context, unit, slice string, pids ...uint32) error {
 	for {
 		plain := m.plainScopes.Load()
 		err := m.placing.callJob(ctx, StartTransientUnit, func(conn *systemd.Conn, job chan<- string) error {
-			_, err := conn.StartTransientUnitContext(ctx, unit, "fail", properties(slice, pid, plain), job)
+			_, err := conn.StartTransientUnitContext(ctx, unit, "fail", properties(slice, pids, plain), job)
 			return err
 		})
 		if isUnknownProperty(err) && !plain {
@@ -177,7 +178,7 @@ const stopTimeoutUSec = 1_000_000
 // properties are those of a scope that holds a build's RUN containers.
 //
 // Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5).
-func properties(slice string, pid int, plain bool) []systemd.Property {
+func properties(slice string, pids []uint32, plain bool) []systemd.Property {
 	property := func(name string, value any) systemd.Property {
 		return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
 	}
@@ -185,7 +186,7 @@ func properties(slice string, pid int, plain bool) []systemd.Property {
 		// Readable by every user: nothing of the build may stand in it.
 		systemd.PropDescription("Container build supervised by buildwatch"),
 		systemd.PropSlice(slice),
-		systemd.PropPids(uint32(pid)),
+		systemd.PropPids(pids...),
 		property("Delegate", true),
 		property("CollectMode", "inactive-or-failed"),
 		// So that `systemctl stop`, and shutdown, end the containers at once and
@@ -206,17 +207,17 @@ func properties(slice string, pid int, plain bool) []systemd.Property {
 // its record. It looks for cgroups, not for units: a container can outlive its
 // unit (systemd#36781).
 func (m *Manager) Find() []*Scope {
-	slices := []string{systemSlice}
+	parents := []string{systemSlice}
 	if users, err := m.root.sub("user.slice"); err == nil {
 		for _, name := range users.children() {
 			if strings.HasPrefix(name, "user-") && strings.HasSuffix(name, ".slice") {
-				slices = append(slices, "user.slice/"+name)
+				parents = append(parents, "user.slice/"+name)
 			}
 		}
 		users.close()
 	}
 	var found []*Scope
-	for _, name := range slices {
+	for _, name := range parents {
 		slice, err := m.root.sub(name)
 		if err != nil {
 			continue
@@ -231,6 +232,7 @@ func (m *Manager) Find() []*Scope {
 			}
 			s := &Scope{manager: m, unit: unit, dir: dir}
 			s.uid, s.gid = dir.ownerOf(containersDir)
+			s.gathered = !slices.Contains(dir.children(), containersDir)
 			found = append(found, s)
 		}
 		slice.close()

@@ -48,6 +48,7 @@ type Scope struct {
 	uid, gid uint32
 	dir      *cgroup // the unit's cgroup; nil until it is known
 	keeper   *keeper // nil for a scope that was found
+	gathered bool    // made by Gather: the processes are in dir itself
 
 	entering sync.Mutex
 }
@@ -222,7 +223,7 @@ func (s *Scope) CgroupKill() error {
 
 // Busy tells whether any process of a container is there.
 func (s *Scope) Busy() (bool, error) {
-	containers, err := s.dir.sub(containersDir)
+	containers, err := s.containers()
 	if isGone(err) {
 		return false, nil
 	}
@@ -260,7 +261,7 @@ func (s *Scope) WaitEmpty(ctx context.Context) error { return s.dir.waitEmpty(ct
 
 // Members lists the containers' processes.
 func (s *Scope) Members() []Member {
-	containers, err := s.dir.sub(containersDir)
+	containers, err := s.containers()
 	if err != nil {
 		return nil
 	}
@@ -271,7 +272,7 @@ func (s *Scope) Members() []Member {
 // CPUTime is what the containers' processes have used so far, those that ended
 // included; 0 when the scope is gone.
 func (s *Scope) CPUTime() time.Duration {
-	containers, err := s.dir.sub(containersDir)
+	containers, err := s.containers()
 	if err != nil {
 		return 0
 	}

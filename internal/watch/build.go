@@ -15,27 +15,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
-	"github.com/buildwatch/buildwatch/internal/scopes"
 )
-
-// Scope is what a build's lifecycle needs of package scopes.
-type Scope interface {
-	Unit() string
-	Cgroup() string
-	CgroupsPath(container string) string
-	Joinable() bool
-	Enter(pid int, act func() error, alive func() bool) error
-	Kill(context.Context) error
-	Stop(context.Context) error
-	CgroupKill() error
-	Busy() (bool, error)
-	Starting() bool
-	WaitEmpty(context.Context) error
-	Members() []scopes.Member
-	CPUTime() time.Duration
-	Discard(context.Context)
-	Close()
-}
 
 // build is one build. A goroutine of its own (run) applies what happens to it,
 // in order; everything else only sends it events and reads snapshots.
@@ -55,7 +35,8 @@ type build struct {
 	placing chan struct{} // holds a token; who has it may change scope
 
 	mu        sync.Mutex
-	scope     Scope // nil until the first container is placed
+	scope     Scope     // nil until the first container is placed
+	seen      *observed // nil unless a step did not come through the wrapper
 	status    status
 	tidyTime  time.Duration // how long the owner may tidy up
 	overSince time.Time     // when the fact that ended it was known
@@ -71,6 +52,13 @@ type message struct {
 }
 
 func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
+	b := w.makeBuild(r, o, s)
+	b.begin()
+	return b
+}
+
+// makeBuild is newBuild for a build to which nothing is to happen yet.
+func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 	life, stop := context.WithCancel(w.life)
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, scope: s,
@@ -88,17 +76,25 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
 		b.user.Name = u.Username
 	}
-	w.running.Go(b.run)
-	w.running.Go(b.waitForOwner)
-	if o != nil {
-		if o.request != nil {
-			w.running.Go(b.waitForRequest)
+	return b
+}
+
+// begin starts what applies events to the build, and what waits for them.
+func (b *build) begin() {
+	b.watcher.running.Go(b.run)
+	if b.status.state == api.StateUnsure {
+		b.watcher.running.Go(b.waitForOrphans)
+		return
+	}
+	b.watcher.running.Go(b.waitForOwner)
+	if b.owner != nil {
+		if b.owner.request != nil {
+			b.watcher.running.Go(b.waitForRequest)
 		}
-		for _, client := range o.clients {
-			w.running.Go(func() { b.waitForClient(client) })
+		for _, client := range b.owner.clients {
+			b.watcher.running.Go(func() { b.waitForClient(client) })
 		}
 	}
-	return b
 }
 
 // run applies events until the build is gone or the daemon stops.
@@ -120,8 +116,8 @@ func (b *build) close() {
 	b.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.scope != nil {
-		b.scope.Close()
+	if held := b.hold(); held != nil {
+		held.Close()
 	}
 }
 
@@ -206,10 +202,11 @@ func (b *build) apply(m message) {
 // busy tells whether containers are left. In doubt they are: the owner is gone,
 // and so is the last who could want them.
 func (b *build) busy() bool {
-	if b.scope == nil {
+	held := b.hold()
+	if held == nil {
 		return false
 	}
-	busy, err := b.scope.Busy()
+	busy, err := held.Busy()
 	return busy || err != nil
 }
 
@@ -253,8 +250,8 @@ func (b *build) logStep(step api.LadderStep) {
 
 func (b *build) waitForEmpty() {
 	var err error
-	if b.scope != nil { // else it was over before it had its first one
-		err = b.scope.WaitEmpty(b.life)
+	if held := b.held(); held != nil { // else it was over before it had its first one
+		err = held.WaitEmpty(b.life)
 	}
 	if err == nil {
 		b.send(message{event: emptied})
@@ -287,22 +284,23 @@ func (b *build) enter(s stage) {
 	// the build's end, since the stage's time runs on after a call that succeeded.
 	context.AfterFunc(b.life, cancel)
 	b.watcher.running.Go(func() {
+		held := b.held()
 		switch {
 		case s == stageTerm:
 			b.signalOwner(unix.SIGTERM)
 		case s == stageKillOwner:
 			b.signalOwner(unix.SIGKILL)
 		case s == stageTidy:
-		case b.scope == nil:
+		case held == nil:
 			outcome(nil)
 		case s == stageLetStart:
 			outcome(b.letStart(ctx))
 		case s == stageKill:
-			outcome(b.scope.Kill(ctx))
+			outcome(held.Kill(ctx))
 		case s == stageStop:
-			outcome(b.scope.Stop(ctx))
+			outcome(held.Stop(ctx))
 		case s == stageCgroupKill:
-			outcome(b.scope.CgroupKill())
+			outcome(held.CgroupKill())
 		}
 	})
 }
@@ -317,7 +315,7 @@ const startTime, startPause = 400 * time.Millisecond, 5 * time.Millisecond
 //
 // Source: containers/crun, src/libcrun/status.c, libcrun_status_write_exec_fifo.
 func (b *build) letStart(ctx context.Context) error {
-	for b.scope.Starting() {
+	for s := b.ownScope(); s != nil && s.Starting(); {
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():

@@ -60,6 +60,14 @@ func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Un
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
 
+func (s *fakeScope) Attach(orphans []*proc.Handle) error {
+	for _, h := range orphans {
+		s.set(func() { s.busy, s.entered = true, append(s.entered, h.PID) })
+	}
+	s.calls <- "attach"
+	return nil
+}
+
 func (s *fakeScope) set(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -281,7 +289,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 		asked: &fakeRequests{standing: make(chan request.Standing)},
 		seen:  &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
 	}
-	b.Watcher = New(b.start, b.asked, timeouts, b.seen, logrus.NewEntry(log))
+	b.Watcher = New(b.start, b.gather, b.asked, timeouts, b.seen, logrus.NewEntry(log))
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()
@@ -303,6 +311,15 @@ func (b *bench) start(ctx context.Context, spec scopes.Spec) (Scope, error) {
 	}
 	b.made <- s
 	return s, nil
+}
+
+// gather is start for orphans.
+func (b *bench) gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (Scope, error) {
+	s, err := b.start(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.Attach(orphans)
 }
 
 // place is Prepare without the look at who called: o is the caller's owner.

@@ -9,15 +9,10 @@ import (
 	"strings"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
-
-// monitorName is argv[0] of the process that runs one RUN container and reaps
-// it: a re-exec of podman or buildah themselves. Its parent is the builder.
-//
-// Source: containers/buildah, run_common.go, runUsingRuntimeMain.
-const monitorName = "buildah-oci-runtime"
 
 // ErrNoBuilder is returned for a caller that no builder has started.
 var ErrNoBuilder = errors.New("not started by podman build or buildah")
@@ -72,7 +67,12 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller, requests []strin
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	o, err := w.ownerOf(ctx, monitor, builder, caller.UID, requests)
+	return w.settleOwner(ctx, monitor, builder, caller.UID, requests)
+}
+
+// settleOwner finds out which of the two is the owner, and lets go of the other.
+func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests []string) (*owner, error) {
+	o, err := w.ownerOf(ctx, monitor, builder, uid, requests)
 	if err != nil || o.Handle != monitor {
 		monitor.Close()
 	}
@@ -95,7 +95,7 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
-	if monitorExe != builderExe || len(monitorArgs) == 0 || monitorArgs[0] != monitorName {
+	if !isMonitor(monitorExe, builderExe, monitorArgs) {
 		return nil, ErrNoBuilder
 	}
 	for _, process := range []*proc.Handle{monitor, builder} {
@@ -122,6 +122,19 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 		return o, nil
 	}
 	return &owner{Handle: builder, clients: clientsOf(builder, builderExe, uid), mode: api.ModeLocal, command: command}, nil
+}
+
+// isMonitor tells whether a builder's child is the monitor of a step.
+func isMonitor(exe, builderExe string, args []string) bool {
+	switch {
+	case len(args) == 0:
+		return false
+	case args[0] == observe.OCIMonitor:
+		return exe == builderExe
+	case args[0] == observe.ChrootMonitor:
+		return exe == builderExe || exe == observe.ChrootMonitorExe
+	}
+	return false
 }
 
 // maxClients is how many processes above the builder are looked at. Two levels

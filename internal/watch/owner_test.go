@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -68,14 +69,14 @@ func play(name, role string) {
 
 // startFamily starts builder, monitor and caller, and returns a handle of the
 // caller.
-func startFamily(t *testing.T, monitorName string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
+func startFamily(t *testing.T, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	builder = exec.Command(self, args...)
-	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+monitorName)
+	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+name)
 	out, err := builder.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +133,7 @@ func childOf(t *testing.T, pid int) int {
 }
 
 func TestFindOwnerTakesTheBuilder(t *testing.T) {
-	builder, caller := startFamily(t, monitorName, "build", "--build-arg=SECRET")
+	builder, caller := startFamily(t, observe.OCIMonitor, "build", "--build-arg=SECRET")
 	o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +150,7 @@ func TestFindOwnerTakesTheBuilder(t *testing.T) {
 // TestFindOwnerOfAnAPIBuild: the service, where its request is certain; else the
 // monitor, and with it the container alone.
 func TestFindOwnerOfAnAPIBuild(t *testing.T) {
-	builder, caller := startFamily(t, monitorName, "system", "service")
+	builder, caller := startFamily(t, observe.OCIMonitor, "system", "service")
 	one := request.Dir{Path: "/var/tmp/libpod_builder1", Inode: 1}
 	two := request.Dir{Path: "/var/tmp/libpod_builder2", Inode: 2}
 	for _, row := range []struct {
@@ -178,7 +179,7 @@ func TestFindOwnerRefusesOthers(t *testing.T) {
 	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller whose parent is no monitor: %v", err)
 	}
-	_, caller = startFamily(t, monitorName, "build")
+	_, caller = startFamily(t, observe.OCIMonitor, "build")
 	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
 	}

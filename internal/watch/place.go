@@ -109,10 +109,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		return s, nil
 	}
 	if err != nil {
-		if s == nil {
-			b.watcher.forget(b)
-			b.stop()
-		}
+		b.giveUp()
 		return nil, err
 	}
 	b.mu.Lock()
@@ -124,15 +121,30 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		})
 		return nil, EndedError{b.status.reason}
 	}
-	if b.scope == nil {
+	if b.hold() == nil {
 		b.watcher.observer.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
 			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
-	} else {
+	}
+	if b.scope != nil {
 		b.scope.Close()
 	}
 	b.scope = fresh
 	return fresh, nil
+}
+
+// giveUp forgets a build of which there is nothing: its first container could not
+// be placed. If that runs unsupervised now, it will be seen as a new one.
+func (b *build) giveUp() {
+	b.mu.Lock()
+	nothing := b.hold() == nil
+	if nothing {
+		b.stop()
+	}
+	b.mu.Unlock()
+	if nothing {
+		b.watcher.forget(b)
+	}
 }
 
 // startScope makes a scope for the build in the place of old, which may be nil.

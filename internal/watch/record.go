@@ -54,7 +54,7 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, fmt.Errorf("record of version %d, this is version %d", r.Version, recordVersion)
 	case !validID(r.ID):
 		return record{}, fmt.Errorf("record: bad ID %q", r.ID)
-	case r.Owner.PID <= 0:
+	case r.Owner.PID < 0, r.Owner.PID == 0 && r.Mode != api.ModeUnknown: // of orphans it is not known
 		return record{}, errors.New("record: no owner")
 	case len(r.Clients) > maxClients:
 		return record{}, fmt.Errorf("record: %d clients", len(r.Clients))

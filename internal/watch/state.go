@@ -118,7 +118,7 @@ func next(s status, e event) (status, action) {
 	switch s.state {
 	case api.StateRunning, api.StateUnsure:
 		switch e {
-		case ownerExitedIdle, requestEndedIdle:
+		case ownerExitedIdle, requestEndedIdle, emptied: // emptied: orphans that nobody is known to own
 			s.state, s.reason, s.stage, s.empty = api.StateGone, api.ReasonCompleted, stageDone, true
 			return s, actForget
 		case ownerExitedBusy, clientExited:

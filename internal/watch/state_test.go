@@ -10,6 +10,7 @@ var (
 	running      = status{state: api.StateRunning, ownerLives: true}
 	unsure       = status{state: api.StateUnsure, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
+	orphans      = status{state: api.StateUnsure}
 	stopped      = status{state: api.StateAbandoned, reason: api.ReasonStopped, ownerLives: true}
 	letting      = at(stopped, api.StateAbandoned, stageLetStart)
 	killing      = at(abandoned, api.StateTerminating, stageKill)
@@ -60,6 +61,10 @@ func TestNext(t *testing.T) {
 		{"a stop of an unsure build", unsure, stopRequested, api.StateAbandoned, stageNone, actBegin},
 		{"doubt comes too late", killing, requestDoubted, api.StateTerminating, stageKill, actNothing},
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
+
+		{"orphans that end by themselves", orphans, emptied, api.StateGone, stageDone, actForget},
+		{"orphans on their user's word", orphans, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"orphans are not ended by time", orphans, timeOver, api.StateUnsure, stageNone, actNothing},
 
 		{"the ladder begins", abandoned, begin, api.StateTerminating, stageKill, actEnter},
 		{"an owner that lives starts what it makes", stopped, begin, api.StateAbandoned, stageLetStart, actEnter},
@@ -167,6 +172,7 @@ func TestEveryPathEnds(t *testing.T) {
 		start.ownerSpared = spared
 		walk(start, map[status]bool{start: true}, 0)
 	}
+	walk(orphans, map[status]bool{orphans: true}, 0)
 	if len(seen) < 30 {
 		t.Errorf("only %d states were reached", len(seen))
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// List returns every build that has a scope, oldest first.
+// List returns every build that has had a container, oldest first.
 func (w *Watcher) List() []api.Build {
 	w.mu.Lock()
 	builds := make([]*build, 0, len(w.byID))
@@ -89,7 +89,7 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, now, emptyAt := b.scope, b.status, b.emptyAt
+	s, placed, now, emptyAt := b.hold(), b.scope != nil, b.status, b.emptyAt
 	b.mu.Unlock()
 	if s == nil {
 		return api.Build{}, false
@@ -99,6 +99,9 @@ func (b *build) view() (api.Build, bool) {
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.record.Command, Exited: !now.ownerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),
+	}
+	if !placed {
+		view.Placement = api.PlacementObserved
 	}
 	if now.state == api.StateGone {
 		view.EndedAt = emptyAt
@@ -119,7 +122,7 @@ func (b *build) view() (api.Build, bool) {
 // processes lists the containers' processes, parents before their children.
 func (b *build) processes() []api.Process {
 	b.mu.Lock()
-	s, stuck := b.scope, b.status.state == api.StateStuck
+	s, stuck := b.hold(), b.status.state == api.StateStuck
 	b.mu.Unlock()
 	if s == nil {
 		return []api.Process{}

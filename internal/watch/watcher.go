@@ -49,6 +49,7 @@ type Requests interface {
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
 	start    Starter
+	gather   Gatherer
 	requests Requests
 	timeouts Timeouts
 	observer Observer
@@ -65,10 +66,10 @@ type Watcher struct {
 }
 
 // New returns a watcher that holds no build yet.
-func New(start Starter, requests Requests, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
+func New(start Starter, gather Gatherer, requests Requests, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: start, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
+		start: start, gather: gather, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
 		life: life, end: end,
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
@@ -138,10 +139,7 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
 	}
-	id := newID()
-	for w.byID[id] != nil {
-		id = newID()
-	}
+	id := w.freeID()
 	b := w.newBuild(record{
 		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
 		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Request: o.request,
@@ -149,6 +147,15 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil
+}
+
+// freeID returns an ID that no build has. It is called with the lock.
+func (w *Watcher) freeID() string {
+	for {
+		if id := newID(); w.byID[id] == nil {
+			return id
+		}
+	}
 }
 
 // full tells whether the user, or all users together, may have no further build.
@@ -180,8 +187,8 @@ func (w *Watcher) forget(b *build) {
 func (w *Watcher) changed(b *build, before, after status) {
 	log := b.log.WithFields(logrus.Fields{"state": string(after.state), "reason": string(after.reason)})
 	b.mu.Lock()
-	if b.scope != nil {
-		log = log.WithField("unit", b.scope.Unit())
+	if held := b.hold(); held != nil && held.Unit() != "" {
+		log = log.WithField("unit", held.Unit())
 	}
 	b.mu.Unlock()
 	switch after.state {
@@ -210,7 +217,7 @@ func (w *Watcher) changed(b *build, before, after status) {
 func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
-	s, reason, stopped := b.scope, b.status.reason, b.status.unitStopped
+	s, reason, stopped := b.hold(), b.status.reason, b.status.unitStopped
 	var cancel time.Duration
 	if reason != api.ReasonCompleted {
 		cancel = b.emptyAt.Sub(b.overSince)

@@ -125,9 +125,14 @@ func startBuild(t *testing.T, instructions string, args ...string) *build {
 // startPodman is startBuild for who has flags before the verb, too.
 func startPodman(t *testing.T, instructions string, args ...string) *build {
 	t.Helper()
+	return startCommand(t, "podman", append(args, "--no-cache", "--network=none", "--platform", arch64, contextDir(t, instructions))...)
+}
+
+// startCommand starts any command that builds.
+func startCommand(t *testing.T, program string, args ...string) *build {
+	t.Helper()
 	b := &build{t: t, done: make(chan error, 1)}
-	args = append(args, "--no-cache", "--network=none", "--platform", arch64, contextDir(t, instructions))
-	b.cmd = exec.Command("podman", args...)
+	b.cmd = exec.Command(program, args...)
 	b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.out
 	b.cmd.WaitDelay = long
 	if err := b.cmd.Start(); err != nil {

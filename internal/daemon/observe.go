@@ -1,0 +1,46 @@
+package daemon
+
+import (
+	"context"
+	"path"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/observe"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/watch"
+)
+
+// observer makes what follows the builds that do not come through the wrapper.
+func observer(watcher *watch.Watcher, log logrus.FieldLogger) *observe.Follower {
+	sighting := func(s *observe.Step) watch.Sighting {
+		return watch.Sighting{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID, Processes: s}
+	}
+	return observe.New(observe.Options{
+		Seen:     func(ctx context.Context, s *observe.Step) { watcher.Observe(ctx, sighting(s)) },
+		Orphaned: func(_ context.Context, s *observe.Step) { watcher.Orphaned(sighting(s)) },
+		Placed:   placed,
+		Log:      log,
+	})
+}
+
+// placed tells whether a cgroup is that of one of our scopes, or lies in one.
+func placed(cgroup string) bool {
+	for ; cgroup != "/" && cgroup != "." && cgroup != ""; cgroup = path.Dir(cgroup) {
+		if _, ok := scopes.ParseUnitName(path.Base(cgroup)); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func gatherer(manager *scopes.Manager) watch.Gatherer {
+	return func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (watch.Scope, error) {
+		s, err := manager.Gather(ctx, spec, orphans)
+		if err != nil {
+			return nil, err // not s: a nil *Scope is no nil watch.Scope
+		}
+		return s, nil
+	}
+}

@@ -1,0 +1,302 @@
+// Package observe notices builds whose steps did not come through the wrapper,
+// and follows their processes: by --runtime, chroot isolation, a daemon that was
+// away or started later. It holds processes by pidfd and reads /proc; it
+// changes nothing, signals nobody, and decides nothing.
+//
+// What it holds as a build's, and so lets be ended once the build is over, was
+// seen alive below a monitor of a builder (programs.builder, same user), in a
+// mount namespace made for the step; or was started by such a process while that
+// one lived; or is in the step's own UTS namespace, which is kept in being by a
+// descriptor so that its name can't come to mean another. Names, sessions and
+// parents may change after that. A name alone is never enough: see orphans.go.
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// When to look at /proc.
+const (
+	// slow is the net for what no notice tells of: a builder in an unusual
+	// place, and orphans that nobody saw become so.
+	slow = 30 * time.Second
+	// quick is for a step without a PID namespace, whose processes can leave
+	// their parents between two looks.
+	quick = time.Second
+)
+
+// burst is when to look after a builder was executed: the container's processes
+// come some ten milliseconds after its monitor.
+var burst = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond, time.Second}
+
+// Options is what a Follower is made of.
+type Options struct {
+	// Seen is told of each step that has processes and is not Placed, from one
+	// goroutine. The Step stays the Follower's, and answers for
+	// good.
+	Seen func(context.Context, *Step)
+	// Orphaned is told of processes that look like those of a step whose
+	// monitor nobody saw. Monitor and Builder are nil.
+	Orphaned func(context.Context, *Step)
+	// Placed tells whether a cgroup, below the mount, is that of a build that
+	// is supervised by a scope.
+	Placed func(cgroup string) bool
+	Log    logrus.FieldLogger
+}
+
+// Follower follows the steps of this host's builds.
+type Follower struct {
+	Options
+	programs *programs
+	args     *proc.Reader
+	self     namespaces
+
+	mu     sync.Mutex // one look at a time
+	steps  map[proc.Identity]*Step
+	lost   map[string]*Step // orphans, by what groups them
+	fresh  []*Step          // not yet told of
+	taken  time.Time        // of the last look
+	active bool             // a builder lived at the last look
+	wake   chan struct{}
+}
+
+// namespaces are those of this daemon.
+type namespaces struct{ mnt, uts, pid string }
+
+// New makes a Follower. It does nothing until Run.
+func New(o Options) *Follower {
+	return &Follower{
+		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, args: proc.NewReader(),
+		self: namespaces{
+			mnt: namespace(selfPID, "mnt"), uts: namespace(selfPID, "uts"), pid: namespace(selfPID, "pid"),
+		},
+		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1),
+	}
+}
+
+// Run follows until the context ends.
+func (f *Follower) Run(ctx context.Context) error {
+	notices, err := openNotices()
+	if err != nil {
+		return fmt.Errorf("watch for the start of builders: %w", err)
+	}
+	defer notices.close()
+	defer f.close()
+	executed := make(chan struct{}, 1)
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	reader.Go(func() {
+		for ctx.Err() == nil {
+			if notices.wait(ctx, slow) {
+				select {
+				case executed <- struct{}{}:
+				default:
+				}
+			}
+		}
+	})
+	var last time.Time // the last look for orphans
+	for next := 0; ; {
+		if time.Since(last) >= slow {
+			last = time.Now()
+			notices.refresh()
+			f.lookForOrphans()
+		} else {
+			f.look()
+		}
+		f.tell(ctx)
+		pause, looked := f.pause(next)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-executed:
+			// The first look comes after the others of a flock of executions.
+			next = 0
+			timer.Stop()
+			select {
+			case <-time.After(burst[0]):
+			case <-ctx.Done():
+				return nil
+			}
+			next = 1
+		case <-f.wake:
+			timer.Stop()
+		case <-timer.C:
+			if looked {
+				next++
+			}
+		}
+	}
+}
+
+// pause is how long to wait for the next look; more tells whether it belongs to
+// the burst after an execution.
+func (f *Follower) pause(next int) (pause time.Duration, more bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.active && next < len(burst) {
+		return burst[next], true
+	}
+	for _, s := range f.steps {
+		if s.needsLooks() {
+			return quick, false
+		}
+	}
+	return slow, false
+}
+
+// tell passes on what was found.
+func (f *Follower) tell(ctx context.Context) {
+	f.mu.Lock()
+	fresh := f.fresh
+	f.fresh = nil
+	f.mu.Unlock()
+	for _, s := range fresh {
+		if s.Monitor == nil {
+			f.Orphaned(ctx, s)
+		} else {
+			f.Seen(ctx, s)
+		}
+	}
+}
+
+// look looks at /proc once, and follows every step from there.
+func (f *Follower) look() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lookLocked()
+}
+
+// recent is how old a look may be for what is only shown.
+const recent = 200 * time.Millisecond
+
+// lookAfter is look, unless the last one is recent.
+func (f *Follower) lookAfter(age time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Since(f.taken) > age {
+		f.lookLocked()
+	}
+}
+
+func (f *Follower) lookLocked() snapshot {
+	all, err := look()
+	if err != nil {
+		f.Log.WithError(err).Error("Cannot look at the host's processes")
+		return nil
+	}
+	below := all.children()
+	f.findMonitors(all)
+	for id, s := range f.steps {
+		s.follow(all, below)
+		if s.firstSeen() && !s.placed {
+			f.fresh = append(f.fresh, s)
+		}
+		if s.Over() {
+			delete(f.steps, id)
+			s.release()
+		}
+	}
+	for name, s := range f.lost {
+		s.follow(all, below)
+		if s.Over() {
+			delete(f.lost, name)
+			s.release()
+		}
+	}
+	f.taken = time.Now()
+	if len(f.fresh) > 0 {
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	}
+	return all
+}
+
+// findMonitors looks for monitors that are not followed yet.
+func (f *Follower) findMonitors(all snapshot) {
+	f.active = false
+	trusted := map[int]fileID{}
+	for pid := range all {
+		if id, ok := f.programs.builder(pid); ok {
+			trusted[pid] = id
+		}
+	}
+	f.active = len(trusted) > 0
+	for pid, e := range all {
+		program, ok := trusted[e.ppid]
+		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && executable(pid) != ChrootMonitorExe {
+			continue
+		}
+		if s := f.monitor(e, program); s != nil {
+			f.steps[e.Identity] = s
+		}
+	}
+}
+
+// argsLimit bounds the wait for a command line, which lies in the process's own
+// memory.
+const argsLimit = 100 * time.Millisecond
+
+// monitor takes hold of a monitor and its builder, or returns nil for what is
+// none.
+func (f *Follower) monitor(e entry, program fileID) *Step {
+	monitor, err := proc.Find(e.Identity)
+	if err != nil {
+		return nil
+	}
+	s := f.held(monitor, program)
+	if s == nil {
+		monitor.Close()
+	}
+	return s
+}
+
+func (f *Follower) held(monitor *proc.Handle, program fileID) *Step {
+	ctx, cancel := context.WithTimeout(context.Background(), argsLimit)
+	defer cancel()
+	args, err := f.args.Args(ctx, monitor)
+	if err != nil || len(args) == 0 || !slices.Contains([]string{OCIMonitor, ChrootMonitor}, args[0]) {
+		return nil
+	}
+	builder, err := monitor.Parent()
+	if err != nil {
+		return nil
+	}
+	uid, uidErr := monitor.UID()
+	builderUID, builderErr := builder.UID()
+	is, ok := f.programs.builder(builder.PID)
+	if uidErr != nil || builderErr != nil || uid != builderUID || !ok || is != program ||
+		namespace(builder.PID, "pid") != f.self.pid || !builder.Alive() {
+		builder.Close()
+		return nil
+	}
+	return &Step{
+		Monitor: monitor, Builder: builder, UID: uid,
+		follower: f, chroot: args[0] == ChrootMonitor,
+		outside: namespaces{mnt: namespace(monitor.PID, "mnt"), uts: namespace(monitor.PID, "uts"), pid: f.self.pid},
+	}
+}
+
+// close lets go of everything.
+func (f *Follower) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.steps {
+		s.release()
+	}
+	for _, s := range f.lost {
+		s.release()
+	}
+}

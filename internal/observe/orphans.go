@@ -1,0 +1,133 @@
+package observe
+
+import (
+	"os"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// What a RUN container's own cgroup is called, and what a chroot's root is: a
+// layer of containers/storage. Anybody can make such names. They only lead to processes that are shown, and
+// ended when their user says so.
+//
+// Source: containers/buildah, run_linux.go, Run; containers/crun,
+// src/libcrun/cgroup-systemd.c; opencontainers/runc, libcontainer/cgroups;
+// containers/storage, drivers/overlay.
+var (
+	stepCgroup = regexp.MustCompile(`^(?:(?:crun|runc)-)?(buildah-buildah[0-9]+)(?:\.scope)?$`)
+	stepRoot   = regexp.MustCompile(`^[0-9]+ [0-9]+ [0-9]+:[0-9]+ / / .* - overlay .*upperdir=/[^, ]*/overlay/([0-9a-f]{64})/diff[, ]`)
+)
+
+// stepName is the name of the step that a process seems to belong to, or "". root is
+// the line of mountinfo on its root, for a process that could be a chroot's.
+func stepName(cgroup, root string) string {
+	cgroup = strings.TrimSuffix(cgroup, "/container")
+	if found := stepCgroup.FindStringSubmatch(path.Base(cgroup)); found != nil {
+		return found[1]
+	}
+	if found := stepRoot.FindStringSubmatch(root); found != nil && !strings.Contains(cgroup, "libpod-") {
+		return "layer " + found[1]
+	}
+	return ""
+}
+
+// lookForOrphans is look, and a search for processes of steps whose monitor
+// nobody saw: adopted by systemd, and in a place that only builds use.
+func (f *Follower) lookForOrphans() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.programs.refresh()
+	all := f.lookLocked()
+	known := map[proc.Identity]bool{}
+	for _, s := range f.steps {
+		s.mu.Lock()
+		for _, h := range s.held {
+			known[h.Identity] = true
+		}
+		s.mu.Unlock()
+	}
+	for _, s := range f.lost {
+		for _, h := range s.held {
+			known[h.Identity] = true
+		}
+	}
+	reaper := executable(1)
+	found := false
+	for pid, e := range all {
+		if known[e.Identity] || pid == 1 || executable(e.ppid) != reaper || namespace(e.ppid, "pid") != f.self.pid {
+			continue
+		}
+		cgroup := proc.Cgroup(pid)
+		root := ""
+		if namespace(pid, "pid") == f.self.pid && namespace(pid, "uts") != f.self.uts {
+			root = rootMount(pid)
+		}
+		name := stepName(cgroup, root)
+		if name == "" || f.Placed(cgroup) || namespace(pid, "mnt") == f.self.mnt {
+			continue
+		}
+		found = f.orphan(e, name) || found
+	}
+	if found {
+		all, err := look()
+		if err != nil {
+			return
+		}
+		below := all.children()
+		for _, s := range f.lost {
+			s.follow(all, below)
+			if s.firstSeen() {
+				f.fresh = append(f.fresh, s)
+			}
+		}
+	}
+}
+
+// orphan takes hold of one process of a step that nobody saw alive.
+func (f *Follower) orphan(e entry, name string) bool {
+	h, err := proc.Find(e.Identity)
+	if err != nil {
+		return false
+	}
+	uid, nested, err := namespaceOwner(h.PID)
+	if err == nil && !nested {
+		uid, err = h.UID()
+	}
+	if err != nil || !h.Alive() {
+		h.Close()
+		return false
+	}
+	key := strconv.FormatUint(uint64(uid), 10) + " " + name
+	s := f.lost[key]
+	if s == nil {
+		s = &Step{UID: uid, follower: f, chroot: true, outside: f.self}
+		f.lost[key] = s
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold(h, map[proc.Identity]bool{})
+	return true
+}
+
+// rootMount is the first line of /proc/PID/mountinfo, which asks no file system.
+func rootMount(pid int) string {
+	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	var start [4096]byte
+	n, _ := file.Read(start[:])
+	line, _, _ := strings.Cut(string(start[:n]), "\n")
+	return line
+}
+
+// executable is the path of a process's program, or "".
+func executable(pid int) string {
+	exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return exe
+}

@@ -1,0 +1,142 @@
+package observe
+
+import (
+	"errors"
+	"path"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// builders are the programs that build.
+var builders = []string{"podman", "buildah"}
+
+// directories are where a distribution or an administrator installs them. They
+// are watched for the start of a builder, and their file systems are those whose
+// word on a file's owner counts: on one that a user has mounted, root can own
+// anything.
+var directories = []string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"}
+
+// fileID is what makes a file the same file.
+type fileID struct {
+	major, minor uint32
+	inode        uint64
+}
+
+// programs knows which executables are builders.
+type programs struct {
+	systems map[[2]uint32]bool // devices of the file systems that are trusted
+}
+
+// refresh learns the file systems of the programs that are installed now. A file
+// of an overlay can have another device than the directory that it is in.
+//
+// Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
+func (p *programs) refresh() {
+	for _, dir := range directories {
+		for _, file := range append([]string{"."}, builders...) {
+			var st unix.Statx_t
+			if err := unix.Statx(unix.AT_FDCWD, path.Join(dir, file), 0, unix.STATX_TYPE, &st); err == nil {
+				p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+			}
+		}
+	}
+}
+
+// builder tells whether the process runs a builder's program: a file that is
+// root's, that nobody else may write, on one of the host's own file systems. Its
+// name says no more than which of these to look at. What is read here, the
+// kernel answers without asking a file system that a user may have mounted: an
+// O_PATH descriptor of /proc/PID/exe, and its attributes as they are cached.
+//
+// A program in another container's file system is none: what runs in a
+// container of `podman run` is not ours.
+func (p *programs) builder(pid int) (fileID, bool) {
+	link := "/proc/" + strconv.Itoa(pid) + "/exe"
+	var target [4096]byte
+	n, err := unix.Readlink(link, target[:])
+	if err != nil || !isBuilderName(string(target[:n])) {
+		return fileID{}, false
+	}
+	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fileID{}, false
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
+	if err != nil || !p.trusted(st) {
+		return fileID{}, false
+	}
+	return fileID{st.Dev_major, st.Dev_minor, st.Ino}, true
+}
+
+func isBuilderName(exe string) bool {
+	name := path.Base(strings.TrimSuffix(exe, " (deleted)")) // an upgrade replaces the file
+	for _, b := range builders {
+		if name == b {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *programs) trusted(st unix.Statx_t) bool {
+	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0 &&
+		p.systems[[2]uint32{st.Dev_major, st.Dev_minor}]
+}
+
+// namespace returns the kernel's name for the namespace of a kind ("mnt", "uts",
+// "pid") that the process is in, or "".
+func namespace(pid int, kind string) string {
+	var target [64]byte
+	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, target[:])
+	if err != nil {
+		return ""
+	}
+	return string(target[:n])
+}
+
+var errNotOurs = errors.New("a user namespace that is not below ours")
+
+// namespaceOwner is the UID, as we see it, that made the user namespace of the
+// process, or that made the one around it that lies directly below ours; false
+// for a process in our own.
+//
+// Source: ioctl_ns(2), NS_GET_PARENT and NS_GET_OWNER_UID, Linux 4.9 and 4.11.
+func namespaceOwner(pid int) (uid uint32, nested bool, err error) {
+	own := namespace(unix.Getpid(), "user")
+	if namespace(pid, "user") == own {
+		return 0, false, nil
+	}
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { unix.Close(fd) }()
+	var ours unix.Stat_t
+	if err := unix.Stat("/proc/self/ns/user", &ours); err != nil {
+		return 0, false, err
+	}
+	const deepest = 32 // Source: user_namespaces(7)
+	for range deepest {
+		parent, err := unix.IoctlRetInt(fd, unix.NS_GET_PARENT)
+		if err != nil {
+			return 0, false, errors.Join(errNotOurs, err)
+		}
+		var st unix.Stat_t
+		if err := unix.Fstat(parent, &st); err != nil {
+			unix.Close(parent)
+			return 0, false, err
+		}
+		if st.Ino == ours.Ino {
+			unix.Close(parent)
+			owner, err := unix.IoctlGetUint32(fd, unix.NS_GET_OWNER_UID)
+			return owner, true, err
+		}
+		unix.Close(fd)
+		fd = parent
+	}
+	return 0, false, errNotOurs
+}

@@ -1,0 +1,280 @@
+package observe
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+var selfPID = os.Getpid()
+
+// argv[0] of a monitor: the re-exec of the builder that runs one step. A name is
+// believed only of a builder's child.
+//
+// Source: containers/buildah, run_common.go, runUsingRuntimeMain;
+// chroot/run_common.go, runUsingChrootCommand.
+const (
+	OCIMonitor    = "buildah-oci-runtime"
+	ChrootMonitor = "buildah-chroot-runtime"
+)
+
+// ChrootMonitorExe is the program of a chroot's monitor: a copy that the builder
+// makes of itself in memory. It is believed of a builder's child only.
+//
+// Source: containers/storage, pkg/unshare, and a look at podman 5.4.2.
+const ChrootMonitorExe = "/memfd:buildah-chroot-runtime (deleted)"
+
+// maxHeld bounds the processes of one step that are held at a time; each is a
+// descriptor. What is left out is found when others have ended.
+const maxHeld = 4096
+
+// Step is one RUN step's processes, held. Its exported fields do not change.
+type Step struct {
+	Monitor *proc.Handle // nil for orphans that nobody saw under one
+	Builder *proc.Handle // its parent; nil as well
+	UID     uint32       // whose build it is
+
+	follower *Follower
+	chroot   bool
+	outside  namespaces // those of the monitor: who is in them is not the step's
+
+	mu     sync.Mutex
+	held   []*proc.Handle
+	uts    string   // the step's own UTS namespace
+	pin    *os.File // keeps it in being, and so its name
+	looked bool     // whether it is placed is known
+	placed bool     // it is in its build's scope: the wrapper's
+	told   bool
+}
+
+// Live looks anew and returns the step's processes that have not ended, as far
+// as the build's user may end them: the builder's own, and for root all. A handle
+// stays valid, and at worst says that the process is gone.
+func (s *Step) Live() []*proc.Handle {
+	s.follower.look()
+	return s.alive()
+}
+
+// Known is Live by a look that may be up to 200 ms old.
+func (s *Step) Known() []*proc.Handle {
+	s.follower.lookAfter(recent)
+	return s.alive()
+}
+
+func (s *Step) alive() []*proc.Handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.held), func(h *proc.Handle) bool { return !h.Alive() || !belongs(h, s.UID) })
+}
+
+// Cgroup is where the first of the step's processes is, below the mount.
+func (s *Step) Cgroup() string {
+	for _, h := range s.alive() {
+		if cgroup := proc.Cgroup(h.PID); cgroup != "" {
+			return cgroup
+		}
+	}
+	return ""
+}
+
+// follow takes hold of the processes that are new, and lets go of those that
+// have ended.
+func (s *Step) follow(all snapshot, below map[int][]entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.placed {
+		return
+	}
+	known := map[proc.Identity]bool{}
+	for _, h := range s.held {
+		known[h.Identity] = true
+	}
+	if s.Monitor != nil {
+		s.enter(s.Monitor, below, known)
+	}
+	for i := 0; i < len(s.held); i++ { // grows
+		s.descend(s.held[i], below, known)
+	}
+	if s.pin != nil {
+		for pid, e := range all {
+			if !known[e.Identity] && namespace(pid, "uts") == s.uts {
+				s.take(e, known, func(h *proc.Handle) bool { return namespace(h.PID, "uts") == s.uts })
+			}
+		}
+	}
+	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {
+		if h.Alive() {
+			return false
+		}
+		h.Close()
+		return true
+	})
+}
+
+// enter looks below a process outside the step (its monitor, the OCI runtime) for
+// the first ones inside: those in a mount namespace of their own. A hook of the
+// runtime's, or a helper of the builder's, is in that of the monitor.
+func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.Identity]bool) {
+	for _, e := range below[parent.PID] {
+		if known[e.Identity] {
+			continue
+		}
+		h := childOf(parent, e)
+		if h == nil {
+			continue
+		}
+		before := namespace(s.Monitor.PID, "mnt")
+		mnt := namespace(h.PID, "mnt")
+		after := namespace(s.Monitor.PID, "mnt")
+		_, ours := s.follower.programs.builder(h.PID)
+		// A monitor may enter a namespace of its own at any time (podman 4.3.1).
+		if ours || slices.Contains([]string{"", before, after, s.outside.mnt, s.follower.self.mnt}, mnt) || after == "" || !s.Monitor.Alive() {
+			s.enter(h, below, known)
+			h.Close()
+			continue
+		}
+		s.hold(h, known)
+	}
+}
+
+// descend takes hold of what a process of the step has started.
+func (s *Step) descend(parent *proc.Handle, below map[int][]entry, known map[proc.Identity]bool) {
+	for _, e := range below[parent.PID] {
+		if known[e.Identity] || len(s.held) >= maxHeld {
+			continue
+		}
+		if h := childOf(parent, e); h != nil {
+			s.hold(h, known)
+		}
+	}
+}
+
+// take holds a process for which there is another reason than its parent.
+func (s *Step) take(e entry, known map[proc.Identity]bool, reason func(*proc.Handle) bool) {
+	if len(s.held) >= maxHeld {
+		return
+	}
+	h, err := proc.Find(e.Identity)
+	if err != nil {
+		return
+	}
+	if !reason(h) || !h.Alive() {
+		h.Close()
+		return
+	}
+	s.hold(h, known)
+}
+
+// childOf takes hold of a process, if it is the child of one that is held. The
+// parent was alive after its PID was read as the child's parent, so it is this
+// parent and no later one of that PID.
+func childOf(parent *proc.Handle, e entry) *proc.Handle {
+	h, err := proc.Find(e.Identity)
+	if err != nil {
+		return nil
+	}
+	if stat, err := h.Stat(); err != nil || stat.PPID != parent.PID || !parent.Alive() {
+		h.Close()
+		return nil
+	}
+	return h
+}
+
+func (s *Step) hold(h *proc.Handle, known map[proc.Identity]bool) {
+	known[h.Identity] = true
+	s.held = append(s.held, h)
+	if !s.looked {
+		// The wrapper's container is in its build's scope from its first
+		// instruction; orphans that are gathered are so later.
+		s.looked, s.placed = true, s.follower.Placed(proc.Cgroup(h.PID))
+	}
+	if s.pin == nil {
+		s.pinNamespace(h)
+	}
+}
+
+// pinNamespace remembers the step's own UTS namespace, and keeps it from being
+// freed: its name would be used again. It costs some hundred bytes and holds on
+// to nothing else, unlike a mount namespace.
+func (s *Step) pinNamespace(h *proc.Handle) {
+	uts := namespace(h.PID, "uts")
+	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
+		return // --uts=host
+	}
+	// Of the kernel's own file system, which no user can make wait.
+	pin, err := os.Open("/proc/" + strconv.Itoa(h.PID) + "/ns/uts")
+	if err != nil {
+		return
+	}
+	if namespace(h.PID, "uts") != uts || !h.Alive() {
+		pin.Close()
+		return
+	}
+	s.uts, s.pin = uts, pin
+}
+
+// firstSeen is true once: when the step has its first process.
+func (s *Step) firstSeen() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.told || len(s.held) == 0 {
+		return false
+	}
+	s.told = true
+	return true
+}
+
+// needsLooks tells whether the step must be looked at often: it has no processes
+// yet, or may have some that only a look finds.
+func (s *Step) needsLooks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.placed && (s.chroot || len(s.held) == 0)
+}
+
+// Over tells whether nothing of the step is left or can come any more.
+func (s *Step) Over() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive())
+}
+
+// release lets go of what is held.
+func (s *Step) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		h.Close()
+	}
+	s.held = nil
+	if s.pin != nil {
+		s.pin.Close()
+		s.pin = nil
+	}
+	if s.Monitor != nil {
+		s.Monitor.Close()
+		s.Builder.Close()
+	}
+}
+
+// belongs tells whether the user could end the process too: it is theirs in all
+// its UIDs, or lives in a user namespace of theirs. So a program that is
+// set-user-ID to somebody else is never ended for a user. Of root's builds all
+// belongs to it.
+func belongs(h *proc.Handle, uid uint32) bool {
+	if uid == 0 {
+		return true
+	}
+	owner, nested, err := namespaceOwner(h.PID)
+	if err != nil || nested && owner != uid {
+		return false
+	}
+	if nested {
+		return h.Alive()
+	}
+	uids, err := h.UIDs()
+	return err == nil && uids == [4]uint32{uid, uid, uid, uid}
+}

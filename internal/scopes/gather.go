@@ -1,0 +1,151 @@
+package scopes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// Gather makes a scope of processes that are somewhere else: the orphans of a
+// build that is over. A build that may still be wanted is never gathered: the
+// OCI runtime would take its container for stopped, and buildah would commit a
+// half-done layer. The scope has no keeper: it lasts as long as the orphans.
+// What they start is born in it.
+//
+// The errors are those of Start.
+func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle) (*Scope, error) {
+	unit := UnitName(spec.ID)
+	if _, ok := m.discarding.Load(unit); ok {
+		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
+	}
+	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
+	first, err := m.startWithOne(ctx, s, orphans)
+	if err != nil {
+		return nil, fmt.Errorf("gather into %s: %w", unit, err)
+	}
+	if err := s.findOrphan(first); err != nil {
+		return nil, fmt.Errorf("gather into %s: %w", unit, err)
+	}
+	if err := s.Attach(orphans); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("gather into %s: %w", unit, err)
+	}
+	// What is left to do for a daemon that finds the scope later does not need
+	// the record to be there: without one it is left alone, not taken for another.
+	_ = unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, spec.Record, 0)
+	return s, nil
+}
+
+// maxTries is how many orphans are tried, one after the other, to start a scope with.
+const maxTries = 16
+
+// startWithOne starts the unit with one of the orphans, and returns it. systemd can
+// refuse a process: one that ends at that moment, and, by systemd 252, one that
+// has a line end in its name. The kernel, which is asked for the others, does not.
+func (m *Manager) startWithOne(ctx context.Context, s *Scope, orphans []*proc.Handle) (*proc.Handle, error) {
+	err := error(ErrLeft)
+	tries := 0
+	for _, h := range orphans {
+		if !h.Alive() {
+			continue
+		}
+		if tries++; tries > maxTries {
+			break
+		}
+		if err = m.startUnit(ctx, s.unit, m.sliceOf(s.uid), uint32(h.PID)); err == nil {
+			return h, nil
+		}
+		if isUnitExists(err) {
+			return nil, ErrUnitExists
+		}
+		if ctx.Err() != nil || errors.Is(err, ErrNoSystemd) {
+			m.discard(s) // it may have been made all the same
+			break
+		}
+	}
+	return nil, err
+}
+
+// errStranger is returned where a PID was used again between the last look at its
+// process and the move. Nothing may be done to the scope then.
+var errStranger = errors.New("a process that is none of the build's was moved with it")
+
+// findOrphan finds the unit's cgroup by the kernel's word on where its process is,
+// and makes sure that it is this one.
+func (s *Scope) findOrphan(first *proc.Handle) error {
+	where, err := cgroupOf(first.PID)
+	if err != nil || path.Base(where) != s.unit {
+		return ErrLeft
+	}
+	if err := noStranger([]*proc.Handle{first}, where); err != nil {
+		return err
+	}
+	dir, err := s.manager.root.sub(strings.TrimPrefix(where, "/"))
+	if err != nil {
+		return err
+	}
+	s.dir = dir
+	return nil
+}
+
+// noStranger looks at the PIDs whose processes have ended by now.
+func noStranger(orphans []*proc.Handle, where string) error {
+	for _, h := range orphans {
+		if h.Alive() {
+			continue // and so was when it was moved
+		}
+		other, err := proc.Open(h.PID)
+		if err != nil {
+			continue // nobody has the PID, or it is not reaped yet
+		}
+		now, err := cgroupOf(h.PID)
+		if alive := other.Alive(); alive && err == nil && strings.HasPrefix(now, where) {
+			other.Close()
+			return fmt.Errorf("%w: PID %d", errStranger, h.PID)
+		}
+		other.Close()
+	}
+	return nil
+}
+
+// Attach moves further orphans of a build that is over into its scope. Those that
+// have ended are passed over.
+func (s *Scope) Attach(orphans []*proc.Handle) error {
+	target, err := s.containers()
+	if err != nil {
+		return err
+	}
+	defer target.close()
+	if !s.gathered {
+		// Above it no process may be: the controllers are enabled there.
+		leaf, err := target.ensure("orphans")
+		if err != nil {
+			return err
+		}
+		defer leaf.close()
+		target = leaf
+	}
+	for _, h := range orphans {
+		if !h.Alive() {
+			continue
+		}
+		if err := target.attach(h.PID); err != nil && !errors.Is(err, unix.ESRCH) {
+			return err
+		}
+	}
+	return noStranger(orphans, target.path)
+}
+
+// containers opens the cgroup that the build's processes are in or below.
+func (s *Scope) containers() (*cgroup, error) {
+	if s.gathered {
+		return s.dir.sub(".")
+	}
+	return s.dir.sub(containersDir)
+}

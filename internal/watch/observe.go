@@ -1,0 +1,135 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// Sighting is a step that did not come through the wrapper.
+type Sighting struct {
+	// Monitor and Builder were seen alive, as a monitor and its parent, when the
+	// processes were; nil for orphans of whom that can't be said. They stay the
+	// caller's.
+	Monitor, Builder *proc.Handle
+	UID              uint32
+	Processes        Followed
+}
+
+// Observe takes up a step that was seen: as part of its owner's build, which may
+// have a scope for other steps, or as a new one. A step whose builder has ended
+// since it was seen is abandoned.
+func (w *Watcher) Observe(ctx context.Context, s Sighting) {
+	o, err := w.ownerSeen(ctx, s)
+	if err != nil && s.Builder.Alive() {
+		// The monitor has ended, and the builder has not: whose the rest is
+		// can't be told.
+		w.Orphaned(s)
+		return
+	}
+	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		b := w.makeBuild(record{
+			ID: w.freeID(), UID: s.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeUnknown, Owner: s.Builder.Identity,
+		}, nil, nil)
+		b.see(s.Processes)
+		w.byID[b.id] = b
+		b.begin()
+		return
+	}
+	b, err := w.buildOf(o, s.UID)
+	if err != nil {
+		w.log.WithError(err).Debug("A step that was seen is left alone")
+		return
+	}
+	b.mu.Lock()
+	over := !b.status.state.Wanted()
+	b.see(s.Processes)
+	b.mu.Unlock()
+	if over {
+		// It was started while its build was being ended.
+		w.running.Go(func() { b.endLate() })
+	}
+}
+
+// ownerSeen finds the owner by descriptors of its own.
+func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
+	monitor, err := proc.Find(s.Monitor.Identity)
+	if err != nil {
+		return nil, err
+	}
+	builder, err := proc.Find(s.Builder.Identity)
+	if err != nil {
+		monitor.Close()
+		return nil, err
+	}
+	return w.settleOwner(ctx, monitor, builder, s.UID, nil)
+}
+
+// Orphaned takes up processes that look like a step's, and that nobody saw under
+// a builder. Whether anybody wants them can't be told: they are shown, and ended
+// when their user asks for it.
+func (w *Watcher) Orphaned(s Sighting) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.UID != 0 && w.full(s.UID) {
+		return
+	}
+	b := w.makeBuild(record{ID: w.freeID(), UID: s.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeUnknown}, nil, nil)
+	b.status.state = api.StateUnsure
+	b.see(s.Processes)
+	w.byID[b.id] = b
+	b.begin()
+}
+
+// see adds a step to the build. It is called with the lock, or before anybody
+// else knows the build.
+func (b *build) see(step Followed) {
+	first := b.hold() == nil
+	if b.seen == nil {
+		r := b.record
+		b.seen = &observed{
+			gather:     b.watcher.gather,
+			spec:       scopes.Spec{ID: r.ID, UID: r.UID, Record: r.encode()},
+			ownerLives: func() bool { return b.owner != nil && b.owner.Alive() },
+			placed:     b.ownScope,
+		}
+	}
+	b.seen.add(step)
+	if first {
+		b.watcher.observer.BuildStarted(b.record.Mode)
+		b.log.WithFields(logrus.Fields{"pid": b.record.outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
+			Infof("Build %s of UID %d is observed: it did not come through the wrapper", b.id, b.record.UID)
+	}
+}
+
+// ownScope is the scope that the build's other steps are in, or nil.
+func (b *build) ownScope() Scope {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.scope
+}
+
+// endLate ends a step that was started while its build was being ended.
+func (b *build) endLate() {
+	ctx, cancel := context.WithTimeout(b.watcher.life, b.watcher.timeouts.Kill)
+	defer cancel()
+	if err := b.seen.Kill(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		b.log.WithError(err).Warnf("Build %s: a step that was started late could not be ended", b.id)
+	}
+}
+
+// waitForOrphans ends the watch over processes that nobody is known to own, when
+// they have ended by themselves.
+func (b *build) waitForOrphans() {
+	if b.seen.WaitEmpty(b.life) == nil {
+		b.send(message{event: emptied})
+	}
+}

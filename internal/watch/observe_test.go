@@ -1,0 +1,208 @@
+package watch
+
+import (
+	"context"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// fakeStep is a step whose processes are those that the test names.
+type fakeStep struct {
+	mu        sync.Mutex
+	processes []*proc.Handle
+}
+
+func newFakeStep(t *testing.T, children ...*child) *fakeStep {
+	t.Helper()
+	s := &fakeStep{}
+	for _, c := range children {
+		s.add(t, c)
+	}
+	return s
+}
+
+func (s *fakeStep) add(t *testing.T, c *child) {
+	t.Helper()
+	h, err := proc.Open(c.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes = append(s.processes, h)
+}
+
+func (s *fakeStep) Live() []*proc.Handle {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(s.processes), func(h *proc.Handle) bool { return !h.Alive() })
+}
+
+func (s *fakeStep) Known() []*proc.Handle { return s.Live() }
+func (s *fakeStep) Cgroup() string        { return "/caller" }
+func (s *fakeStep) Over() bool            { return len(s.Live()) == 0 }
+
+// observe begins a build of the owner that was seen and not placed.
+func (b *bench) observe(o *owner, step Followed) *build {
+	b.t.Helper()
+	build, err := b.buildOf(o, uint32(os.Getuid()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	build.mu.Lock()
+	build.see(step)
+	build.mu.Unlock()
+	return build
+}
+
+func (c *child) alive() bool { return syscall.Kill(c.Process.Pid, 0) == nil }
+
+func TestObservedBuildIsListedAndLeftAlone(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, process := startChild(t, ""), startChild(t, "")
+	b.observe(owner.owner(t), newFakeStep(t, process))
+	list := b.List()
+	if len(list) != 1 || list[0].Placement != api.PlacementObserved || list[0].State != api.StateRunning ||
+		list[0].Processes != 1 || list[0].Scope != "" || list[0].Cgroup != "/caller" {
+		t.Errorf("listed: %+v", list)
+	}
+	if !process.alive() || len(b.made) != 0 {
+		t.Error("something was done to it")
+	}
+	process.end()
+	process.wait()
+	owner.end()
+	if e := b.end(); e.reason != api.ReasonCompleted {
+		t.Errorf("it ended by %s", e.reason)
+	}
+}
+
+// TestOrphansAreGatheredOnlyWhenTheOwnerIsGone, into one scope that the ladder then
+// is climbed with.
+func TestOrphansAreGatheredOnlyWhenTheOwnerIsGone(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, first, second := startChild(t, ""), startChild(t, ""), startChild(t, "")
+	b.observe(owner.owner(t), newFakeStep(t, first, second))
+	owner.end()
+	s := <-b.made
+	if e := b.end(); e.reason != api.ReasonOwnerExited {
+		t.Errorf("it ended by %s", e.reason)
+	}
+	s.mu.Lock()
+	entered := slices.Clone(s.entered)
+	s.mu.Unlock()
+	if want := []int{first.Process.Pid, second.Process.Pid}; !slices.Equal(entered, want) {
+		t.Errorf("gathered are %v, want %v", entered, want)
+	}
+	for _, c := range []*child{first, second} {
+		if status := c.wait(); status.Signal() != syscall.SIGKILL {
+			t.Errorf("process %d ended by %v", c.Process.Pid, status)
+		}
+	}
+}
+
+// TestOrphansAreEndedWithoutSystemd: by their descriptors.
+func TestOrphansAreEndedWithoutSystemd(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, process := startChild(t, ""), startChild(t, "")
+	b.begin = failing
+	b.observe(owner.owner(t), newFakeStep(t, process))
+	owner.end()
+	if e := b.end(); e.reason != api.ReasonOwnerExited {
+		t.Errorf("it ended by %s", e.reason)
+	}
+	process.wait()
+}
+
+// TestStopOfALiveObservedBuildMovesNothing: its processes are killed where they
+// are, and the owner tidies up.
+func TestStopOfALiveObservedBuildMovesNothing(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, process := startChild(t, ""), startChild(t, "")
+	build := b.observe(owner.owner(t), newFakeStep(t, process))
+	go func() {
+		process.wait()
+		owner.end()
+	}()
+	view, err := b.Stop(context.Background(), build.id, 0, 0)
+	if err != nil || view.State != api.StateGone {
+		t.Errorf("%+v, %v", view, err)
+	}
+	if len(b.made) != 0 {
+		t.Error("a scope was made")
+	}
+}
+
+// TestOneBuildOfPlacedAndObservedSteps: the daemon was away for a step.
+func TestOneBuildOfPlacedAndObservedSteps(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, process := startChild(t, ""), startChild(t, "")
+	placed, s := b.run(owner.owner(t))
+	if seen := b.observe(owner.owner(t), newFakeStep(t, process)); seen != placed {
+		t.Fatal("the owner has two builds")
+	}
+	if list := b.List(); len(list) != 1 || list[0].Placement != api.PlacementScope || list[0].Processes != 1 {
+		t.Errorf("listed: %+v", list)
+	}
+	owner.end()
+	b.end()
+	process.wait()
+	if calls := s.until(t, "kill"); !slices.Contains(calls, "attach") || len(b.made) != 0 {
+		t.Errorf("called %v, and another scope was made %d times", calls, len(b.made))
+	}
+}
+
+// TestOrphansThatNobodyOwnsAreKept until their user asks for their end.
+func TestOrphansThatNobodyOwnsAreKept(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	process := startChild(t, "")
+	b.Orphaned(Sighting{UID: 1000, Processes: newFakeStep(t, process)})
+	list := b.List()
+	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].User.UID != 1000 || !list[0].Owner.Exited {
+		t.Fatalf("listed: %+v", list)
+	}
+	if !process.alive() {
+		t.Error("it was ended by guess")
+	}
+	if view, err := b.Stop(context.Background(), list[0].ID, 1000, 0); err != nil || view.State != api.StateGone || view.Reason != api.ReasonStopped {
+		t.Errorf("%+v, %v", view, err)
+	}
+	process.wait()
+}
+
+func TestOrphansThatEndByThemselvesAreForgotten(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	process := startChild(t, "")
+	b.Orphaned(Sighting{Processes: newFakeStep(t, process)})
+	process.end()
+	process.wait()
+	if e := b.end(); e.reason != api.ReasonCompleted {
+		t.Errorf("it ended by %s", e.reason)
+	}
+	eventually(t, "the list is empty", func() bool { return len(b.List()) == 0 })
+}
+
+// TestStepWhoseBuilderHasEndedSinceItWasSeen is abandoned.
+func TestStepWhoseBuilderHasEndedSinceItWasSeen(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	builder, process := startChild(t, ""), startChild(t, "")
+	held := builder.owner(t).Handle
+	defer held.Close()
+	builder.end()
+	builder.wait()
+	b.Observe(context.Background(), Sighting{Monitor: held, Builder: held, Processes: newFakeStep(t, process)})
+	if e := b.end(); e.reason != api.ReasonOwnerExited {
+		t.Errorf("it ended by %s", e.reason)
+	}
+	process.wait()
+}
+
+func failing(context.Context, scopes.Spec) (*fakeScope, error) { return nil, errFailed }

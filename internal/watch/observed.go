@@ -1,0 +1,265 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// Followed is one step's processes, held since they were seen (package observe).
+type Followed interface {
+	// Live looks for new ones, and returns those that have not ended.
+	Live() []*proc.Handle
+	// Known is Live by an earlier look, of a moment ago.
+	Known() []*proc.Handle
+	Cgroup() string
+	// Over tells that nothing of the step is left or can come.
+	Over() bool
+}
+
+// Gatherer makes a scope of processes that are somewhere else.
+type Gatherer func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (Scope, error)
+
+// observed is a Hold of processes that were not born in a scope. While their
+// owner lives they are left where they are: to move a live container is to
+// corrupt its image. When it is gone they are gathered into a scope.
+type observed struct {
+	gather     Gatherer
+	spec       scopes.Spec
+	ownerLives func() bool
+	placed     func() Scope // the build's own scope, if it has one
+
+	gathering sync.Mutex // one at a time
+
+	mu    sync.Mutex
+	steps []Followed
+	scope Scope // made by gather; nil before
+}
+
+func (o *observed) add(step Followed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.steps = append(slices.DeleteFunc(o.steps, Followed.Over), step)
+}
+
+// made is the scope of the gathered, if there is one.
+func (o *observed) made() Scope {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.scope
+}
+
+func (o *observed) processes(of func(Followed) []*proc.Handle) []*proc.Handle {
+	o.mu.Lock()
+	steps := slices.Clone(o.steps)
+	o.mu.Unlock()
+	var all []*proc.Handle
+	for _, step := range steps {
+		all = append(all, of(step)...)
+	}
+	return all
+}
+
+func (o *observed) live() []*proc.Handle  { return o.processes(Followed.Live) }
+func (o *observed) known() []*proc.Handle { return o.processes(Followed.Known) }
+
+func (o *observed) Unit() string {
+	if s := o.made(); s != nil {
+		return s.Unit()
+	}
+	return ""
+}
+
+func (o *observed) Cgroup() string {
+	if s := o.made(); s != nil {
+		return s.Cgroup()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, step := range o.steps {
+		if cgroup := step.Cgroup(); cgroup != "" {
+			return cgroup
+		}
+	}
+	return ""
+}
+
+// Kill ends the processes: those of a living owner one by one, so that it sees
+// its step fail and tidies up; orphans together in a scope of their own, from
+// which nothing that they start gets away.
+func (o *observed) Kill(ctx context.Context) error {
+	if o.ownerLives() {
+		return o.signal(ctx)
+	}
+	gatherErr := o.gatherAll(ctx)
+	var err error
+	if s := o.made(); s != nil {
+		err = s.Kill(ctx)
+	}
+	// Whom the scope does not have, because systemd did not answer.
+	return errors.Join(gatherErr, err, o.signal(ctx))
+}
+
+// recheckPause is between two looks at processes that are being ended.
+const recheckPause = 5 * time.Millisecond
+
+// signal sends SIGKILL to every process until none is left, or time is over.
+func (o *observed) signal(ctx context.Context) error {
+	for {
+		live := o.live()
+		if len(live) == 0 {
+			return nil
+		}
+		if err := kill(live); err != nil {
+			return err
+		}
+		select {
+		case <-time.After(recheckPause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func kill(processes []*proc.Handle) error {
+	var failed error
+	for _, h := range processes {
+		if err := h.Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
+}
+
+// gatherAll moves orphans into a scope until no look finds one outside: what is
+// started meanwhile is started there, or by one that is still to be moved.
+func (o *observed) gatherAll(ctx context.Context) error {
+	o.gathering.Lock()
+	defer o.gathering.Unlock()
+	inside := map[proc.Identity]bool{}
+	for ctx.Err() == nil {
+		outside := slices.DeleteFunc(o.live(), func(h *proc.Handle) bool { return inside[h.Identity] })
+		if len(outside) == 0 {
+			return nil
+		}
+		if err := o.moveIn(ctx, outside); err != nil {
+			return err
+		}
+		for _, h := range outside {
+			inside[h.Identity] = true
+		}
+	}
+	return context.Cause(ctx)
+}
+
+func (o *observed) moveIn(ctx context.Context, orphans []*proc.Handle) error {
+	if s := o.made(); s != nil {
+		return s.Attach(orphans)
+	}
+	if s := o.placed(); s != nil && s.Joinable() && s.Attach(orphans) == nil {
+		return nil
+	}
+	s, err := o.gather(ctx, o.spec, orphans)
+	if err != nil {
+		if !slices.ContainsFunc(orphans, (*proc.Handle).Alive) {
+			return nil // all have ended by themselves
+		}
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.scope = s
+	return nil
+}
+
+func (o *observed) Stop(ctx context.Context) error {
+	if s := o.made(); s != nil {
+		return s.Stop(ctx)
+	}
+	return nil
+}
+
+func (o *observed) CgroupKill() error {
+	var err error
+	if s := o.made(); s != nil {
+		err = s.CgroupKill()
+	}
+	return errors.Join(err, kill(o.live()))
+}
+
+func (o *observed) Busy() (bool, error) {
+	if s := o.made(); s != nil {
+		if busy, err := s.Busy(); busy || err != nil {
+			return busy, err
+		}
+	}
+	return len(o.live()) > 0, nil
+}
+
+// WaitEmpty returns nil once no process is left, or the context's error.
+func (o *observed) WaitEmpty(ctx context.Context) error {
+	for {
+		live := o.live()
+		if len(live) == 0 {
+			if s := o.made(); s != nil {
+				return s.WaitEmpty(ctx)
+			}
+			return nil
+		}
+		// With a descriptor of its own: others may wait for the same process.
+		first, err := proc.Find(live[0].Identity)
+		if err == nil {
+			err = first.Wait(ctx)
+			first.Close()
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil && !errors.Is(err, proc.ErrGone) {
+			return err
+		}
+		select {
+		case <-time.After(recheckPause): // the others of a family that ends at once
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (o *observed) Members() []scopes.Member {
+	var members []scopes.Member
+	for _, h := range o.known() {
+		members = append(members, scopes.Member{PID: h.PID, Cgroup: proc.Cgroup(h.PID)})
+	}
+	return members
+}
+
+// CPUTime is what the processes that live now have used.
+func (o *observed) CPUTime() time.Duration {
+	var used time.Duration
+	for _, h := range o.known() {
+		if stat, err := h.Stat(); err == nil {
+			used += time.Duration(stat.CPUTime() * float64(time.Second))
+		}
+	}
+	return used
+}
+
+func (o *observed) Discard(ctx context.Context) {
+	if s := o.made(); s != nil {
+		s.Discard(ctx)
+	}
+}
+
+func (o *observed) Close() {
+	if s := o.made(); s != nil {
+		s.Close()
+	}
+}
