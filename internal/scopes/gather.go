@@ -26,14 +26,20 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
 	first, err := m.startWithOne(ctx, s, orphans)
-	if err != nil {
-		return nil, fmt.Errorf("gather into %s: %w", unit, err)
+	if err == nil {
+		if err = s.findOrphan(first); err == nil {
+			err = s.Attach(orphans)
+		}
 	}
-	if err := s.findOrphan(first); err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, errStranger), errors.Is(err, ErrUnitExists):
+		s.Close() // to stop the unit would end who is none of ours
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
-	}
-	if err := s.Attach(orphans); err != nil {
-		s.Close()
+	default:
+		// It may be there all the same: systemd was too slow to say so, or has
+		// missed the end of its only process.
+		m.discard(s)
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
 	}
 	// What is left to do for a daemon that finds the scope later does not need
@@ -65,7 +71,6 @@ func (m *Manager) startWithOne(ctx context.Context, s *Scope, orphans []*proc.Ha
 			return nil, ErrUnitExists
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrNoSystemd) {
-			m.discard(s) // it may have been made all the same
 			break
 		}
 	}

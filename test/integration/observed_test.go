@@ -289,8 +289,13 @@ func TestRootlessObservedBuild(t *testing.T) {
 				t.Errorf("another user sees %q", out)
 			}
 			held := hold(t, view)
+			// The pause process keeps the user's namespace, for all their containers.
+			pause := sh(t, "pgrep -u builder -x catatonit")
 			sh(t, "kill -KILL %d", view.Owner.PID)
 			allGone(t, held)
+			if after := sh(t, "pgrep -u builder -x catatonit"); after != pause {
+				t.Errorf("the pause process was %s, and is %s", pause, after)
+			}
 			nothingListed(t)
 			eventually(t, func() (string, bool) {
 				left := sh(t, "ps -u builder -o pid,comm,args | grep -E 'pasta|slirp4netns|fuse-overlayfs' | grep -v grep || true")
