@@ -31,6 +31,9 @@ Root sees all builds, everybody else their own.`,
 			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
 				return fmt.Errorf("unknown command %q, did you mean %s", args[0], strings.Join(like, " or "))
 			}
+			if a.machine.Machine != nil {
+				return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", args[0])
+			}
 			return fmt.Errorf("unknown command %q", args[0])
 		},
 	}
@@ -45,7 +48,12 @@ Root sees all builds, everybody else their own.`,
 	}
 	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
 
-	root.AddCommand(a.list(), a.show(), a.stop(), a.version())
+	a.addMachineFlag(root.PersistentFlags())
+	_ = root.RegisterFlagCompletionFunc(machineFlagName, completeMachines)
+
+	for _, verb := range []*cobra.Command{a.list(), a.show(), a.stop(), a.version()} {
+		root.AddCommand(a.anywhere(verb))
+	}
 	return root
 }
 
