@@ -25,6 +25,10 @@ type Scope interface {
 	CgroupsPath(container string) string
 	Joinable() bool
 	Enter(pid int, act func() error, alive func() bool) error
+	EnterClient(pid int, act func() error, alive func() bool) error
+	Holds(cgroup string) bool
+	KillContainers() error
+	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
 	Kill(context.Context) error
 	Stop(context.Context) error
 	CgroupKill() error
@@ -55,7 +59,8 @@ type build struct {
 	placing chan struct{} // holds a token; who has it may change scope
 
 	mu        sync.Mutex
-	scope     Scope // nil until the first container is placed
+	scope     Scope  // nil until the first container is placed
+	command   string // see api.Owner
 	status    status
 	tidyTime  time.Duration // how long the owner may tidy up
 	overSince time.Time     // when the fact that ended it was known
@@ -81,7 +86,8 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 		life:     life,
 		stop:     stop,
 		placing:  make(chan struct{}, 1),
-		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared},
+		command:  r.Command,
+		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun},
 		tidyTime: w.timeouts.Owner,
 	}
 	b.placing <- struct{}{}
@@ -97,6 +103,9 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 		for _, client := range o.clients {
 			w.running.Go(func() { b.waitForClient(client) })
 		}
+	}
+	if r.DeadlineUSec > 0 {
+		w.running.Go(b.waitForDeadline)
 	}
 	return b
 }
@@ -288,6 +297,8 @@ func (b *build) enter(s stage) {
 	context.AfterFunc(b.life, cancel)
 	b.watcher.running.Go(func() {
 		switch {
+		case s == stageContainers:
+			outcome(b.killSteps(ctx))
 		case s == stageTerm:
 			b.signalOwner(unix.SIGTERM)
 		case s == stageKillOwner:
@@ -331,6 +342,9 @@ func (b *build) signalOwner(signal unix.Signal) {
 	if err := b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
 		b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
 	}
+	if signal == unix.SIGTERM && b.record.Mode == api.ModeRun {
+		b.tellClient(signal)
+	}
 }
 
 // limit is how long a stage may take; 0 for one without an end.
@@ -339,7 +353,7 @@ func (b *build) limit(s stage) time.Duration {
 	switch s {
 	case stageLetStart:
 		return startTime
-	case stageKill:
+	case stageContainers, stageKill:
 		return t.Kill
 	case stageTidy:
 		b.mu.Lock()

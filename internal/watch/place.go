@@ -54,8 +54,10 @@ func (w *Watcher) Prepare(ctx context.Context, caller Caller, container Containe
 	if err != nil {
 		return nil, err
 	}
-	b, err := w.buildOf(o, caller.UID)
-	if err != nil {
+	b := w.runOf(o.Handle, caller.UID)
+	if b != nil {
+		o.Close()
+	} else if b, err = w.buildOf(o, caller.UID); err != nil {
 		return nil, err
 	}
 	s, err := b.ensureScope(ctx, caller)
