@@ -54,6 +54,7 @@ Root sees all builds, everybody else their own.`,
 	for _, verb := range []*cobra.Command{a.list(), a.show(), a.stop(), a.version()} {
 		root.AddCommand(a.anywhere(verb))
 	}
+	root.AddCommand(a.run())
 	return root
 }
 
