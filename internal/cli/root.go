@@ -16,8 +16,8 @@ const socketVariable = "BUILDWATCH_SOCKET"
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "buildwatchctl",
-		Short: "Show and stop the container image builds that buildwatchd watches",
-		Long: `Show and stop the container image builds that buildwatchd watches.
+		Short: "Run, show and stop the container image builds that buildwatchd watches",
+		Long: `Run, show and stop the container image builds that buildwatchd watches.
 
 Root sees all builds, everybody else their own.`,
 		Version:       a.Version,

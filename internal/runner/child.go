@@ -64,8 +64,8 @@ func Child(args []string, environment []string) int {
 	if receive(fd, &goOn) != nil {
 		return ExitOwn // who waits for us has decided otherwise, or is gone
 	}
-	// It gives back the limit on open files that Go has raised, and of all signals
-	// only those stay ignored that were.
+	// It gives back the limit on open files that Go has raised. SIGHUP and SIGINT
+	// stay ignored where they were.
 	err = syscall.Exec(args[1], args[2:], environment)
 	var errno syscall.Errno
 	errors.As(err, &errno)

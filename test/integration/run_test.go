@@ -25,31 +25,28 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 )
 
-// builder is the rootless user of the machine.
-const builder = "builder"
-
 // asUser runs a test as root and as the rootless user.
-func asUser(t *testing.T, test func(t *testing.T, user string)) {
-	for _, user := range []string{"root", builder} {
-		t.Run(user, func(t *testing.T) {
+func asUser(t *testing.T, test func(t *testing.T, who user)) {
+	for _, who := range []user{root, builder} {
+		t.Run(string(who), func(t *testing.T) {
 			leakCheck(t)
-			if user != "root" {
-				noStorageLeft(t, user)
+			if who != root {
+				noStorageLeft(t, who)
 			}
-			test(t, user)
+			test(t, who)
 		})
 	}
 }
 
 // noStorageLeft looks at what leakCheck sees of root only. The images that the test
 // has made are removed first.
-func noStorageLeft(t *testing.T, user string) {
+func noStorageLeft(t *testing.T, who user) {
 	t.Helper()
-	podman := func(args string) string { return sh(t, "runuser -l %s -c 'podman %s' 2>&1", user, args) }
+	podman := func(args string) string { return who.sh(t, "podman %s 2>&1", args) }
 	podman("rmi --all --force")
 	t.Cleanup(func() {
 		if left := podman("ps --all --external --quiet"); left != "" && !t.Failed() {
-			t.Errorf("working containers of %s are left: %s", user, left)
+			t.Errorf("working containers of %s are left: %s", who, left)
 		}
 		podman("rm --all --force --time 0")
 		podman("rmi --all --force")
@@ -60,15 +57,15 @@ func noStorageLeft(t *testing.T, user string) {
 // a process from outside shows a line for a cgroup v1 hierarchy in its
 // /proc/self/cgroup by which rootless podman believes that it does not own its
 // cgroup, see docs/how-it-works.md.
-func command(user string, args ...string) *exec.Cmd {
-	if user == "root" {
+func command(who user, args ...string) *exec.Cmd {
+	if who == root {
 		return exec.Command(args[0], args[1:]...)
 	}
-	quoted := make([]string, len(args))
+	words := make([]string, len(args))
 	for i, arg := range args {
-		quoted[i] = "'" + strings.NewReplacer("'", `'\''`, "$", "$$").Replace(arg) + "'" // $$: systemd's
+		words[i] = strings.ReplaceAll(quoted(arg), "$", "$$") // as systemd has it
 	}
-	return exec.Command("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "runuser", "-l", user, "--session-command", "exec "+strings.Join(quoted, " "))
+	return exec.Command("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "runuser", "--login", string(who), "--session-command", "exec "+strings.Join(words, " "))
 }
 
 func runArgs(args ...string) []string { return append([]string{ctl, "run"}, args...) }
@@ -88,7 +85,7 @@ func result(t *testing.T, cmd *exec.Cmd) (code int, stdout, stderr string) {
 
 // TestRunHasTheExitStatusOfItsCommand, or one of its own.
 func TestRunHasTheExitStatusOfItsCommand(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
+	asUser(t, func(t *testing.T, who user) {
 		for _, row := range []struct {
 			want int
 			args []string
@@ -109,7 +106,7 @@ func TestRunHasTheExitStatusOfItsCommand(t *testing.T) {
 			{127, []string{"no-such-command"}},
 			{127, []string{"/no/such/command"}},
 		} {
-			if code, out, complaint := result(t, command(user, runArgs(row.args...)...)); code != row.want || out != "" || row.want >= 125 && row.want < 128 && strings.Count(complaint, "\n") != 1 {
+			if code, out, complaint := result(t, command(who, runArgs(row.args...)...)); code != row.want || out != "" || row.want >= 125 && row.want < 128 && strings.Count(complaint, "\n") != 1 {
 				t.Errorf("%q: exit status %d, want %d; stdout %q, stderr %q", row.args, code, row.want, out, complaint)
 			}
 		}
@@ -118,12 +115,12 @@ func TestRunHasTheExitStatusOfItsCommand(t *testing.T) {
 
 // TestRunPassesStreamsArgumentsAndDescriptors, byte for byte.
 func TestRunPassesStreamsArgumentsAndDescriptors(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
+	asUser(t, func(t *testing.T, who user) {
 		data := make([]byte, 1<<20)
 		for i := range data {
 			data[i] = byte(rand.Uint32())
 		}
-		cmd := command(user, runArgs("--", "sh", "-c", "cat; echo complaint >&2")...)
+		cmd := command(who, runArgs("--", "sh", "-c", "cat; echo complaint >&2")...)
 		cmd.Stdin = bytes.NewReader(data)
 		code, out, complaint := result(t, cmd)
 		if code != 0 || out != string(data) || complaint != "complaint\n" {
@@ -166,7 +163,7 @@ func TestRunPassesStreamsArgumentsAndDescriptors(t *testing.T) {
 // runBuild is a build under buildwatchctl run.
 type runBuild struct {
 	t    *testing.T
-	user string
+	who  user
 	cmd  *exec.Cmd
 	out  lockedBuffer
 	pty  *os.File // nil for none
@@ -175,7 +172,7 @@ type runBuild struct {
 
 // startRun runs podman build under buildwatchctl run; with a terminal of its own
 // where the test wants to press keys. flags are those of run.
-func startRun(t *testing.T, user, instructions string, terminal bool, flags []string, podman ...string) *runBuild {
+func startRun(t *testing.T, who user, instructions string, terminal bool, flags []string, podman ...string) *runBuild {
 	t.Helper()
 	dir := contextDir(t, instructions)
 	sh(t, "chmod -R a+rX %s %s", filepath.Dir(dir), dir)
@@ -184,9 +181,9 @@ func startRun(t *testing.T, user, instructions string, terminal bool, flags []st
 		network = "host" // podman takes no other
 	}
 	args := runArgs(append(append(flags, "--", "podman", "build", "--no-cache", "--network="+network, "--platform", arch64), append(podman, dir)...)...)
-	b := &runBuild{t: t, user: user, cmd: command(user, args...), done: make(chan struct{})}
+	b := &runBuild{t: t, who: who, cmd: command(who, args...), done: make(chan struct{})}
 	if terminal {
-		if user != "root" {
+		if who != root {
 			b.cmd.Args[2] = "--pty"
 		}
 		master, err := pty.Start(b.cmd)
@@ -248,25 +245,25 @@ func (b *runBuild) wait() (int, time.Duration) {
 
 // storage is what podman has of builds that are under way.
 func (b *runBuild) storage() string {
-	if b.user == "root" {
+	if b.who == root {
 		return sh(b.t, "podman ps --all --external --quiet; ls -d /var/tmp/buildah* 2>/dev/null || true; grep -c /var/lib/containers/storage/overlay/ /proc/self/mountinfo || true")
 	}
-	return sh(b.t, "runuser -l %s -c 'podman ps --all --external --quiet; ls -d /var/tmp/buildah*' 2>/dev/null || true", b.user)
+	return b.who.sh(b.t, "podman ps --all --external --quiet; ls -d /var/tmp/buildah* 2>/dev/null || true")
 }
 
 // TestCtrlCAtRunIsACleanCancel: no process, working container, mount or bundle is
 // left, though podman itself would leave all of them; the exit status is 130 and the
 // prompt is back within 2 s. The terminal is what it was.
 func TestCtrlCAtRunIsACleanCancel(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
-		before := (&runBuild{t: t, user: user}).storage()
-		b := startRun(t, user, family, true, nil)
+	asUser(t, func(t *testing.T, who user) {
+		before := (&runBuild{t: t, who: who}).storage()
+		b := startRun(t, who, family, true, nil)
 		view := b.supervised(familySize)
 		held := hold(t, view)
 		_, err := b.pty.Write([]byte{3})
 		must(t, err)
 		code, took := b.wait()
-		t.Logf("%s: exit status %d after %v", user, code, took)
+		t.Logf("%s: exit status %d after %v", who, code, took)
 		if code != 130 || took > 2*time.Second {
 			t.Errorf("exit status %d after %v:\n%s", code, took, b.out.String())
 		}
@@ -317,7 +314,7 @@ func TestTerminalIsWhatItWas(t *testing.T) {
 // TestClosedTerminalEndsTheBuild, as cleanly as the user's own Ctrl+C.
 func TestClosedTerminalEndsTheBuild(t *testing.T) {
 	leakCheck(t)
-	b := startRun(t, "root", family, true, nil)
+	b := startRun(t, root, family, true, nil)
 	view := b.supervised(familySize)
 	held := hold(t, view)
 	before := time.Now()
@@ -335,7 +332,7 @@ func TestClosedTerminalEndsTheBuild(t *testing.T) {
 func TestSecondCtrlCEndsAllAtOnce(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
-	b := startRun(t, "root", family, true, nil)
+	b := startRun(t, root, family, true, nil)
 	view := b.supervised(familySize)
 	held := hold(t, view)
 	sh(t, "pkill -STOP -x podman") // it does not tidy up
@@ -353,12 +350,12 @@ func TestSecondCtrlCEndsAllAtOnce(t *testing.T) {
 func TestSignalsAtRunAreACleanCancel(t *testing.T) {
 	for signal, want := range map[syscall.Signal]int{unix.SIGINT: 130, unix.SIGTERM: 143, unix.SIGHUP: 129} {
 		t.Run(signal.String(), func(t *testing.T) {
-			asUser(t, func(t *testing.T, user string) {
-				before := (&runBuild{t: t, user: user}).storage()
-				b := startRun(t, user, family, false, nil)
+			asUser(t, func(t *testing.T, who user) {
+				before := (&runBuild{t: t, who: who}).storage()
+				b := startRun(t, who, family, false, nil)
 				view := b.supervised(familySize)
 				held := hold(t, view)
-				if user == "root" { // all of the group, as a terminal's SIGINT
+				if who == root { // all of the group, as a terminal's SIGINT
 					must(t, unix.Kill(view.Owner.PID, signal))
 				} else {
 					sh(t, "kill -%d %d", signal, view.Owner.PID)
@@ -378,8 +375,8 @@ func TestSignalsAtRunAreACleanCancel(t *testing.T) {
 
 // TestRunKilledEndsItsBuild: who waits for it is gone, so nobody wants it.
 func TestRunKilledEndsItsBuild(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
-		b := startRun(t, user, family, false, nil)
+	asUser(t, func(t *testing.T, who user) {
+		b := startRun(t, who, family, false, nil)
 		view := b.supervised(familySize)
 		held := hold(t, view)
 		must(t, unix.Kill(view.Owner.PID, unix.SIGKILL))
@@ -393,7 +390,7 @@ func TestRunHasADeadline(t *testing.T) {
 	t.Run("with the daemon", func(t *testing.T) {
 		leakCheck(t)
 		before := metric(t, `buildwatch_builds_ended_total{reason="deadline"}`)
-		b := startRun(t, "root", family, false, []string{"--timeout", "4s"})
+		b := startRun(t, root, family, false, []string{"--timeout", "4s"})
 		view := b.supervised(familySize)
 		held := hold(t, view)
 		code, _ := b.wait()
@@ -409,7 +406,7 @@ func TestRunHasADeadline(t *testing.T) {
 	t.Run("without", func(t *testing.T) {
 		leakCheck(t)
 		mayLeaveStorage(t)
-		b := startRun(t, "root", family, false, []string{"--property", "RuntimeMaxSec=3"})
+		b := startRun(t, root, family, false, []string{"--property", "RuntimeMaxSec=3"})
 		held := hold(t, b.supervised(familySize))
 		sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 		if code, _ := b.wait(); code == 0 {
@@ -423,8 +420,8 @@ func TestRunHasADeadline(t *testing.T) {
 // told from nothing else once their parents are gone.
 func TestChrootIsolationIsContained(t *testing.T) {
 	const escape = `RUN /bin/busybox setsid /bin/sh -c '(echo kworker/7:1 > /proc/self/comm; exec /bin/busybox sleep 1007) &' </dev/null >/dev/null 2>&1; /bin/busybox setsid /bin/sh -c '(echo kworker/7:2 > /proc/self/comm; while :; do /bin/busybox sleep 1008; done) &' </dev/null >/dev/null 2>&1; `
-	asUser(t, func(t *testing.T, user string) {
-		b := startRun(t, user, escape+"true\n", false, nil, "--isolation", "chroot")
+	asUser(t, func(t *testing.T, who user) {
+		b := startRun(t, who, escape+"true\n", false, nil, "--isolation", "chroot")
 		if code, _ := b.wait(); code != 0 {
 			t.Fatalf("exit status %d:\n%s", code, b.out.String())
 		}
@@ -433,7 +430,7 @@ func TestChrootIsolationIsContained(t *testing.T) {
 			return left, !strings.Contains(left, "sleep")
 		})
 		before := b.storage()
-		b = startRun(t, user, escape+"/bin/busybox sleep 1009\n", true, nil, "--isolation", "chroot")
+		b = startRun(t, who, escape+"/bin/busybox sleep 1009\n", true, nil, "--isolation", "chroot")
 		b.supervised(4)
 		_, _ = b.pty.Write([]byte{3})
 		if code, took := b.wait(); code != 130 || took > 2*time.Second {
@@ -450,12 +447,12 @@ func TestChrootIsolationIsContained(t *testing.T) {
 
 // TestPropertiesAreInForce, as far as systemd shows them.
 func TestPropertiesAreInForce(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
+	asUser(t, func(t *testing.T, who user) {
 		var flags []string
 		for _, property := range []string{"MemoryMax=1G", "MemoryHigh=900M", "CPUQuota=150%", "CPUWeight=50", "TasksMax=333", "IOWeight=20", "RuntimeMaxSec=1h", "AllowedCPUs=0-1"} {
 			flags = append(flags, "--property", property)
 		}
-		b := startRun(t, user, family, false, append(flags, "--name", "nightly-1"))
+		b := startRun(t, who, family, false, append(flags, "--name", "nightly-1"))
 		view := b.supervised(familySize)
 		if view.Name != "nightly-1" || view.Owner.Command != "podman build" {
 			t.Errorf("listed as %+v", view)
@@ -504,7 +501,7 @@ func TestRunWithoutTheDaemon(t *testing.T) {
 // TestDaemonRestartedThenCtrlC: the build is adopted, and the cancel as clean.
 func TestDaemonRestartedThenCtrlC(t *testing.T) {
 	leakCheck(t)
-	b := startRun(t, "root", family, true, []string{"--name", "kept"})
+	b := startRun(t, root, family, true, []string{"--name", "kept"})
 	before := b.supervised(familySize)
 	held := hold(t, before)
 	sh(t, "systemctl kill --signal=KILL buildwatchd.service")
@@ -527,16 +524,16 @@ func TestDaemonRestartedThenCtrlC(t *testing.T) {
 // TestRunBuildsTheSameContent: a wanted build is whole, and so are several of one
 // script, which share a scope.
 func TestRunBuildsTheSameContent(t *testing.T) {
-	asUser(t, func(t *testing.T, user string) {
+	asUser(t, func(t *testing.T, who user) {
 		var want strings.Builder
 		for i := range 6 {
 			fmt.Fprintln(&want, i)
 		}
-		b := startRun(t, user, "RUN for i in 0 1 2 3 4 5; do echo $i; /bin/busybox sleep 0.1; done > /out\n", false, nil, "--tag", "content")
+		b := startRun(t, who, "RUN for i in 0 1 2 3 4 5; do echo $i; /bin/busybox sleep 0.1; done > /out\n", false, nil, "--tag", "content")
 		if code, _ := b.wait(); code != 0 {
 			t.Fatalf("exit status %d:\n%s", code, b.out.String())
 		}
-		code, out, complaint := result(t, command(user, "podman", "run", "--rm", "--network=none", "--pids-limit=0", "--platform", arch64, "content", "/bin/busybox", "cat", "/out"))
+		code, out, complaint := result(t, command(who, "podman", "run", "--rm", "--network=none", "--pids-limit=0", "--platform", arch64, "content", "/bin/busybox", "cat", "/out"))
 		if code != 0 || out != want.String() {
 			t.Errorf("exit status %d, content %q, want %q; %s", code, out, want.String(), complaint)
 		}
