@@ -19,15 +19,25 @@ ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build testmachine unit test integration matrix demo bench lint install uninstall clean
+.PHONY: help build machine-binaries cross testmachine unit test integration matrix demo bench lint install uninstall clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build the programs, static, into build/
 	$(GO_BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
 # Its entry point is its own: see cmd/buildwatch-runtime/entry.go.
 	$(GO_BUILD:%'=% $(ENTRY)') -o build/ ./cmd/buildwatch-runtime
+
+machine-binaries: linux-amd64 linux-arm64 ## build the programs for podman machines, into build/linux-ARCH/
+
+linux-%:
+	GOOS=linux GOARCH=$* $(GO_BUILD) -o build/$@/ $(PROGRAMS:%=./cmd/%)
+	GOOS=linux GOARCH=$* $(GO_BUILD:%'=% -E main.entry') -o build/$@/ ./cmd/buildwatch-runtime
+
+cross: machine-binaries ## build that, and buildwatchctl for macOS and Windows, into build/OS-ARCH/
+	GOOS=darwin GOARCH=arm64 $(GO_BUILD) -o build/darwin-arm64/ ./cmd/buildwatchctl
+	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o build/windows-amd64/ ./cmd/buildwatchctl
 
 testmachine:
 	$(GO_BUILD) -o build/ ./test/machine/cmd/testmachine
@@ -61,7 +71,7 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-lint: ## gofmt, go vet, staticcheck, go mod tidy
+lint: cross ## gofmt, go vet, staticcheck, go mod tidy, and what is for other systems compiles
 	@test -z "$$(gofmt -l cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...

@@ -1,12 +1,15 @@
 #!/bin/sh
 # Installs what "make build" has built: make install calls it, with DESTDIR and
-# PREFIX. Every file appears whole or not at all, by a rename: running builds
+# PREFIX; podman-machine/inside.sh with BUILT, UNITDIR and CONF_D too, the
+# directories of the programs, of units and of drop-ins for containers.conf
+# (empty: no drop-in). Every file appears whole or not at all, by a rename: running builds
 # execute the wrapper ten times a second.
 set -eu
 
 here=$(dirname "$0")
-built=$here/../build
-conf_d=$DESTDIR/etc/containers/containers.conf.d
+built=${BUILT:-$here/../build}
+unit_dir=${UNITDIR:-$PREFIX/lib/systemd/system}
+conf_d=${CONF_D-/etc/containers/containers.conf.d}
 libexec=$DESTDIR$PREFIX/libexec/buildwatch
 
 # put MODE FROM TO
@@ -40,10 +43,19 @@ put_config() {
 	fi
 }
 
+# label PATH...: SELinux labels as the host's policy has them for these paths. A
+# file's first label depends on where it was made, and systemd starts no program
+# with a wrong one.
+label() {
+	if [ -z "$DESTDIR" ] && command -v restorecon >/dev/null; then
+		restorecon -R "$@" # does nothing where SELinux is off
+	fi
+}
+
 umask 022
 for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; do
 	[ -x "$built/$program" ] || {
-		echo "build/$program is missing: run make build first" >&2
+		echo "$built/$program is missing: run make build first" >&2
 		exit 1
 	}
 done
@@ -59,12 +71,18 @@ for runtime in crun runc; do
 	put_link buildwatch-runtime "$libexec/$runtime"
 done
 for unit in buildwatchd.socket buildwatchd.service; do
-	put_template "$here/systemd/$unit.in" "$DESTDIR$PREFIX/lib/systemd/system/$unit"
+	put_template "$here/systemd/$unit.in" "$DESTDIR$unit_dir/$unit"
 done
 for page in "$here"/../man/*.[158]; do
 	put 0644 "$page" "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
 done
 put_config "$here/buildwatchd.toml" "$DESTDIR/etc/buildwatch/buildwatchd.toml"
 
+label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$libexec" \
+	"$DESTDIR$unit_dir/buildwatchd.socket" "$DESTDIR$unit_dir/buildwatchd.service" "$DESTDIR/etc/buildwatch"
+
 # Last: from here on podman uses what is all in place.
-put_template "$here/containers/50-buildwatch.conf.in" "$conf_d/50-buildwatch.conf"
+if [ -n "$conf_d" ]; then
+	put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$conf_d/50-buildwatch.conf"
+	label "$DESTDIR$conf_d/50-buildwatch.conf"
+fi

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Removes what install.sh installed: make uninstall calls it, with DESTDIR and
-# PREFIX. A podman process looks its runtime up once, at its start, and may live
+# PREFIX; podman-machine/inside.sh with UNITDIR and CONF_D too. A podman process looks its runtime up once, at its start, and may live
 # for days: the path that it found goes on working for as long as one lives.
 set -eu
 
 here=$(dirname "$0")
 libexec=$PREFIX/libexec/buildwatch
+unit_dir=${UNITDIR:-$PREFIX/lib/systemd/system}
+conf_d=${CONF_D-/etc/containers/containers.conf.d}
 drop_in=$here/containers/50-buildwatch.conf.in
 snippet=/etc/tmpfiles.d/buildwatch-removed.conf
 
@@ -34,13 +36,15 @@ real_runtime() {
 }
 
 # First: podman processes that start from here on do without the wrapper.
-rm -f "$DESTDIR/etc/containers/containers.conf.d/50-buildwatch.conf"
+if [ -n "$conf_d" ]; then
+	rm -f "$DESTDIR$conf_d/50-buildwatch.conf"
+fi
 
 if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
 	systemctl disable --quiet --now buildwatchd.socket buildwatchd.service || true
 fi
-rm -f "$DESTDIR$PREFIX/lib/systemd/system/buildwatchd.socket" \
-	"$DESTDIR$PREFIX/lib/systemd/system/buildwatchd.service"
+rm -f "$DESTDIR$unit_dir/buildwatchd.socket" \
+	"$DESTDIR$unit_dir/buildwatchd.service"
 if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi

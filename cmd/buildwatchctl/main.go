@@ -1,4 +1,4 @@
-// Command buildwatchctl shows and stops the builds that buildwatchd watches.
+// Command buildwatchctl runs builds, and shows and stops those that buildwatchd watches.
 package main
 
 import (
@@ -7,4 +7,4 @@ import (
 	"github.com/buildwatch/buildwatch/internal/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], cli.System())) }
+func main() { os.Exit(cli.Start(os.Args, cli.System())) }

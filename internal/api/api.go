@@ -22,6 +22,7 @@ const (
 	PathBuild  = "/v1/builds/{id}"      // GET: BuildDetail
 	PathStop   = "/v1/builds/{id}/stop" // POST: Build, answered when it is gone or stuck
 	PathInfo   = "/v1/info"             // GET: Info
+	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
 
 // State is where a build stands in its life.
@@ -54,11 +55,12 @@ const (
 	ReasonOwnerExited        Reason = "owner_exited"        // the owner ended while RUN containers lived
 	ReasonClientDisconnected Reason = "client_disconnected" // the client of an API build is gone, its RUN containers lived
 	ReasonStopped            Reason = "stopped"             // a user asked for it
+	ReasonDeadline           Reason = "deadline"            // the time that it was given is over
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped}
+	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline}
 }
 
 // Placement is how a build is held.
@@ -80,11 +82,12 @@ type Mode string
 const (
 	ModeLocal   Mode = "local"   // a podman or buildah process on this host
 	ModeAPI     Mode = "api"     // a request to `podman system service`
+	ModeRun     Mode = "run"     // a command of `buildwatchctl run`, all of it in the build's scope
 	ModeUnknown Mode = "unknown" // neither can be told
 )
 
 // Modes lists every mode.
-func Modes() []Mode { return []Mode{ModeLocal, ModeAPI, ModeUnknown} }
+func Modes() []Mode { return []Mode{ModeLocal, ModeAPI, ModeRun, ModeUnknown} }
 
 // Step is one rung of the kill ladder.
 type Step string
@@ -116,17 +119,18 @@ type User struct {
 // Build is one build as `buildwatchctl list` shows it.
 type Build struct {
 	ID         string    `json:"id"`
+	Name       string    `json:"name,omitempty"` // given by who started it, see RunRequest
 	State      State     `json:"state"`
 	Reason     Reason    `json:"reason,omitempty"` // set once the build is no longer running
 	Mode       Mode      `json:"mode"`
 	Placement  Placement `json:"placement"`
-	CreatedAt  time.Time `json:"created_at"`        // first RUN step
+	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start
 	EndedAt    time.Time `json:"ended_at,omitzero"` // last process gone
 	Owner      Owner     `json:"owner"`             //
 	User       User      `json:"user"`              //
 	Arch       []string  `json:"arch"`              // emulated architectures running now, such as "aarch64"; never null
-	Processes  int       `json:"processes"`         // of its RUN containers, now
-	CPUSeconds float64   `json:"cpu_seconds"`       // of its RUN containers, so far
+	Processes  int       `json:"processes"`         // of its RUN containers, now; of ModeRun, of all of it
+	CPUSeconds float64   `json:"cpu_seconds"`       // likewise, so far
 	Scope      string    `json:"scope"`             // unit name; empty for an observed build, until its orphans are gathered
 	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
 }
@@ -182,6 +186,19 @@ type StopRequest struct {
 	OwnerTimeout time.Duration `json:"owner_timeout_ns,omitempty"`
 }
 
+// RunRequest is the body of POST PathRun: the caller's own process is to become
+// a build's client, in a scope of its own. Who that is, is the kernel's to say.
+type RunRequest struct {
+	Name       string   `json:"name,omitempty"`       // see package limits
+	Properties []string `json:"properties,omitempty"` // NAME=VALUE, see package limits
+	// Timeout is the build's deadline, from its start; 0 means none. It is another
+	// way to say RuntimeMaxSec: only one may be given.
+	Timeout time.Duration `json:"timeout_ns,omitempty"`
+}
+
+// RunTimeout is how long the daemon may take to place the caller of POST PathRun.
+const RunTimeout = 1500 * time.Millisecond
+
 // Info answers GET PathInfo.
 type Info struct {
 	Version   string    `json:"version"`
@@ -196,7 +213,8 @@ const (
 	CodeNotFound   ErrorCode = "not_found"   // 404: no such build, or none that the caller may see
 	CodeAmbiguous  ErrorCode = "ambiguous"   // 409: the prefix fits several builds
 	CodeBadRequest ErrorCode = "bad_request" // 400
-	CodeBusy       ErrorCode = "busy"        // 429: too many connections of this user
+	CodeRefused    ErrorCode = "refused"     // 403: the caller may not have what it asked for
+	CodeBusy       ErrorCode = "busy"        // 429: too many connections, or builds, of this user
 	CodeInternal   ErrorCode = "internal"    // 500
 )
 

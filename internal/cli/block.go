@@ -21,6 +21,9 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
 	}
 	line("Build", "%s", r.ID())
+	if name := r.Name(); name != "" {
+		line("Name", "%s", name)
+	}
 	if reason := r.Reason(); reason != "" {
 		line("State", "%s (%s)", r.State(), reason)
 	} else {

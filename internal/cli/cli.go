@@ -1,7 +1,7 @@
 // Package cli is buildwatchctl: its verbs, flags, output and exit codes. It
 // formats what package client returns, and reaches neither processes, cgroups
-// nor systemd by itself. It starts no pager and no other program, uses no
-// colour, and keeps no state.
+// nor systemd by itself. It starts no pager, no other program but podman for
+// --machine, uses no colour, and keeps no state.
 //
 // Each verb has a file of its own. What comes from builds (commands, names) may
 // hold anything, and passes through quote on its way to a terminal.
@@ -27,6 +27,7 @@ const (
 
 // Environment is what the commands need of the world around them.
 type Environment struct {
+	In       io.Reader // nil is empty
 	Out, Err io.Writer
 	Getenv   func(string) string
 	Now      func() time.Time
@@ -35,13 +36,14 @@ type Environment struct {
 
 // System is the process's own environment.
 func System() Environment {
-	return Environment{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version}
+	return Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version}
 }
 
 // app is one run of buildwatchctl.
 type app struct {
 	Environment
-	socket string
+	socket  string
+	machine machineFlag
 }
 
 // client returns a client for the daemon that the flags name.
@@ -56,6 +58,10 @@ func Main(args []string, environment Environment) int {
 	command, err := root.ExecuteC()
 	if err == nil {
 		return 0
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	var failed failure
 	if errors.As(err, &failed) {

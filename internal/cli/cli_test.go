@@ -129,7 +129,7 @@ func TestUsageErrors(t *testing.T) {
 		{"list --frob", `unknown flag: --frob: see "buildwatchctl list --help"`},
 		{"list x", `takes no arguments, got "x": see "buildwatchctl list --help"`},
 		{"list --filter x", `--filter "x": not of the form key=value: see "buildwatchctl list --help"`},
-		{"list --filter x=y", `--filter "x=y": the keys are id, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
+		{"list --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
 		{"list --filter state=asleep", `--filter "state=asleep": the values are running, unsure, abandoned, terminating, killing, stuck, gone: see "buildwatchctl list --help"`},
 		{"list --filter since=noon", `--filter "since=noon": neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z: see "buildwatchctl list --help"`},
 		{"list --sort x", `--sort "x": the values are created, id, state, user, arch, processes, cpu: see "buildwatchctl list --help"`},
@@ -143,7 +143,7 @@ func TestUsageErrors(t *testing.T) {
 		{"stop x --all", `takes either IDs, or --all or --filter: see "buildwatchctl stop --help"`},
 		{"stop x --time -1", `--time -1: not between 0 and 3600 seconds: see "buildwatchctl stop --help"`},
 		{"stop x -t soon", `invalid argument "soon" for "-t, --time" flag: strconv.ParseInt: parsing "soon": invalid syntax: see "buildwatchctl stop --help"`},
-		{"stop --filter x=y", `--filter "x=y": the keys are id, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
+		{"stop --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
 		{"version x", `takes no arguments, got "x": see "buildwatchctl version --help"`},
 	} {
 		run(t, socket, strings.Fields(test.args)...).expect(t, exitUsage, "", "buildwatchctl: "+test.want+"\n")

@@ -19,7 +19,11 @@ const completionPatience = time.Second
 func (a *app) completeIDs(cmd *cobra.Command, given []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
-	builds, err := a.builds(ctx)
+	list := a.builds
+	if a.machine.Machine != nil {
+		list = a.buildsOfMachine
+	}
+	builds, err := list(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -180,7 +180,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 		seen[cmd.Name()] = cmd
 	}
-	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"list", "show", "stop", "version"}) {
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"list", "run", "show", "stop", "version"}) {
 		t.Errorf("the verbs are %q", got)
 	}
 }

@@ -25,6 +25,9 @@ var filterKeys = []filterKey{
 	{"id", "the ID begins so", func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return strings.HasPrefix(b.ID, value) }, nil
 	}},
+	{"name", "the name that it was given by run --name", func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return b.Name == value }, nil
+	}},
 	{"state", alternatives(api.States()), func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, api.States())
 	}},

@@ -73,6 +73,7 @@ func TestListTemplates(t *testing.T) {
 func TestEveryPlaceholder(t *testing.T) {
 	build := twoBuilds()[1]
 	build.EndedAt = now
+	build.Name = "nightly"
 	build.Arch = []string{"aarch64"}
 	socket, _ := start(t, build)
 	help := run(t, socket, "list", "--help").out

@@ -16,8 +16,8 @@ const socketVariable = "BUILDWATCH_SOCKET"
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "buildwatchctl",
-		Short: "Show and stop the container image builds that buildwatchd watches",
-		Long: `Show and stop the container image builds that buildwatchd watches.
+		Short: "Run, show and stop the container image builds that buildwatchd watches",
+		Long: `Run, show and stop the container image builds that buildwatchd watches.
 
 Root sees all builds, everybody else their own.`,
 		Version:       a.Version,
@@ -30,6 +30,9 @@ Root sees all builds, everybody else their own.`,
 			}
 			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
 				return fmt.Errorf("unknown command %q, did you mean %s", args[0], strings.Join(like, " or "))
+			}
+			if a.machine.Machine != nil {
+				return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", args[0])
 			}
 			return fmt.Errorf("unknown command %q", args[0])
 		},
@@ -45,7 +48,13 @@ Root sees all builds, everybody else their own.`,
 	}
 	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
 
-	root.AddCommand(a.list(), a.show(), a.stop(), a.version())
+	a.addMachineFlag(root.PersistentFlags())
+	_ = root.RegisterFlagCompletionFunc(machineFlagName, completeMachines)
+
+	for _, verb := range []*cobra.Command{a.list(), a.show(), a.stop(), a.version()} {
+		root.AddCommand(a.anywhere(verb))
+	}
+	root.AddCommand(a.run())
 	return root
 }
 

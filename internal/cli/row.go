@@ -15,11 +15,12 @@ import (
 // names are stable, as those of the JSON documents are.
 var placeholders = []struct{ name, heading, help string }{
 	{"ID", "ID", "the build's ID"},
+	{"Name", "NAME", "the name that it was given by run --name; empty without"},
 	{"State", "STATE", "running, unsure, abandoned, terminating, killing, stuck or gone"},
 	{"Reason", "REASON", "why it came to its end; empty while it runs"},
-	{"Mode", "MODE", "how it was started: local, api or unknown"},
+	{"Mode", "MODE", "how it was started: local, api, run or unknown"},
 	{"Placement", "PLACEMENT", "how it is held: scope"},
-	{"CreatedAt", "CREATED AT", "when its first RUN step began, as RFC 3339"},
+	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
 	{"EndedAt", "ENDED AT", "when its last process was gone; empty before"},
 	{"Age", "AGE", "the time since CreatedAt"},
 	{"OwnerPID", "OWNER PID", "the process that it belongs to"},
@@ -28,8 +29,8 @@ var placeholders = []struct{ name, heading, help string }{
 	{"User", "USER", "whose it is: the name, or the UID where there is none"},
 	{"UID", "UID", "whose it is, as a number"},
 	{"Arch", "ARCH", "emulated architectures that run now, with commas between"},
-	{"Processes", "PROCS", "number of processes in its RUN containers"},
-	{"CPU", "CPU", "CPU time of its RUN containers so far"},
+	{"Processes", "PROCS", "number of processes in its RUN containers; under run, of all of it"},
+	{"CPU", "CPU", "CPU time of the same so far"},
 	{"Scope", "SCOPE", "its systemd unit"},
 	{"Cgroup", "CGROUP", "its cgroup, below the cgroup mount"},
 }
@@ -78,6 +79,7 @@ func (r row) fit(s string, width int) string {
 // The methods below are the placeholders.
 
 func (r row) ID() string           { return r.text(r.build.ID) }
+func (r row) Name() string         { return r.text(r.build.Name) }
 func (r row) State() string        { return r.text(string(r.build.State)) }
 func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
 func (r row) Mode() string         { return r.text(string(r.build.Mode)) }

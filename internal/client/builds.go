@@ -36,6 +36,14 @@ func (c *Client) Stop(ctx context.Context, id string, request api.StopRequest) (
 	return b, err
 }
 
+// Run asks for a build of the calling process's own, and for it to be moved into
+// the build's scope. It is there when Run returns without an error.
+func (c *Client) Run(ctx context.Context, request api.RunRequest) (api.Build, error) {
+	var b api.Build
+	err := c.call(ctx, http.MethodPost, api.PathRun, request, &b)
+	return b, err
+}
+
 func pathOf(pattern, id string) string {
 	return strings.Replace(pattern, "{id}", url.PathEscape(id), 1)
 }

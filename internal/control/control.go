@@ -17,7 +17,9 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/peer"
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // Builds are the builds that the daemon knows. It is used by many goroutines at
@@ -37,9 +39,21 @@ type Builds interface {
 	Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
 }
 
+// Runner begins the build of a process that asks for it, and moves the process into
+// the build's scope: package watch's Run. The process belongs to the caller of
+// Runner, who closes it. The error is as those of Builds.
+type Runner func(ctx context.Context, process *proc.Handle, uid, gid uint32, request RunRequest) (api.Build, error)
+
+// RunRequest is an api.RunRequest that has been read and checked.
+type RunRequest struct {
+	Name   string
+	Limits limits.Limits
+}
+
 // Options is what a Server is made of.
 type Options struct {
 	Builds  Builds
+	Run     Runner
 	Info    api.Info
 	Log     logrus.FieldLogger
 	Limiter *peer.Limiter // bounds the connections; nil for no bound
@@ -53,14 +67,15 @@ type Options struct {
 // Server answers the control API.
 type Server struct {
 	Options
-	limits limits
+	limits bounds
 }
 
-// limits are what one connection may take.
-type limits struct {
+// bounds are what one connection may take.
+type bounds struct {
 	request time.Duration // to send a request, from its first byte or the connect
 	idle    time.Duration // between two requests
 	answer  time.Duration // to read an answer
+	run     time.Duration // to place a process
 	grace   time.Duration // for requests under way when the daemon stops
 	header  int           // bytes
 	body    int64         // bytes
@@ -71,10 +86,11 @@ func New(options Options) *Server {
 	if options.Observe == nil {
 		options.Observe = func(string, bool) {}
 	}
-	return &Server{Options: options, limits: limits{
+	return &Server{Options: options, limits: bounds{
 		request: 5 * time.Second,
 		idle:    10 * time.Second,
 		answer:  5 * time.Second,
+		run:     api.RunTimeout,
 		grace:   250 * time.Millisecond,
 		header:  16 << 10,
 		body:    64 << 10,

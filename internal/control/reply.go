@@ -64,6 +64,8 @@ func status(err error) int {
 		return http.StatusConflict
 	case api.CodeBadRequest:
 		return http.StatusBadRequest
+	case api.CodeRefused:
+		return http.StatusForbidden
 	case api.CodeBusy:
 		return http.StatusTooManyRequests
 	}

@@ -20,6 +20,7 @@ var verbs = []struct {
 	{"list", http.MethodGet, api.PathBuilds, list},
 	{"show", http.MethodGet, api.PathBuild, show},
 	{"stop", http.MethodPost, api.PathStop, stop},
+	{"run", http.MethodPost, api.PathRun, run},
 	{"info", http.MethodGet, api.PathInfo, info},
 }
 

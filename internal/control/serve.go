@@ -19,6 +19,7 @@ import (
 func (s *Server) Serve(ctx context.Context, socket *net.UnixListener) error {
 	listener := peer.Listen(socket, peer.ListenerOptions{
 		Limiter:  s.Limiter,
+		Pidfds:   true, // for run
 		Identify: s.Identify,
 		Refused: func(c peer.Credentials, err error) {
 			// Any user can make as many of these as they like: not for the log of

@@ -37,17 +37,28 @@ func stop(s *Server, w http.ResponseWriter, r *http.Request, given string) (any,
 // it is configured.
 func decodeStop(body io.Reader) (api.StopRequest, error) {
 	var request api.StopRequest
+	if err := decode(body, &request); err != nil {
+		return api.StopRequest{}, err
+	}
+	if request.OwnerTimeout < 0 || request.OwnerTimeout > api.MaxOwnerTimeout {
+		return api.StopRequest{}, badRequest("the owner's timeout is not between 0 and %s", api.MaxOwnerTimeout)
+	}
+	return request, nil
+}
+
+// decode reads a body that is one document, strictly, or that is empty.
+func decode(body io.Reader, document any) error {
 	decoder := json.NewDecoder(body)
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&request)
+	err := decoder.Decode(document)
 	if errors.Is(err, io.EOF) {
-		return api.StopRequest{}, nil
+		return nil
 	}
 	var tooLarge *http.MaxBytesError
 	if err == nil {
 		// Whatever follows is no part of a request that we understand.
 		if _, err = decoder.Token(); err == nil {
-			return api.StopRequest{}, badRequest("the body holds more than one document")
+			return badRequest("the body holds more than one document")
 		}
 		if errors.Is(err, io.EOF) {
 			err = nil
@@ -55,11 +66,9 @@ func decodeStop(body io.Reader) (api.StopRequest, error) {
 	}
 	switch {
 	case errors.As(err, &tooLarge):
-		return api.StopRequest{}, badRequest("the body is larger than %d bytes", tooLarge.Limit)
+		return badRequest("the body is larger than %d bytes", tooLarge.Limit)
 	case err != nil:
-		return api.StopRequest{}, badRequest("the body is not a stop request: %s", quote(err.Error()))
-	case request.OwnerTimeout < 0 || request.OwnerTimeout > api.MaxOwnerTimeout:
-		return api.StopRequest{}, badRequest("the owner's timeout is not between 0 and %s", api.MaxOwnerTimeout)
+		return badRequest("the body is not such a request: %s", quote(err.Error()))
 	}
-	return request, nil
+	return nil
 }

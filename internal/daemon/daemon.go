@@ -22,6 +22,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/metrics"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
+	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/version"
@@ -33,6 +34,10 @@ const (
 	wrapperName = "buildwatch-runtime"
 	keeperName  = "buildwatch-keeper"
 )
+
+// ctlName is the program whose processes may ask to be a build's client. It is
+// installed beside the daemon.
+const ctlName = "buildwatchctl"
 
 // connections is how many connections all users but root may have together on
 // each socket.
@@ -96,6 +101,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	run("control socket", func() error {
 		return control.New(control.Options{
 			Builds:  watcher,
+			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
 			Info:    api.Info{Version: version.Version, StartedAt: time.Now()},
 			Log:     log,
 			Limiter: peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
@@ -174,6 +180,12 @@ func places(watcher *watch.Watcher) placement.Places {
 			return nil, err
 		}
 		return place, nil
+	}
+}
+
+func runner(watcher *watch.Watcher, program string) control.Runner {
+	return func(ctx context.Context, process *proc.Handle, uid, gid uint32, r control.RunRequest) (api.Build, error) {
+		return watcher.Run(ctx, watch.Caller{Handle: process, UID: uid, GID: gid}, watch.Run{Name: r.Name, Limits: r.Limits, Program: program})
 	}
 }
 

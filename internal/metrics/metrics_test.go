@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What the packages control and scopes report.
 var (
-	testVerbs   = []string{"list", "show", "stop", "info"}
+	testVerbs   = []string{"list", "show", "stop", "run", "info"}
 	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit"}
 	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request"}
 )
@@ -101,16 +101,16 @@ func placedAndObserved(states ...string) (series []string) {
 
 func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	m := newMetrics()
-	modes := []string{"local", "api", "unknown"}
+	modes := []string{"local", "api", "run", "unknown"}
 	steps := []string{"kill", "owner", "stop", "cgroup_kill"}
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
 		"builds":                        placedAndObserved("running", "unsure", "abandoned", "terminating", "killing", "stuck"),
 		"builds_started_total":          modes,
-		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped"},
+		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline"},
 		"build_duration_seconds":        modes,
-		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped"},
+		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline"},
 		"ladder_step_duration_seconds":  steps,
 		"ladder_step_timeouts_total":    steps,
 		"placements_total":              {""},

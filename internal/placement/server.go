@@ -142,7 +142,7 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 // place goes through the conversation of package wire. The error is what made
 // it end early.
 func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container watch.Container) error {
-	if err := runs(caller.Handle, s.Wrapper); err != nil {
+	if err := caller.Runs(s.Wrapper); err != nil {
 		return err
 	}
 	place, err := s.Places(ctx, caller, container)
@@ -167,7 +167,7 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Cal
 	err = place.Enter(func() error {
 		// Looked at again: the wrapper may have become the runtime meanwhile, and
 		// the runtime must not be moved.
-		if err := runs(caller.Handle, s.Wrapper); err != nil {
+		if err := caller.Runs(s.Wrapper); err != nil {
 			return err
 		}
 		if ctx.Err() != nil || !claim.take() {
@@ -237,7 +237,7 @@ func causeOf(err error) Cause {
 		return CauseNone
 	case errors.As(err, &bad):
 		return CauseBadRequest
-	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, errNotWrapper):
+	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram):
 		return CauseRefused
 	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft):
 		return CauseTimeout

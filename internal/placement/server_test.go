@@ -584,7 +584,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{badRequest(os.ErrDeadlineExceeded), CauseBadRequest},
 		{watch.EndedError{Reason: api.ReasonStopped}, CauseRefused},
 		{watch.ErrNoBuilder, CauseRefused},
-		{errNotWrapper, CauseRefused},
+		{proc.ErrOtherProgram, CauseRefused},
 		{errGivenUp, CauseTimeout},
 		{proc.ErrGone, CauseTimeout},
 		{scopes.ErrLeft, CauseTimeout},

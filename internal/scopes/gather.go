@@ -25,7 +25,7 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
-	first, err := m.startWithOne(ctx, s, orphans)
+	first, err := m.startWithOne(ctx, spec, orphans)
 	if err == nil {
 		if err = s.findOrphan(first); err == nil {
 			err = s.Attach(orphans)
@@ -54,7 +54,7 @@ const maxTries = 16
 // startWithOne starts the unit with one of the orphans, and returns it. systemd can
 // refuse a process: one that ends at that moment, and, by systemd 252, one that
 // has a line end in its name. The kernel, which is asked for the others, does not.
-func (m *Manager) startWithOne(ctx context.Context, s *Scope, orphans []*proc.Handle) (*proc.Handle, error) {
+func (m *Manager) startWithOne(ctx context.Context, spec Spec, orphans []*proc.Handle) (*proc.Handle, error) {
 	err := error(ErrLeft)
 	tries := 0
 	for _, h := range orphans {
@@ -64,7 +64,7 @@ func (m *Manager) startWithOne(ctx context.Context, s *Scope, orphans []*proc.Ha
 		if tries++; tries > maxTries {
 			break
 		}
-		if err = m.startUnit(ctx, s.unit, m.sliceOf(s.uid), uint32(h.PID)); err == nil {
+		if err = m.startUnit(ctx, spec, m.sliceOf(spec.UID), uint32(h.PID)); err == nil {
 			return h, nil
 		}
 		if isUnitExists(err) {

@@ -7,6 +7,7 @@
 //
 //	system.slice/buildwatch-ID.scope   the unit; stays root's; its xattr holds the record
 //	    keeper/                        one process, keeps the unit in being (buildwatch-keeper)
+//	    client/                        only under buildwatchctl run: the build's command; the user's own
 //	    d/                             the containers; a user's own, bounded, for a rootless build
 //	        leaf/                      the wrapper, until the OCI runtime has made …
 //	        run-CONTAINER/             … the container's own cgroup
@@ -26,9 +27,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 // CgroupMount is where the unified hierarchy is mounted on a systemd host.
@@ -88,6 +93,11 @@ type Spec struct {
 	GID    uint32   //
 	Owner  *os.File // pidfd of the build's owner, for the keeper; not kept
 	Record []byte   // what Find is to give back, see MaxRecord
+
+	// Client: the scope is to hold the build's client too, see EnterClient.
+	Client     bool
+	Limits     []limits.Value // on the scope as a whole
+	RuntimeMax time.Duration  // after which systemd itself stops the scope; 0 for never
 }
 
 // systemSlice is where root's scopes are, and those of users who have no slice.
@@ -125,7 +135,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		return nil, err
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k}
-	if err := m.startUnit(ctx, s.unit, m.sliceOf(spec.UID), uint32(k.pid)); err != nil {
+	if err := m.startUnit(ctx, spec, m.sliceOf(spec.UID), uint32(k.pid)); err != nil {
 		k.kill()
 		if isUnitExists(err) {
 			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)
@@ -133,7 +143,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		m.discard(s)
 		return nil, fmt.Errorf("start %s: %w", s.unit, err)
 	}
-	if err := s.arrange(spec.Record); err != nil {
+	if err := s.arrange(spec); err != nil {
 		k.kill()
 		m.discard(s)
 		if isGone(err) || errors.Is(err, errUnplaced) {
@@ -155,11 +165,12 @@ func (m *Manager) discard(s *Scope) {
 
 // startUnit asks for the scope, and once more with less where this systemd does
 // not know all of it.
-func (m *Manager) startUnit(ctx context.Context, unit, slice string, pids ...uint32) error {
+func (m *Manager) startUnit(ctx context.Context, spec Spec, slice string, pids ...uint32) error {
+	unit := UnitName(spec.ID)
 	for {
 		plain := m.plainScopes.Load()
 		err := m.placing.callJob(ctx, StartTransientUnit, func(conn *systemd.Conn, job chan<- string) error {
-			_, err := conn.StartTransientUnitContext(ctx, unit, "fail", properties(slice, pids, plain), job)
+			_, err := conn.StartTransientUnitContext(ctx, unit, "fail", properties(spec, slice, pids, plain), job)
 			return err
 		})
 		if isUnknownProperty(err) && !plain {
@@ -175,10 +186,10 @@ func (m *Manager) startUnit(ctx context.Context, unit, slice string, pids ...uin
 // it stops a scope.
 const stopTimeoutUSec = 1_000_000
 
-// properties are those of a scope that holds a build's RUN containers.
+// properties are those of a build's scope.
 //
 // Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5).
-func properties(slice string, pids []uint32, plain bool) []systemd.Property {
+func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Property {
 	property := func(name string, value any) systemd.Property {
 		return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
 	}
@@ -189,11 +200,14 @@ func properties(slice string, pids []uint32, plain bool) []systemd.Property {
 		systemd.PropPids(pids...),
 		property("Delegate", true),
 		property("CollectMode", "inactive-or-failed"),
-		// So that `systemctl stop`, and shutdown, end the containers at once and
-		// let podman tidy up: a container's init ignores SIGTERM, and the default
-		// is to wait 90 s for it.
-		property("KillSignal", int32(9)),
+		property("KillSignal", int32(killSignal(spec))),
 		property("TimeoutStopUSec", uint64(stopTimeoutUSec)),
+	}
+	if spec.RuntimeMax > 0 {
+		list = append(list, property("RuntimeMaxUSec", uint64(spec.RuntimeMax.Microseconds())))
+	}
+	for _, limit := range spec.Limits {
+		list = append(list, property(limit.Name, limit.Value))
 	}
 	if !plain {
 		// One process that runs out of memory fails its step; it must not take
@@ -201,6 +215,23 @@ func properties(slice string, pids []uint32, plain bool) []systemd.Property {
 		list = append(list, property("OOMPolicy", "continue"))
 	}
 	return list
+}
+
+// killSignal is what systemd sends first to all processes of a scope that it
+// stops by itself: by `systemctl stop`, at shutdown, when RuntimeMaxSec is over.
+//
+// Where there are RUN containers only, it is SIGKILL: they end at once, and podman,
+// which is elsewhere, tidies up. A container's init ignores SIGTERM.
+//
+// Where the client is inside too, no signal to all can be clean: SIGKILL would
+// leave podman no word, and SIGTERM makes it leave its storage as it is. It is
+// SIGTERM, which scripts and podman at least hear; what ignores it gets SIGKILL
+// after stopTimeoutUSec. The clean way is the daemon's, see KillContainers.
+func killSignal(spec Spec) unix.Signal {
+	if spec.Client {
+		return unix.SIGTERM
+	}
+	return unix.SIGKILL
 }
 
 // Find returns the scopes that are there, those of an earlier daemon, each with

@@ -97,7 +97,7 @@ func TestErrorsOfSystemdAreRecognisedByName(t *testing.T) {
 func TestPropertiesOfAScope(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		got := map[string]any{}
-		for _, p := range properties("user-1000.slice", []uint32{4711}, plain) {
+		for _, p := range properties(Spec{}, "user-1000.slice", []uint32{4711}, plain) {
 			if _, twice := got[p.Name]; twice {
 				t.Errorf("%s stands there twice", p.Name)
 			}
@@ -122,7 +122,7 @@ func TestPropertiesOfAScope(t *testing.T) {
 			t.Errorf("plain %v: %d properties more: %v", plain, extra, got)
 		}
 	}
-	var _ []systemd.Property = properties("", nil, false)
+	var _ []systemd.Property = properties(Spec{}, "", nil, false)
 }
 
 // openDir holds an ordinary directory as if it were a cgroup: names are looked up

@@ -22,6 +22,7 @@ import (
 // Names of the cgroups in a scope, see the package comment.
 const (
 	keeperDir     = "keeper"
+	clientDir     = "client"
 	containersDir = "d"
 	runPrefix     = "run-"
 )
@@ -68,7 +69,7 @@ func (s *Scope) Close() {
 
 // arrange finds the unit's cgroup by the kernel's word on where the keeper is,
 // and makes the cgroups in it.
-func (s *Scope) arrange(record []byte) error {
+func (s *Scope) arrange(spec Spec) error {
 	where, err := cgroupOf(s.keeper.pid)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (s *Scope) arrange(record []byte) error {
 	if s.dir, err = s.manager.root.sub(strings.TrimPrefix(where, "/")); err != nil {
 		return err
 	}
-	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, record, 0); err != nil {
+	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, spec.Record, 0); err != nil {
 		return fmt.Errorf("keep the record: %w", err)
 	}
 	sleeping, err := s.dir.ensure(keeperDir)
@@ -98,16 +99,30 @@ func (s *Scope) arrange(record []byte) error {
 	if err := errors.Join(s.dir.delegateControllers(), containers.delegateControllers()); err != nil {
 		return err
 	}
+	if err := s.delegate(containers); err != nil || !spec.Client {
+		return err
+	}
+	client, err := s.dir.ensure(clientDir)
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	return s.delegate(client)
+}
+
+// delegate makes a cgroup in the scope its build's user's, within bounds. Root's
+// stays as it is.
+func (s *Scope) delegate(c *cgroup) error {
 	if s.uid == 0 {
 		return nil
 	}
 	if err := errors.Join(
-		containers.write("cgroup.max.depth", userMaxDepth),
-		containers.write("cgroup.max.descendants", userMaxDescendants),
+		c.write("cgroup.max.depth", userMaxDepth),
+		c.write("cgroup.max.descendants", userMaxDescendants),
 	); err != nil {
 		return err
 	}
-	return containers.giveTo(s.uid, s.gid)
+	return c.giveTo(s.uid, s.gid)
 }
 
 // giveTo makes the cgroup a user's, as far as delegation asks for.
@@ -173,17 +188,22 @@ func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
 			return err
 		}
 	}
+	return leaf.enter(pid, act, alive)
+}
+
+// enter moves a process into the cgroup, see Scope.Enter.
+func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
 	if err := act(); err != nil {
 		return err
 	}
-	if err := leaf.attach(pid); err != nil {
+	if err := c.attach(pid); err != nil {
 		return err
 	}
 	if !alive() {
 		return ErrLeft
 	}
-	if where, err := cgroupOf(pid); err != nil || where != leaf.path {
-		return fmt.Errorf("the kernel says that the caller is in %q, not in %s: %w", where, leaf.path, err)
+	if where, err := cgroupOf(pid); err != nil || where != c.path {
+		return fmt.Errorf("the kernel says that the caller is in %q, not in %s: %w", where, c.path, err)
 	}
 	return nil
 }
@@ -221,17 +241,32 @@ func (s *Scope) CgroupKill() error {
 	return nil
 }
 
-// Busy tells whether any process of a container is there.
+// Busy tells whether any process of the build is there.
 func (s *Scope) Busy() (bool, error) {
-	containers, err := s.containers()
-	if isGone(err) {
-		return false, nil
+	for _, name := range s.buildDirs() {
+		dir, err := s.dir.sub(name)
+		if isGone(err) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		busy, err := dir.populated()
+		dir.close()
+		if busy || err != nil {
+			return busy, err
+		}
 	}
-	if err != nil {
-		return false, err
+	return false, nil
+}
+
+// buildDirs are the cgroups that hold processes of the build. Where the scope
+// holds no client, there is no clientDir; one of orphans has them as they came.
+func (s *Scope) buildDirs() []string {
+	if s.gathered {
+		return []string{"."}
 	}
-	defer containers.close()
-	return containers.populated()
+	return []string{clientDir, containersDir}
 }
 
 // Starting tells whether a container is being made: the OCI runtime is at it, or
@@ -239,7 +274,7 @@ func (s *Scope) Busy() (bool, error) {
 // first process without execve(2) until then.
 func (s *Scope) Starting() bool {
 	containers := map[string]bool{} // by cgroup: whether anything in it was started
-	for _, m := range s.Members() {
+	for _, m := range s.membersOf(containersDir) {
 		inside := strings.TrimPrefix(m.Cgroup, path.Join(s.dir.path, containersDir)+"/")
 		container, _, _ := strings.Cut(inside, "/")
 		if container == wire.Leaf {
@@ -259,26 +294,37 @@ func (s *Scope) Starting() bool {
 // keeper; or the context's error.
 func (s *Scope) WaitEmpty(ctx context.Context) error { return s.dir.waitEmpty(ctx) }
 
-// Members lists the containers' processes.
+// Members lists the build's processes: its containers', and under
+// buildwatchctl run its client's.
 func (s *Scope) Members() []Member {
-	containers, err := s.containers()
+	var found []Member
+	for _, name := range s.buildDirs() {
+		found = append(found, s.membersOf(name)...)
+	}
+	return found
+}
+
+func (s *Scope) membersOf(name string) []Member {
+	dir, err := s.dir.sub(name)
 	if err != nil {
 		return nil
 	}
-	defer containers.close()
-	return containers.members()
+	defer dir.close()
+	return dir.members()
 }
 
-// CPUTime is what the containers' processes have used so far, those that ended
-// included; 0 when the scope is gone.
+// CPUTime is what those processes have used so far, those that ended included; 0
+// when the scope is gone.
 func (s *Scope) CPUTime() time.Duration {
-	containers, err := s.containers()
-	if err != nil {
-		return 0
+	var total time.Duration
+	for _, name := range s.buildDirs() {
+		if dir, err := s.dir.sub(name); err == nil {
+			used, _ := dir.cpuTime()
+			total += used
+			dir.close()
+		}
 	}
-	defer containers.close()
-	used, _ := containers.cpuTime()
-	return used
+	return total
 }
 
 // Record returns what the scope was started with.

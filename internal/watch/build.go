@@ -37,6 +37,7 @@ type build struct {
 	mu        sync.Mutex
 	scope     Scope     // nil until the first container is placed
 	seen      *observed // nil unless a step did not come through the wrapper
+	command   string    // see api.Owner
 	status    status
 	tidyTime  time.Duration // how long the owner may tidy up
 	overSince time.Time     // when the fact that ended it was known
@@ -69,7 +70,8 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 		life:     life,
 		stop:     stop,
 		placing:  make(chan struct{}, 1),
-		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared},
+		command:  r.Command,
+		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun},
 		tidyTime: w.timeouts.Owner,
 	}
 	b.placing <- struct{}{}
@@ -94,6 +96,9 @@ func (b *build) begin() {
 		for _, client := range b.owner.clients {
 			b.watcher.running.Go(func() { b.waitForClient(client) })
 		}
+	}
+	if b.record.DeadlineUSec > 0 {
+		b.watcher.running.Go(b.waitForDeadline)
 	}
 }
 
@@ -286,6 +291,8 @@ func (b *build) enter(s stage) {
 	b.watcher.running.Go(func() {
 		held := b.held()
 		switch {
+		case s == stageContainers:
+			outcome(b.killSteps(ctx))
 		case s == stageTerm:
 			b.signalOwner(unix.SIGTERM)
 		case s == stageKillOwner:
@@ -329,6 +336,9 @@ func (b *build) signalOwner(signal unix.Signal) {
 	if err := b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
 		b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
 	}
+	if signal == unix.SIGTERM && b.record.Mode == api.ModeRun {
+		b.tellClient(signal)
+	}
 }
 
 // limit is how long a stage may take; 0 for one without an end.
@@ -337,7 +347,7 @@ func (b *build) limit(s stage) time.Duration {
 	switch s {
 	case stageLetStart:
 		return startTime
-	case stageKill:
+	case stageContainers, stageKill:
 		return t.Kill
 	case stageTidy:
 		b.mu.Lock()

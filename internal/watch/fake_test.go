@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -109,6 +111,24 @@ func (s *fakeScope) Enter(pid int, act func() error, alive func() bool) error {
 	if !alive() {
 		return scopes.ErrLeft
 	}
+	return nil
+}
+
+func (s *fakeScope) EnterClient(pid int, act func() error, alive func() bool) error {
+	return s.Enter(pid, act, alive)
+}
+
+func (s *fakeScope) Holds(cgroup string) bool {
+	return cgroup == s.Cgroup() || strings.HasPrefix(cgroup, s.Cgroup()+"/")
+}
+
+func (s *fakeScope) KillContainers() error {
+	s.calls <- "kill containers"
+	return nil
+}
+
+func (s *fakeScope) SignalClient(signal unix.Signal, _ func(*proc.Handle) bool) error {
+	s.calls <- "client " + unix.SignalName(signal)
 	return nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -33,6 +35,10 @@ type Scope interface {
 	Joinable() bool
 	Starting() bool
 	Enter(pid int, act func() error, alive func() bool) error
+	EnterClient(pid int, act func() error, alive func() bool) error
+	Holds(cgroup string) bool
+	KillContainers() error
+	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
 	// Attach moves processes in that were elsewhere, of a build that is over.
 	Attach([]*proc.Handle) error
 }

@@ -44,7 +44,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) {
 		b.begin()
 		return
 	}
-	b, err := w.buildOf(o, s.UID)
+	b, err := w.buildFor(o, s.UID)
 	if err != nil {
 		w.log.WithError(err).Debug("A step that was seen is left alone")
 		return

@@ -54,7 +54,7 @@ func (w *Watcher) Prepare(ctx context.Context, caller Caller, container Containe
 	if err != nil {
 		return nil, err
 	}
-	b, err := w.buildOf(o, caller.UID)
+	b, err := w.buildFor(o, caller.UID)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -26,6 +27,10 @@ type record struct {
 	Command     string          `json:"command"`
 	// Request is the API request that the build belongs to, if it came through one.
 	Request *request.Request `json:"request,omitempty"`
+
+	// Of ModeRun only.
+	Name         string `json:"name,omitempty"`
+	DeadlineUSec int64  `json:"deadline_usec,omitempty"` // on CLOCK_MONOTONIC, 0 for none
 }
 
 const recordVersion = 1
@@ -62,6 +67,10 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, errors.New("record: a request without bounds")
 	case !slices.Contains(api.Modes(), r.Mode):
 		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
+	case r.Name != "" && limits.CheckName(r.Name) != nil:
+		return record{}, errors.New("record: bad name")
+	case r.DeadlineUSec < 0:
+		return record{}, fmt.Errorf("record: deadline %d", r.DeadlineUSec)
 	}
 	return r, nil
 }

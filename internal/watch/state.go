@@ -11,10 +11,16 @@ type status struct {
 	ownerLives bool
 	// ownerSpared: the owner serves others too (an API service) and is never signalled.
 	ownerSpared bool
+	// clientInside: the scope holds the build's client too (buildwatchctl run), and
+	// its owner is in there. So the containers are ended by themselves first, and
+	// all else that is in the scope when the owner is gone, or had its time.
+	clientInside bool
 	// empty: the build is over and no process is left in its scope.
 	empty bool
 	// ownerTried: the owner had its time to tidy up, and was told to end.
 	ownerTried bool
+	// swept: what the owner has left in a scope with a client was told to end.
+	swept bool
 	// unitStopped: systemd has said that the empty scope is stopped.
 	unitStopped bool
 }
@@ -26,6 +32,7 @@ type stage string
 const (
 	stageNone       stage = ""            // nothing: the build runs
 	stageLetStart   stage = "let_start"   // containers that are being made are awaited
+	stageContainers stage = "containers"  // the containers alone were told to end, not their client
 	stageKill       stage = "kill"        // KillUnit was called
 	stageTidy       stage = "tidy"        // the owner may tidy up after its containers
 	stageTerm       stage = "term"        // the owner got SIGTERM
@@ -39,7 +46,7 @@ const (
 // rung is the rung of the ladder that a stage belongs to, or "".
 func (s stage) rung() api.Step {
 	switch s {
-	case stageKill:
+	case stageContainers, stageKill:
 		return api.StepKill
 	case stageTidy, stageTerm, stageKillOwner:
 		return api.StepOwner
@@ -63,6 +70,7 @@ const (
 	requestLeft      event = "the API request's directory is gone" // becomes one of the others, see ifBusy
 	requestDoubted   event = "it can't be told whether the API request has ended"
 	requestCertain   event = "the API request has not ended"
+	deadlinePassed   event = "the build's time is over"
 	stopRequested    event = "stop requested"
 	begin            event = "begin" // the answer to actBegin
 	emptied          event = "emptied"
@@ -106,7 +114,8 @@ const (
 // making, for only then does it notice their end; kill the containers; give a living owner time to tidy
 // up, then end it; stop the unit; cgroup.kill. A rung that leaves processes is
 // followed by the next; one that leaves none, by what remains to be done for an
-// empty scope.
+// empty scope. Where the client is inside, killing is done twice: the containers
+// first, and when the owner has gone all that is left.
 func next(s status, e event) (status, action) {
 	switch e {
 	case ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy:
@@ -134,6 +143,9 @@ func next(s status, e event) (status, action) {
 		case stopRequested:
 			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
 			return s, actBegin
+		case deadlinePassed:
+			s.state, s.reason = api.StateAbandoned, api.ReasonDeadline
+			return s, actBegin
 		}
 
 	case api.StateAbandoned:
@@ -143,6 +155,9 @@ func next(s status, e event) (status, action) {
 		case s.stage == stageNone && e == begin,
 			s.stage == stageLetStart && (e == callSucceeded || e == timeOver || !s.ownerLives):
 			s.state = api.StateTerminating
+			if s.clientInside && s.ownerLives {
+				return enter(s, stageContainers)
+			}
 			return enter(s, stageKill)
 		}
 
@@ -163,6 +178,14 @@ func next(s status, e event) (status, action) {
 func climb(s status, e event) (status, action) {
 	missed := e == timeOver || e == callFailed
 	switch s.stage {
+	case stageContainers:
+		switch {
+		case !s.ownerLives || s.empty:
+			return afterEmpty(s)
+		case missed || e == callSucceeded:
+			return enter(s, stageTidy)
+		}
+
 	case stageKill:
 		switch {
 		case s.empty:
@@ -214,6 +237,9 @@ func afterEmpty(s status) (status, action) {
 	switch {
 	case s.ownerLives && !s.ownerTried:
 		return enter(s, stageTidy)
+	case s.clientInside && !s.empty && !s.swept:
+		s.swept = true
+		return enter(s, stageKill)
 	case s.empty && s.stage != stageStop:
 		return enter(s, stageStop)
 	default:

@@ -35,6 +35,8 @@ func with(s status, change func(*status)) status {
 func isEmpty(s *status)  { s.empty = true }
 func isTried(s *status)  { s.ownerTried = true }
 func isSpared(s *status) { s.ownerSpared = true }
+func isInside(s *status) { s.clientInside = true }
+func isSwept(s *status)  { s.swept = true }
 func lives(s *status)    { s.ownerLives = true }
 
 // TestNext is the table of the state machine, row by row.
@@ -115,6 +117,31 @@ func TestNext(t *testing.T) {
 		{"the owner ends, survivors do not", at(stopped, api.StateKilling, stageTidy), ownerExitedBusy,
 			api.StateStuck, stageSurvivors, actEnter},
 
+		{"a deadline", running, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
+		{"a deadline of what is over", killing, deadlinePassed, api.StateTerminating, stageKill, actNothing},
+
+		{"a client inside is spared at first", at(with(stopped, isInside), api.StateAbandoned, stageLetStart), callSucceeded,
+			api.StateTerminating, stageContainers, actEnter},
+		{"a client inside that has ended is not", with(abandoned, isInside), begin, api.StateTerminating, stageKill, actEnter},
+		{"its containers killed: its turn", at(with(stopped, isInside), api.StateTerminating, stageContainers), callSucceeded,
+			api.StateTerminating, stageTidy, actEnter},
+		{"they could not be killed: its turn", at(with(stopped, isInside), api.StateTerminating, stageContainers), callFailed,
+			api.StateTerminating, stageTidy, actEnter},
+		{"it ends before they have", at(with(stopped, isInside), api.StateTerminating, stageContainers), ownerExitedBusy,
+			api.StateTerminating, stageKill, actEnter},
+		{"tidied up: what it has left", at(with(stopped, isInside), api.StateTerminating, stageTidy), ownerExitedBusy,
+			api.StateTerminating, stageKill, actEnter},
+		{"tidied up, and nothing left", at(with(with(stopped, isInside), isEmpty), api.StateTerminating, stageTidy), ownerExitedIdle,
+			api.StateTerminating, stageStop, actEnter},
+		{"a client inside does not tidy up", at(with(stopped, isInside), api.StateTerminating, stageTidy), timeOver,
+			api.StateTerminating, stageTerm, actEnter},
+		{"a client inside survives SIGKILL", at(with(stopped, isInside), api.StateKilling, stageKillOwner), timeOver,
+			api.StateKilling, stageKill, actEnter},
+		{"what it has left is ended", at(with(with(abandoned, isInside), isSwept), api.StateTerminating, stageKill), emptied,
+			api.StateTerminating, stageStop, actEnter},
+		{"what it has left survives all", at(with(with(with(abandoned, isInside), isSwept), isTried), api.StateKilling, stageCgroupKill), timeOver,
+			api.StateStuck, stageSurvivors, actEnter},
+
 		{"the kernel lets go", stuck, emptied, api.StateGone, stageDone, actForget},
 		{"the kernel lets go, the owner is left", with(stuck, lives), emptied, api.StateStuck, stageSurvivors, actNothing},
 		{"stuck is not helped by time", stuck, timeOver, api.StateStuck, stageSurvivors, actNothing},
@@ -133,7 +160,7 @@ func TestNext(t *testing.T) {
 // one that is over never runs again.
 func TestEveryPathEnds(t *testing.T) {
 	// Without requestCertain: an unsure build may be running again, as often as it likes.
-	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, begin, emptied, callSucceeded, callFailed, timeOver}
+	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s status, onPath map[status]bool, climbed int)
 	seen := map[status]bool{}
 	walk = func(s status, onPath map[status]bool, climbed int) {
@@ -167,9 +194,8 @@ func TestEveryPathEnds(t *testing.T) {
 			delete(onPath, after)
 		}
 	}
-	for _, spared := range []bool{false, true} {
-		start := running
-		start.ownerSpared = spared
+	for _, kind := range []func(*status){func(*status) {}, isSpared, isInside} {
+		start := with(running, kind)
 		walk(start, map[status]bool{start: true}, 0)
 	}
 	walk(orphans, map[status]bool{orphans: true}, 0)

@@ -89,15 +89,15 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, placed, now, emptyAt := b.hold(), b.scope != nil, b.status, b.emptyAt
+	s, placed, now, emptyAt, command := b.hold(), b.scope != nil, b.status, b.emptyAt, b.command
 	b.mu.Unlock()
 	if s == nil {
 		return api.Build{}, false
 	}
 	view := api.Build{
-		ID: b.id, State: now.state, Reason: now.reason, Mode: b.record.Mode, Placement: api.PlacementScope,
+		ID: b.id, Name: b.record.Name, State: now.state, Reason: now.reason, Mode: b.record.Mode, Placement: api.PlacementScope,
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.record.Command, Exited: !now.ownerLives},
+		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.ownerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),
 	}
 	if !placed {

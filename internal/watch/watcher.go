@@ -112,6 +112,9 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 	if clientGone {
 		b.send(message{event: clientExited})
 	}
+	if o != nil && r.Mode == api.ModeRun {
+		w.running.Go(b.learnCommand)
+	}
 	b.log.WithField("unit", s.Unit()).Infof("Build %s was found again", b.id)
 	return nil
 }

@@ -194,11 +194,11 @@ func TestStopAtAnyMomentOfAStep(t *testing.T) {
 	}
 }
 
-// slowStart is a crun that waits before it opens the FIFO by which it tells the
+// slowStart is a runtime that waits before it opens the FIFO by which it tells the
 // container to start: by then it has seen that the container is there.
 const slowStart = `#!/bin/sh
 case " $* " in
-*" start "*) exec strace -f -o /dev/null -e trace=openat -e inject=openat:delay_enter=300ms -P "/run/crun/$(basename "$PWD" | sed s/^/buildah-/)/exec.fifo" %[1]s "$@" ;;
+*" start "*) exec strace -f -o /dev/null -e trace=openat -e inject=openat:delay_enter=300ms -P "/run/%[2]s/buildah-$(basename "$PWD")/exec.fifo" %[1]s "$@" ;;
 *) exec %[1]s "$@" ;;
 esac
 `
@@ -207,12 +207,13 @@ esac
 // is killed at that moment, podman with it, and nothing would be tidied up.
 func TestStopOfAContainerThatIsJustBeingStarted(t *testing.T) {
 	leakCheck(t)
-	real := filepath.Join(t.TempDir(), "crun")
+	runtime := sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+	real := filepath.Join(t.TempDir(), runtime)
 	slow := filepath.Join(t.TempDir(), "slow")
-	sh(t, "cp /usr/bin/crun %s", real)
-	write(t, slow, fmt.Sprintf(slowStart, real))
-	sh(t, "mount --bind %s /usr/bin/crun", slow)
-	t.Cleanup(func() { sh(t, "umount /usr/bin/crun") })
+	sh(t, "cp /usr/bin/%s %s", runtime, real)
+	write(t, slow, fmt.Sprintf(slowStart, real, runtime))
+	sh(t, "mount --bind %s /usr/bin/%s", slow, runtime)
+	t.Cleanup(func() { sh(t, "umount /usr/bin/%s", runtime) })
 	b := startBuild(t, family)
 	eventually(t, func() (string, bool) {
 		out, err := try("pgrep -x strace")

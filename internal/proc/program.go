@@ -1,34 +1,48 @@
-package placement
+package proc
 
 import (
 	"errors"
 	"fmt"
 	"strconv"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
-
-	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// errNotWrapper is returned for a caller that runs another program.
-var errNotWrapper = errors.New("the caller is not the runtime wrapper")
+// ErrOtherProgram is returned for a process that runs another program.
+var ErrOtherProgram = errors.New("the process runs another program")
 
-// runs says whether the process runs the installed program now: the very file,
+// Runs says whether the process runs the installed program now: the very file,
 // for a name could be anybody's. The file is looked up each time, since an
-// upgrade replaces it.
-func runs(h *proc.Handle, program string) error {
+// upgrade replaces it. The error is ErrOtherProgram or ErrGone, or says that there
+// is no such file.
+func (h *Handle) Runs(program string) error {
 	installed, err := identify(program)
 	if err != nil {
-		return fmt.Errorf("the installed wrapper: %w", err)
+		return fmt.Errorf("the installed program: %w", err)
 	}
 	running, err := identify("/proc/" + strconv.Itoa(h.PID) + "/exe")
 	if !h.Alive() {
-		return proc.ErrGone
+		return ErrGone
 	}
 	if err != nil || running != installed {
-		return errNotWrapper
+		return ErrOtherProgram
 	}
 	return nil
+}
+
+// Cgroup is where the process is in the unified hierarchy, below its mount.
+func (h *Handle) Cgroup() (string, error) {
+	groups, err := read(h, procfs.Proc.Cgroups)
+	if err != nil {
+		return "", err
+	}
+	for _, group := range groups {
+		if group.HierarchyID == 0 {
+			return group.Path, nil
+		}
+	}
+	return "", errors.New("the process is in no cgroup of the unified hierarchy")
 }
 
 // file identifies a file of this boot.

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/podmanmachine"
+)
+
+// exitCode ends buildwatchctl with a code whose reason was already told.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+// machineFlag is the podman machine that is asked, nil for this host.
+type machineFlag struct{ *podmanmachine.Machine }
+
+// machineFlagName is that of the flag, which is for this end alone.
+const machineFlagName = "machine"
+
+func (f *machineFlag) Set(name string) error {
+	machine, err := podmanmachine.New(name)
+	if err != nil {
+		return err
+	}
+	f.Machine = &machine
+	return nil
+}
+
+func (f *machineFlag) String() string { return "" }
+func (f *machineFlag) Type() string   { return "name" }
+
+func (a *app) addMachineFlag(flags *pflag.FlagSet) {
+	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, through podman machine ssh")
+	flags.Lookup(machineFlagName).NoOptDefVal = podmanmachine.DefaultName
+}
+
+// anywhere lets a verb run in the machine that --machine names. Its arguments
+// have been read and checked here by then, and are asked for there in full.
+func (a *app) anywhere(verb *cobra.Command) *cobra.Command {
+	here := verb.RunE
+	verb.RunE = func(cmd *cobra.Command, args []string) error {
+		if a.machine.Machine == nil {
+			return here(cmd, args)
+		}
+		stdio := podmanmachine.Stdio{In: a.In, Out: a.Out, Err: a.Err}
+		code, err := a.machine.Run(cmd.Context(), stdio, program, asUnderstood(cmd, args)...)
+		if err != nil {
+			a.complain(err.Error())
+			return exitCode(exitUsage)
+		}
+		if code != 0 {
+			return exitCode(code)
+		}
+		return nil
+	}
+	return verb
+}
+
+// program is the one that answers in the machine.
+const program = "buildwatchctl"
+
+// asUnderstood returns the arguments that mean what was understood here, but for
+// --machine.
+func asUnderstood(cmd *cobra.Command, args []string) []string {
+	words := strings.Fields(cmd.CommandPath())[1:]
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, value := range values {
+			if f.Name != machineFlagName {
+				words = append(words, "--"+f.Name+"="+value)
+			}
+		}
+	})
+	if len(args) > 0 {
+		words = append(append(words, "--"), args...)
+	}
+	return words
+}
+
+// buildsOfMachine asks the machine for its list of builds.
+func (a *app) buildsOfMachine(ctx context.Context) ([]api.Build, error) {
+	var out, complaint strings.Builder
+	code, err := a.machine.Run(ctx, podmanmachine.Stdio{Out: &out, Err: &complaint}, program, "list", "--json")
+	if err != nil {
+		return nil, err
+	}
+	if code != 0 {
+		return nil, fmt.Errorf("list the builds of the machine: %s", strings.TrimSpace(complaint.String()))
+	}
+	var builds []api.Build
+	if err := json.Unmarshal([]byte(out.String()), &builds); err != nil {
+		return nil, fmt.Errorf("list the builds of the machine: %w", err)
+	}
+	return builds, nil
+}
+
+// completeMachines offers the machines of this host.
+func completeMachines(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
+	defer cancel()
+	names, err := podmanmachine.Names(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,74 @@
+//go:build linux
+
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/podmanmachine/podmanmachinetest"
+)
+
+// echo is a buildwatchctl in a machine that prints what it was asked.
+const echo = `printf '<%s>' "$@"; echo; exit "${EXIT:-0}"` + "\n"
+
+func TestMachineIsAskedWhatWasUnderstood(t *testing.T) {
+	podmanmachinetest.Install(t, program, echo)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--machine", "list"}, "<list>"},
+		{[]string{"--machine=vm", "ls", "--json"}, "<list><--json=true>"},
+		{[]string{"list", "-q", "--machine=vm", "-f", "user=a b", "-f", "state=stuck", "--sort", "cpu"}, "<list><--filter=user=a b><--filter=state=stuck><--quiet=true><--sort=cpu>"},
+		{[]string{"--machine=vm", "--socket", "/run/x", "show", "$(id)", "it's"}, "<show><--socket=/run/x><--><$(id)><it's>"},
+		{[]string{"list", "--machine=vm", "--format", "--machine"}, "<list><--format=--machine>"},
+		{[]string{"stop", "--machine", "-t", "0", "--", "-x"}, "<stop><--time=0><--><-x>"},
+		{[]string{"version", "--machine=vm"}, "<version>"},
+	} {
+		run(t, "/nowhere", test.args...).expect(t, 0, test.want+"\n", "")
+	}
+	t.Setenv("EXIT", "1")
+	run(t, "/nowhere", "--machine=vm", "list").expect(t, 1, "<list>\n", "")
+}
+
+// TestMachineIsKeptApartFromTheBuild: what podman machine fails in is one line
+// and 125, and never looks like an answer about builds.
+func TestMachineIsKeptApartFromTheBuild(t *testing.T) {
+	podmanmachinetest.Install(t, program, echo)
+	run(t, "/nowhere", "--machine=stopped", "stop", "-a").expect(t, exitUsage, "",
+		"buildwatchctl: the podman machine \"stopped\" is not running but stopped: \"podman machine start stopped\" starts it\n")
+	for args, want := range map[string]string{
+		"--machine=a/b list": `invalid argument "a/b" for "--machine" flag: a machine's name has letters, digits and _.- only, and begins with a letter or digit: see "buildwatchctl list --help"`,
+		"--machine vm list":  `unknown command "vm", a machine is named by --machine=NAME: see "buildwatchctl --help"`,
+		"--machine list x":   `takes no arguments, got "x": see "buildwatchctl list --help"`,
+	} {
+		run(t, "/nowhere", strings.Fields(args)...).expect(t, exitUsage, "", "buildwatchctl: "+want+"\n")
+	}
+}
+
+func TestMachineGetsStandardInput(t *testing.T) {
+	podmanmachinetest.Install(t, program, "cat")
+	var out, err bytes.Buffer
+	code := Main([]string{"--machine", "list"}, Environment{
+		In: strings.NewReader("input"), Out: &out, Err: &err, Now: time.Now, Getenv: func(string) string { return "" },
+	})
+	if code != 0 || out.String() != "input" || err.String() != "" {
+		t.Errorf("%d %q %q", code, out.String(), err.String())
+	}
+}
+
+func TestCompletionAsksTheMachine(t *testing.T) {
+	podmanmachinetest.Install(t, program, `[ "$*" = "list --json" ] && echo '[{"id":"bcdf2345","state":"running","owner":{"pid":4711,"command":"podman build"}}]'`)
+	for _, test := range []struct{ args, want string }{
+		{"--machine=vm stop ", "bcdf2345\trunning, 4711 podman build\n:4\n"},
+		{"--machine=stopped stop ", ":4\n"},
+		{"list --machine=", "vm\nstopped\n:4\n"},
+	} {
+		if got := run(t, "/nowhere", append([]string{"__complete"}, strings.Split(test.args, " ")...)...); got.out != test.want {
+			t.Errorf("%q: %+v, want %q", test.args, got, test.want)
+		}
+	}
+}

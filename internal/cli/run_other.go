@@ -1,0 +1,13 @@
+//go:build !linux
+
+package cli
+
+import (
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/runner"
+)
+
+func (a *app) runCommand([]string, api.RunRequest, bool) int {
+	a.complain("run: builds run on Linux: use it there")
+	return runner.ExitOwn
+}

@@ -1,0 +1,220 @@
+//go:build linux
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/client"
+)
+
+// Run runs the command to its end, and returns the exit status for the whole.
+func Run(o Options) int {
+	path, err := find(o.Command[0])
+	if err == nil {
+		var code int
+		if code, err = supervise(o, path); err == nil {
+			return code
+		}
+	}
+	o.Say(err.Error())
+	var failed exitError
+	if errors.As(err, &failed) {
+		return failed.code
+	}
+	return ExitOwn
+}
+
+// forwarded are the signals that the command gets as they come.
+var forwarded = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+
+// supervise starts the command, and waits for its end.
+func supervise(o Options, path string) (int, error) {
+	signals := make(chan os.Signal, 16)
+	var wanted []os.Signal
+	for _, s := range append([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, forwarded...) {
+		if !signal.Ignored(s) { // nohup, or a shell's background job
+			wanted = append(wanted, s)
+		}
+	}
+	signal.Notify(signals, wanted...)
+	defer signal.Stop(signals)
+
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	t, err := openTerminal()
+	if err != nil {
+		return 0, err
+	}
+	if t != nil {
+		defer t.close()
+		files = t.files
+	}
+	c, err := start(path, o.Command, files, t != nil)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.place(o); err != nil {
+		_, _ = c.process.Wait() // it ends by the end of its link
+		return 0, err
+	}
+	exited := make(chan *os.ProcessState, 1)
+	go func() {
+		state, _ := c.process.Wait()
+		exited <- state
+	}()
+	if t != nil {
+		say := o.Say
+		o.Say = func(line string) { say(line + "\r") } // the terminal is in raw mode
+		if err := t.begin(c.build != ""); err != nil {
+			c.signal(unix.SIGKILL)
+			<-exited
+			return 0, err
+		}
+	}
+	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals}
+	return s.wait(), nil
+}
+
+// supervision is the time from the command's start to its end.
+type supervision struct {
+	Options
+	*command
+	terminal *terminal // nil for none in between
+	exited   <-chan *os.ProcessState
+	signals  <-chan os.Signal
+	stopped  chan error // answers the stop of the build; nil before one
+	by       syscall.Signal
+}
+
+// wait applies what happens until the command has ended.
+func (s *supervision) wait() int {
+	started := time.Now()
+	for {
+		select {
+		case state := <-s.exited:
+			if s.by != 0 {
+				s.finishCancel()
+				return 128 + int(s.by)
+			}
+			if limit := s.Request.Timeout; s.build != "" && limit > 0 && time.Since(started) >= limit && !state.Success() {
+				s.Say("the build was ended: its time is over")
+			}
+			return status(state)
+		case got := <-s.signals:
+			s.handle(got.(syscall.Signal))
+		case key := <-s.terminal.keys():
+			s.handle(key)
+		case err := <-s.stopped:
+			s.stopped = nil
+			if err != nil {
+				s.Say("cannot end the build cleanly: " + err.Error())
+				s.signal(s.by)
+			}
+		}
+	}
+}
+
+func (s *supervision) handle(got syscall.Signal) {
+	switch got {
+	case unix.SIGINT, unix.SIGTERM, unix.SIGHUP:
+		s.cancel(got)
+	case unix.SIGTSTP:
+		s.suspend()
+	default:
+		s.signal(got)
+	}
+}
+
+// cleanTime is how long podman may take to tidy up after its containers: what is
+// left of the two seconds in which the prompt is to be back.
+const cleanTime = 1500 * time.Millisecond
+
+// cancel ends the build: its RUN containers first, and the command only if it then
+// does not end by itself. The second time it ends all at once. A command that is
+// not supervised gets the signal, as it would have without us.
+func (s *supervision) cancel(by syscall.Signal) {
+	switch {
+	case s.build == "":
+		s.signal(by)
+	case s.by == 0:
+		s.by = by
+		s.stopped = make(chan error, 1)
+		go func(answer chan<- error) { answer <- s.stop() }(s.stopped)
+	default:
+		// The daemon ends what is then left in the scope.
+		_ = s.process.Kill()
+		s.signal(unix.SIGKILL)
+	}
+}
+
+// stopTime bounds the wait for a build's end: the daemon's whole ladder.
+const stopTime = 8 * time.Second
+
+// stop asks the daemon for the build's end, and returns when it has come. A daemon
+// that is just being restarted is asked again.
+func (s *supervision) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	for attempt := 0; ; attempt++ {
+		c := client.New(s.Socket)
+		_, err := c.Stop(ctx, s.build, api.StopRequest{OwnerTimeout: cleanTime})
+		c.Close()
+		var refusal *api.Error
+		if err == nil || errors.As(err, &refusal) && refusal.Code == api.CodeNotFound {
+			return nil
+		}
+		if attempt == 2 || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// finishCancel waits until nothing of a cancelled build is left.
+func (s *supervision) finishCancel() {
+	for s.stopped != nil {
+		select {
+		case err := <-s.stopped:
+			if err != nil {
+				s.Say("cannot tell whether all of the build has ended: " + err.Error())
+			}
+			return
+		case <-s.signals: // all has been told to end
+		case <-s.terminal.keys():
+		}
+	}
+}
+
+// suspend stops the command and ourselves until a shell lets us go on. The command's
+// session has no shell that could let it go on, so its own SIGTSTP would not stop it.
+// Ours does: it has its default action as long as nobody asks to be notified of it.
+func (s *supervision) suspend() {
+	s.signal(unix.SIGSTOP)
+	s.terminal.leave()
+	resumed := make(chan os.Signal, 1)
+	signal.Notify(resumed, syscall.SIGCONT)
+	defer signal.Stop(resumed)
+	_ = unix.Kill(0, unix.SIGTSTP) // as the terminal would have: the whole pipeline
+	select {
+	case <-resumed:
+	case <-time.After(100 * time.Millisecond): // nobody could let us go on: so the kernel did not stop us
+	}
+	s.terminal.enter()
+	s.signal(unix.SIGCONT)
+}
+
+// status is the exit status for a command's end, as a shell has it.
+func status(state *os.ProcessState) int {
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return state.ExitCode()
+}

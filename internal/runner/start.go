@@ -1,0 +1,124 @@
+//go:build linux
+
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// Options says what is to be run.
+type Options struct {
+	Command []string // looked for in $PATH as a shell would
+	Socket  string   // of the daemon
+	Request api.RunRequest
+	// Strict: without the daemon the command must not run.
+	Strict bool
+	// Say shows one line to the user.
+	Say func(line string)
+}
+
+// exitError is why the command does not run.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string { return e.err.Error() }
+
+// find looks the command up.
+func find(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrDot) {
+		err = nil // who has "." in $PATH means it
+	}
+	if err == nil {
+		return path, nil
+	}
+	code := ExitCannotInvoke
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		code = ExitNotFound
+	}
+	var lookup *exec.Error
+	if errors.As(err, &lookup) {
+		err = lookup.Err
+	}
+	return "", exitError{code, fmt.Errorf("%q: %w", name, err)}
+}
+
+// command is the one that was started.
+type command struct {
+	process *os.Process
+	link    int    // our end of the socket pair
+	build   string // its build's ID, "" where it is not supervised
+}
+
+// start starts the child with the descriptors, in a session of its own. With
+// terminal its stdin becomes the session's terminal.
+func start(path string, argv []string, files []*os.File, terminal bool) (*command, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	defer unix.Close(pair[1])
+	// It is inherited by number: a place among the first would be one that the
+	// command may have got from its caller. Nothing else is started meanwhile.
+	if _, err := unix.FcntlInt(uintptr(pair[1]), unix.F_SETFD, 0); err != nil {
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	args := append([]string{ChildName, strconv.Itoa(pair[1]), path}, argv...)
+	process, err := os.StartProcess("/proc/self/exe", args, &os.ProcAttr{
+		Files: files,
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: terminal, Ctty: 0},
+	})
+	if err != nil {
+		unix.Close(pair[0])
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	return &command{process: process, link: pair[0]}, nil
+}
+
+// place has the child placed, decides whether it may go on, and waits until it is
+// the command.
+func (c *command) place(o Options) error {
+	defer unix.Close(c.link)
+	var answer report
+	err := send(c.link, order{o.Socket, o.Request})
+	if err == nil {
+		err = receive(c.link, &answer)
+	}
+	switch {
+	case err != nil:
+		return exitError{ExitOwn, fmt.Errorf("the process that was to become the command has ended: %w", err)}
+	case answer.Error != "" && o.Strict:
+		return exitError{ExitOwn, fmt.Errorf("limits and deadlines need the daemon: %s", answer.Error)}
+	case answer.Error != "":
+		o.Say("warning: the build runs unwatched: " + answer.Error)
+	}
+	c.build = answer.ID
+	if err := send(c.link, struct{}{}); err != nil {
+		return exitError{ExitOwn, fmt.Errorf("the process that was to become the command has ended: %w", err)}
+	}
+	var failure report
+	if receive(c.link, &failure) != nil {
+		return nil // the link was closed by execve
+	}
+	code := ExitCannotInvoke
+	if failure.Errno == syscall.ENOENT {
+		code = ExitNotFound
+	}
+	return exitError{code, fmt.Errorf("%q: %w", o.Command[0], failure.Errno)}
+}
+
+// signal sends a signal to all of the command's process group.
+func (c *command) signal(s syscall.Signal) { _ = unix.Kill(-c.process.Pid, s) }

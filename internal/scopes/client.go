@@ -1,0 +1,77 @@
+package scopes
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// EnterClient moves a process, which is to become the build's client, into the
+// scope of a Spec with Client. act and alive are as in Enter.
+//
+// Its cgroup is a user's own, as the containers' is: rootless podman looks whether
+// it owns the cgroup that it is in, and else moves out, into a scope of the user's
+// systemd.
+//
+// Source: containers/podman, pkg/domain/infra/abi/system_linux.go.
+func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error {
+	s.entering.Lock()
+	defer s.entering.Unlock()
+	client, err := s.dir.sub(clientDir)
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	return client.enter(pid, act, alive)
+}
+
+// KillContainers ends every process of the build's RUN containers and spares its
+// client, by the kernel's own means.
+func (s *Scope) KillContainers() error {
+	containers, err := s.dir.sub(containersDir)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer containers.close()
+	return containers.kill()
+}
+
+// SignalClient sends a signal to every process of the build's client. Each is
+// held by pidfd before it is looked whether it is in the scope, so no other is
+// meant. Those that spare is true for are left out.
+func (s *Scope) SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error {
+	client, err := s.dir.sub(clientDir)
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer client.close()
+	var failed error
+	for _, member := range client.members() {
+		process, err := proc.Open(member.PID)
+		if err != nil {
+			continue // it has ended
+		}
+		where, err := process.Cgroup()
+		if err == nil && (where == client.path || strings.HasPrefix(where, client.path+"/")) && !spare(process) {
+			if err := process.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
+				failed = errors.Join(failed, err)
+			}
+		}
+		process.Close()
+	}
+	return failed
+}
+
+// Holds tells whether a cgroup, below the mount, is the scope's or in it.
+func (s *Scope) Holds(cgroup string) bool {
+	return cgroup == s.dir.path || strings.HasPrefix(cgroup, s.dir.path+"/")
+}

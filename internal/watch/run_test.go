@@ -1,0 +1,205 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// runCaller is a process that asks to be placed by run, and its parent, which
+// waits. Both run the test's own program, in the place of buildwatchctl.
+func runCaller(t *testing.T) (caller Caller, waiter *proc.Handle, program string) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, handle := startFamily(t, "waiter")
+	waiter = parent(handle)
+	t.Cleanup(waiter.Close)
+	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, program
+}
+
+// begin runs the caller's build.
+func (b *bench) beginRun(caller Caller, run Run) (*build, *fakeScope) {
+	b.t.Helper()
+	view, err := b.Run(context.Background(), caller, run)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	built, err := b.find(view.ID)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return built, <-b.made
+}
+
+func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, waiter, program := runCaller(t)
+	b, s := w.beginRun(caller, Run{Name: "nightly", Program: program, Limits: limits.Limits{
+		Values: []limits.Value{{Name: "TasksMax", Value: uint64(7)}}, RuntimeMax: time.Hour,
+	}})
+	if !slices.Equal(s.entered, []int{caller.PID}) || !s.spec.Client || len(s.spec.Limits) != 1 || s.spec.RuntimeMax != time.Hour+2*never {
+		t.Errorf("entered %v, the scope is %+v", s.entered, s.spec)
+	}
+	view := w.List()[0]
+	if view.Mode != api.ModeRun || view.Name != "nightly" || view.Owner.PID != waiter.PID || view.ID != b.id {
+		t.Errorf("listed as %+v", view)
+	}
+	if again := w.runOf(caller.Handle, caller.UID); again != b {
+		t.Errorf("its command's containers belong to %v", again)
+	}
+	if other := w.runOf(caller.Handle, caller.UID+1); other != nil {
+		t.Error("another user's containers belong to it")
+	}
+	// A restarted daemon knows it again.
+	read, err := decodeRecord(s.record)
+	if err != nil || read.Name != "nightly" || read.DeadlineUSec == 0 || read.Owner != caller.Identity || read.Clients[0] != waiter.Identity {
+		t.Errorf("the record is %+v, %v", read, err)
+	}
+}
+
+func TestRunIsRefusedToWhoeverIsNotBuildwatchctl(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, waiter, program := runCaller(t)
+	sleep := exec.Command("sleep", "1000")
+	if err := sleep.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = sleep.Process.Kill()
+		_ = sleep.Wait()
+	})
+	stranger, err := proc.Open(sleep.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	anothers := caller
+	anothers.UID++
+	for name, test := range map[string]struct {
+		caller  Caller
+		program string
+	}{
+		"another program":   {Caller{Handle: stranger, UID: caller.UID}, program},
+		"not the installed": {caller, "/bin/sh"},
+		"another user's":    {anothers, program},
+		"no program at all": {caller, "/no/such/program"},
+	} {
+		if b, err := w.Run(context.Background(), test.caller, Run{Program: test.program}); err == nil {
+			t.Errorf("%s: %+v", name, b)
+		}
+	}
+	if _, err := w.Run(context.Background(), Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); err != nil {
+		t.Errorf("who has a parent of that program is refused: %v", err)
+	}
+	<-w.made
+	if _, err := w.Run(context.Background(), Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); !isRefusal(err) {
+		t.Errorf("an owner begins another build: %v", err)
+	}
+	if len(w.made) != 0 {
+		t.Error("a scope was made")
+	}
+}
+
+func isRefusal(err error) bool {
+	var refusal *api.Error
+	return errors.As(err, &refusal) && refusal.Code == api.CodeRefused
+}
+
+// TestRunThatFailsLeavesNothing: neither a scope nor a build that would be ended.
+func TestRunThatFailsLeavesNothing(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, _, program := runCaller(t)
+	w.begin = func(context.Context, scopes.Spec) (*fakeScope, error) { return nil, scopes.ErrNoSystemd }
+	if _, err := w.Run(context.Background(), caller, Run{Program: program}); !errors.Is(err, scopes.ErrNoSystemd) {
+		t.Errorf("%v", err)
+	}
+	w.begin = nil
+	given, cancel := context.WithCancel(context.Background())
+	w.script = func(s *fakeScope) { s.beforeEnter = cancel }
+	if _, err := w.Run(given, caller, Run{Program: program}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	s := <-w.made
+	s.until(t, "close")
+	if len(s.entered) != 0 || s.discards != 1 || len(w.List()) != 0 || len(w.byID) != 0 || len(w.byOwner) != 0 {
+		t.Errorf("entered %v, discarded %d times, %d builds", s.entered, s.discards, len(w.byID))
+	}
+	if !caller.Alive() {
+		t.Error("the caller was ended")
+	}
+}
+
+// TestCancelOfARunSparesItsClientAtFirst, and ends what it leaves.
+func TestCancelOfARunSparesItsClientAtFirst(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, _, program := runCaller(t)
+	b, s := w.beginRun(caller, Run{Program: program})
+	b.send(message{event: stopRequested})
+	if calls := s.until(t, "client SIGKILL"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL"}) {
+		t.Errorf("called %v", calls) // the second spares all but steps with chroot isolation
+	}
+	eventually(t, "the client may tidy up", func() bool { return b.current().stage == stageTidy })
+	_ = caller.Signal(unix.SIGKILL) // it ends
+	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill", "stop", "close"}) {
+		t.Errorf("called %v", calls)
+	}
+	if e := w.end(); e.reason != api.ReasonStopped || e.mode != api.ModeRun {
+		t.Errorf("counted as %+v", e)
+	}
+}
+
+// TestStubbornClientOfARunIsTold, all of it, and then ended.
+func TestStubbornClientOfARunIsTold(t *testing.T) {
+	timeouts := longTimeouts
+	timeouts.Owner = soon
+	timeouts.OwnerTerm = soon
+	w := newBench(t, timeouts)
+	caller, _, program := runCaller(t)
+	_ = caller.Signal(unix.SIGSTOP)
+	b, s := w.beginRun(caller, Run{Program: program})
+	b.send(message{event: stopRequested})
+	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL", "client SIGTERM", "kill", "stop", "close"}) {
+		t.Errorf("called %v", calls)
+	}
+	if caller.Alive() {
+		t.Error("the owner lives")
+	}
+}
+
+func TestDeadlineOfARunIsItsEnd(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, _, program := runCaller(t)
+	_, s := w.beginRun(caller, Run{Program: program, Limits: limits.Limits{RuntimeMax: soon}})
+	s.until(t, "kill containers")
+	_ = caller.Signal(unix.SIGKILL)
+	if e := w.end(); e.reason != api.ReasonDeadline {
+		t.Errorf("counted as %+v", e)
+	}
+}
+
+// TestRunWhoseWaiterIsGoneIsOver, though its command lives.
+func TestRunWhoseWaiterIsGoneIsOver(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, waiter, program := runCaller(t)
+	_, s := w.beginRun(caller, Run{Program: program})
+	_ = waiter.Signal(unix.SIGKILL)
+	s.until(t, "kill containers")
+	_ = caller.Signal(unix.SIGKILL)
+	if e := w.end(); e.reason != api.ReasonOwnerExited {
+		t.Errorf("counted as %+v", e)
+	}
+}
