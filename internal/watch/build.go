@@ -322,7 +322,7 @@ const startTime, startPause = 400 * time.Millisecond, 5 * time.Millisecond
 //
 // Source: containers/crun, src/libcrun/status.c, libcrun_status_write_exec_fifo.
 func (b *build) letStart(ctx context.Context) error {
-	for s := b.ownScope(); s != nil && s.Starting(); {
+	for held := b.held(); held.Starting(); {
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():

@@ -21,6 +21,7 @@ type Hold interface {
 	Stop(context.Context) error
 	CgroupKill() error
 	Busy() (bool, error)
+	Starting() bool
 	WaitEmpty(context.Context) error
 	Members() []scopes.Member
 	CPUTime() time.Duration
@@ -33,7 +34,6 @@ type Scope interface {
 	Hold
 	CgroupsPath(container string) string
 	Joinable() bool
-	Starting() bool
 	Enter(pid int, act func() error, alive func() bool) error
 	EnterClient(pid int, act func() error, alive func() bool) error
 	Holds(cgroup string) bool
@@ -73,6 +73,7 @@ type both struct {
 
 func (h both) Kill(ctx context.Context) error { return errors.Join(h.seen.Kill(ctx), h.Hold.Kill(ctx)) }
 func (h both) Stop(ctx context.Context) error { return errors.Join(h.seen.Stop(ctx), h.Hold.Stop(ctx)) }
+func (h both) Starting() bool                 { return h.Hold.Starting() || h.seen.Starting() }
 func (h both) CgroupKill() error              { return errors.Join(h.seen.CgroupKill(), h.Hold.CgroupKill()) }
 func (h both) CPUTime() time.Duration         { return h.Hold.CPUTime() + h.seen.CPUTime() }
 func (h both) Members() []scopes.Member       { return append(h.Hold.Members(), h.seen.Members()...) }

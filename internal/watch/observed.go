@@ -203,6 +203,20 @@ func (o *observed) Busy() (bool, error) {
 	return len(o.live()) > 0, nil
 }
 
+// Starting tells whether the OCI runtime has made a container that it was not yet
+// told to start, see scopes.Scope.
+func (o *observed) Starting() bool {
+	starting := false
+	o.processes(func(step Followed) []*proc.Handle {
+		processes := step.Live()
+		if len(processes) > 0 && !slices.ContainsFunc(processes, func(h *proc.Handle) bool { return proc.HasExeced(h.PID) }) {
+			starting = true
+		}
+		return nil
+	})
+	return starting
+}
+
 // WaitEmpty returns nil once no process is left, or the context's error.
 func (o *observed) WaitEmpty(ctx context.Context) error {
 	for {
