@@ -4,8 +4,8 @@
 // changes nothing, signals nobody, and decides nothing.
 //
 // What it holds as a build's, and so lets be ended once the build is over, was
-// seen alive below a monitor of a builder (programs.builder, same user), in a
-// mount namespace made for the step; or was started by such a process while that
+// seen alive below a monitor of a builder (programs.builder, same user), in
+// namespaces made for the step; or was started by such a process while that
 // one lived; or is in the step's own UTS namespace, which is kept in being by a
 // descriptor so that its name can't come to mean another. Names, sessions and
 // parents may change after that. A name alone is never enough: see orphans.go.

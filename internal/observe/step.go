@@ -115,8 +115,8 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 }
 
 // enter looks below a process outside the step (its monitor, the OCI runtime) for
-// the first ones inside: those in a mount namespace of their own. A hook of the
-// runtime's, or a helper of the builder's, is in that of the monitor.
+// the first ones inside. A hook of the runtime's, or a helper of the builder's, is
+// not.
 func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.Identity]bool) {
 	for _, e := range below[parent.PID] {
 		if known[e.Identity] {
@@ -126,18 +126,31 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 		if h == nil {
 			continue
 		}
-		before := namespace(s.Monitor.PID, "mnt")
-		mnt := namespace(h.PID, "mnt")
-		after := namespace(s.Monitor.PID, "mnt")
-		_, ours := s.follower.programs.builder(h.PID)
-		// A monitor may enter a namespace of its own at any time (podman 4.3.1).
-		if ours || slices.Contains([]string{"", before, after, s.outside.mnt, s.follower.self.mnt}, mnt) || after == "" || !s.Monitor.Alive() {
+		if _, ours := s.follower.programs.builder(h.PID); ours || !s.inside(h) || !s.Monitor.Alive() {
 			s.enter(h, below, known)
 			h.Close()
 			continue
 		}
 		s.hold(h, known)
 	}
+}
+
+// inside tells whether a process below the monitor is in the step: in a PID or a UTS
+// namespace that was made for it. Where the step shares both with the host, it is
+// one in another mount namespace and another cgroup than the monitor. A mount
+// namespace alone tells nothing: a thread of the monitor's may have one of its
+// own, and the runtime that it starts is then in it.
+func (s *Step) inside(h *proc.Handle) bool {
+	outer := namespaces{mnt: namespace(s.Monitor.PID, "mnt"), uts: namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
+	inner := namespaces{mnt: namespace(h.PID, "mnt"), uts: namespace(h.PID, "uts"), pid: namespace(h.PID, "pid")}
+	if outer.mnt == "" || outer.uts == "" || inner.mnt == "" || inner.uts == "" || inner.pid == "" || !h.Alive() {
+		return false // in doubt not; it is looked at again
+	}
+	if inner.pid != outer.pid || inner.uts != outer.uts && inner.uts != s.outside.uts && inner.uts != s.follower.self.uts {
+		return true
+	}
+	return inner.mnt != outer.mnt && inner.mnt != s.outside.mnt && inner.mnt != s.follower.self.mnt &&
+		proc.Cgroup(h.PID) != proc.Cgroup(s.Monitor.PID)
 }
 
 // descend takes hold of what a process of the step has started.
