@@ -79,6 +79,10 @@ func (b *bus) redial(done chan struct{}) {
 	conn, err := b.dial(b.life)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if err == nil && b.life.Err() != nil {
+		conn.Close() // it came after close, or comes before it: nobody wants it
+		conn, err = nil, b.life.Err()
+	}
 	if b.conn != nil {
 		b.conn.Close()
 	}
