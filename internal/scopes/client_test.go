@@ -30,7 +30,7 @@ func TestScopeWithAClient(t *testing.T) {
 	}
 	defer s.Close()
 	if f.props["TasksMax"] != uint64(7) || !slices.Equal(f.props["AllowedCPUs"].([]byte), []byte{3}) ||
-		f.props["RuntimeMaxUSec"] != uint64(60_000_000) || f.props["KillSignal"] != int32(unix.SIGTERM) {
+		f.props["RuntimeMaxUSec"] != uint64(60_000_000) || f.props["KillSignal"] != int32(unix.SIGKILL) {
 		t.Errorf("systemd was told %v", f.props)
 	}
 	info, err := os.Stat(filepath.Join(s.dir.mountPath(t), clientDir))

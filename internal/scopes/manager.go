@@ -200,7 +200,15 @@ func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Pr
 		systemd.PropPids(pids...),
 		property("Delegate", true),
 		property("CollectMode", "inactive-or-failed"),
-		property("KillSignal", int32(killSignal(spec))),
+		// What systemd sends first when it stops the scope by itself: `systemctl
+		// stop`, shutdown, RuntimeMaxSec. RUN containers end at once, and podman,
+		// which is elsewhere, tidies up; their init ignores SIGTERM, and the default
+		// is to wait 90 s for it.
+		//
+		// Where the client is inside too, SIGKILL leaves podman no word. SIGTERM is
+		// worse: it ends what the step's shell has started, the shell goes on as if
+		// that were done, and podman commits (measured: podman 4.3.1, exit status 0).
+		property("KillSignal", int32(unix.SIGKILL)),
 		property("TimeoutStopUSec", uint64(stopTimeoutUSec)),
 	}
 	if spec.RuntimeMax > 0 {
@@ -215,23 +223,6 @@ func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Pr
 		list = append(list, property("OOMPolicy", "continue"))
 	}
 	return list
-}
-
-// killSignal is what systemd sends first to all processes of a scope that it
-// stops by itself: by `systemctl stop`, at shutdown, when RuntimeMaxSec is over.
-//
-// Where there are RUN containers only, it is SIGKILL: they end at once, and podman,
-// which is elsewhere, tidies up. A container's init ignores SIGTERM.
-//
-// Where the client is inside too, no signal to all can be clean: SIGKILL would
-// leave podman no word, and SIGTERM makes it leave its storage as it is. It is
-// SIGTERM, which scripts and podman at least hear; what ignores it gets SIGKILL
-// after stopTimeoutUSec. The clean way is the daemon's, see KillContainers.
-func killSignal(spec Spec) unix.Signal {
-	if spec.Client {
-		return unix.SIGTERM
-	}
-	return unix.SIGKILL
 }
 
 // Find returns the scopes that are there, those of an earlier daemon, each with

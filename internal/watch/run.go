@@ -275,7 +275,7 @@ func (b *build) learnCommand() {
 		if err != nil {
 			return
 		}
-		if path.Base(exe) != "buildwatchctl" {
+		if exe != "" && path.Base(exe) != "buildwatchctl" { // it has none in the midst of execve(2)
 			args, err := b.watcher.args.Args(ctx, b.owner.Handle)
 			if err != nil {
 				args = nil // the program's name alone, then
