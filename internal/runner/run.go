@@ -90,9 +90,14 @@ type supervision struct {
 	terminal *terminal // nil for none in between
 	exited   <-chan *os.ProcessState
 	signals  <-chan os.Signal
-	stopped  chan error // answers the stop of the build; nil before one
-	by       syscall.Signal
+	stopped  chan error     // answers the stop of the build; nil before one
+	by       syscall.Signal // that cancelled it; 0 for none
+	since    time.Time      // when
 }
+
+// echoTime is for how long a signal after the first may be the same one: who signals
+// a whole process group also signals sudo or runuser in it, which pass it on.
+const echoTime = 250 * time.Millisecond
 
 // wait applies what happens until the command has ended.
 func (s *supervision) wait() int {
@@ -109,6 +114,9 @@ func (s *supervision) wait() int {
 			}
 			return status(state)
 		case got := <-s.signals:
+			if s.by != 0 && time.Since(s.since) < echoTime {
+				continue
+			}
 			s.handle(got.(syscall.Signal))
 		case key := <-s.terminal.keys():
 			s.handle(key)
@@ -145,7 +153,7 @@ func (s *supervision) cancel(by syscall.Signal) {
 	case s.build == "":
 		s.signal(by)
 	case s.by == 0:
-		s.by = by
+		s.by, s.since = by, time.Now()
 		s.stopped = make(chan error, 1)
 		go func(answer chan<- error) { answer <- s.stop() }(s.stopped)
 	default:
