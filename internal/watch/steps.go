@@ -22,12 +22,19 @@ const chrootName = "buildah-chroot-runtime"
 // All of the scope is to end; which of it is a step only decides what goes first.
 // So a process's name may tell here.
 func (b *build) killSteps(ctx context.Context) error {
-	if b.scope == nil {
+	b.mu.Lock()
+	s, seen := b.scope, b.seen
+	b.mu.Unlock()
+	if s == nil {
 		return nil
 	}
-	return errors.Join(b.scope.KillContainers(), b.scope.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
+	err := errors.Join(s.KillContainers(), s.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
 		return !b.isChrootStep(ctx, process)
 	}))
+	if seen != nil { // steps outside: of a rootless podman that left, or of a runtime given by hand
+		err = errors.Join(err, seen.Kill(ctx))
+	}
+	return err
 }
 
 // isChrootStep tells whether the process, or one above it up to the owner, runs a
