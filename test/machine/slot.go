@@ -83,7 +83,10 @@ func (s *slot) addrs() (host, guest netip.Prefix) {
 	return netip.PrefixFrom(base.Next(), 30), netip.PrefixFrom(base.Next().Next(), 30)
 }
 
-func (s *slot) used() bool { return isDir(s.dir()) }
+func (s *slot) used() bool {
+	cgroup, err := s.cgroup()
+	return isDir(s.dir()) || err == nil && isDir(cgroup)
+}
 
 // clean removes everything of the slot's machine from the host: processes
 // first, the directory, which marks the slot as used, last.
