@@ -12,7 +12,7 @@ import (
 
 const (
 	// every is how often connections are looked at while a request is served.
-	every = time.Second
+	every = 500 * time.Millisecond
 	// first is the pause before the second look at a request whose directory is
 	// gone; pauses double from there, up to quick while it is soon. The handler
 	// closes the connection right after it has removed the directory.
