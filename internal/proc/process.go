@@ -2,6 +2,7 @@ package proc
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -68,17 +69,23 @@ func HasExeced(pid int) bool {
 	return err != nil || stat.Flags&forkedNoExec == 0
 }
 
-// Cgroup returns the cgroup of the process, below the mount and with a leading
-// slash, or "" where it can't be read.
+// Cgroup is CgroupOf, with "" where it can't be read.
 func Cgroup(pid int) string {
+	where, _ := CgroupOf(pid)
+	return where
+}
+
+// CgroupOf reads which cgroup of the unified hierarchy the process that has the PID
+// now is in, below the mount and with a leading slash.
+func CgroupOf(pid int) (string, error) {
 	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
-		return ""
+		return "", err
 	}
 	for line := range strings.Lines(string(content)) {
 		if where, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return where
+			return where, nil
 		}
 	}
-	return ""
+	return "", fmt.Errorf("process %d is in no cgroup of the unified hierarchy", pid)
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // patience is longer than anything here takes, but in a broken test.
@@ -429,7 +431,7 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	yes := func() bool { return true }
 	p := startIn(t, nil, "")
 	pid := p.Process.Pid
-	before, err := cgroupOf(pid)
+	before, err := proc.CgroupOf(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -438,7 +440,7 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	if err := s.Enter(pid, func() error { return no }, yes); !errors.Is(err, no) {
 		t.Errorf("Enter = %v", err)
 	}
-	if where, err := cgroupOf(pid); err != nil || where != before {
+	if where, err := proc.CgroupOf(pid); err != nil || where != before {
 		t.Errorf("act said no, and the caller is in %q, %v", where, err)
 	}
 	if busy, err := s.Busy(); busy || err != nil {
@@ -449,7 +451,7 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 		t.Fatal(err)
 	}
 	leaf := own.path + "/d/leaf"
-	if where, err := cgroupOf(pid); err != nil || where != leaf {
+	if where, err := proc.CgroupOf(pid); err != nil || where != leaf {
 		t.Errorf("the caller is in %q, %v; want %q", where, err, leaf)
 	}
 	if want := own.path + "/d/run-c"; s.CgroupsPath("c") != want {

@@ -44,7 +44,7 @@ func TestScopeWithAClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	where, err := cgroupOf(client.Process.Pid)
+	where, err := proc.CgroupOf(client.Process.Pid)
 	if err != nil || where != s.Cgroup()+"/client" || !s.Holds(where) || s.Holds(s.Cgroup()+"x/client") {
 		t.Errorf("the client is in %q, %v", where, err)
 	}

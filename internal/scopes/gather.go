@@ -84,7 +84,7 @@ var errStranger = errors.New("a process that is none of the build's was moved wi
 // findOrphan finds the unit's cgroup by the kernel's word on where its process is,
 // and makes sure that it is this one.
 func (s *Scope) findOrphan(first *proc.Handle) error {
-	where, err := cgroupOf(first.PID)
+	where, err := proc.CgroupOf(first.PID)
 	if err != nil || path.Base(where) != s.unit {
 		return ErrLeft
 	}
@@ -109,7 +109,7 @@ func noStranger(orphans []*proc.Handle, where string) error {
 		if err != nil {
 			continue // nobody has the PID, or it is not reaped yet
 		}
-		now, err := cgroupOf(h.PID)
+		now, err := proc.CgroupOf(h.PID)
 		if alive := other.Alive(); alive && err == nil && strings.HasPrefix(now, where) {
 			other.Close()
 			return fmt.Errorf("%w: PID %d", errStranger, h.PID)

@@ -18,7 +18,7 @@ func TestEndedOrphansAreNoStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	where, err := cgroupOf(h.PID)
+	where, err := proc.CgroupOf(h.PID)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // buildKeeper builds the keeper once for all tests.
@@ -156,7 +158,7 @@ func TestScopeFromStartToStop(t *testing.T) {
 	if f.mode != "fail" || f.props["Slice"] != systemSlice || f.props["OOMPolicy"] != "continue" {
 		t.Errorf("asked for with mode %q and %v", f.mode, f.props)
 	}
-	if where, err := cgroupOf(s.keeper.pid); err != nil || where != s.Cgroup()+"/"+keeperDir {
+	if where, err := proc.CgroupOf(s.keeper.pid); err != nil || where != s.Cgroup()+"/"+keeperDir {
 		t.Errorf("the keeper is in %q, %v", where, err)
 	}
 	if record, err := s.Record(); err != nil || string(record) != "the record" {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -70,7 +68,7 @@ func (s *Scope) Close() {
 // arrange finds the unit's cgroup by the kernel's word on where the keeper is,
 // and makes the cgroups in it.
 func (s *Scope) arrange(spec Spec) error {
-	where, err := cgroupOf(s.keeper.pid)
+	where, err := proc.CgroupOf(s.keeper.pid)
 	if err != nil {
 		return err
 	}
@@ -202,7 +200,7 @@ func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
 	if !alive() {
 		return ErrLeft
 	}
-	if where, err := cgroupOf(pid); err != nil || where != c.path {
+	if where, err := proc.CgroupOf(pid); err != nil || where != c.path {
 		return fmt.Errorf("the kernel says that the caller is in %q, not in %s: %w", where, c.path, err)
 	}
 	return nil
@@ -355,18 +353,4 @@ func (s *Scope) Discard(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// cgroupOf reads which cgroup a process is in.
-func cgroupOf(pid int) (string, error) {
-	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(content)) {
-		if where, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
-			return where, nil
-		}
-	}
-	return "", fmt.Errorf("process %d is in no cgroup of the unified hierarchy", pid)
 }

@@ -139,10 +139,7 @@ func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, caller.UID)
 	}
-	id := newID()
-	for w.byID[id] != nil {
-		id = newID()
-	}
+	id := w.freeID()
 	r := record{
 		ID: id, UID: caller.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeRun,
 		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Name: run.Name,
