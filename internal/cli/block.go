@@ -55,7 +55,10 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	if _, err := out.Write(text.Bytes()); err != nil {
 		return err
 	}
-	return writeTree(out, strings.Repeat(" ", labelWidth+2), d.ProcessTree)
+	if err := writeTree(out, strings.Repeat(" ", labelWidth+2), d.ProcessTree); err != nil {
+		return err
+	}
+	return writeSurvivors(out, d.ProcessTree)
 }
 
 func describeStep(s stepRow) string {

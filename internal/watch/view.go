@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
@@ -122,7 +121,7 @@ func (b *build) view() (api.Build, bool) {
 // processes lists the containers' processes, parents before their children.
 func (b *build) processes() []api.Process {
 	b.mu.Lock()
-	s, stuck := b.hold(), b.status.state == api.StateStuck
+	s, stuck, remains := b.hold(), b.status.state == api.StateStuck, b.remains
 	b.mu.Unlock()
 	if s == nil {
 		return []api.Process{}
@@ -136,10 +135,12 @@ func (b *build) processes() []api.Process {
 			continue
 		}
 		known[m.PID] = true
-		all = append(all, api.Process{
+		process := api.Process{
 			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
 			State: look.State, WChan: look.WChan, Cgroup: m.Cgroup, Survivor: stuck,
-		})
+		}
+		remains.addTo(&process)
+		all = append(all, process)
 	}
 	slices.SortFunc(all, func(a, b api.Process) int { return a.PID - b.PID })
 	for _, p := range all {
@@ -159,18 +160,6 @@ func (b *build) processes() []api.Process {
 	}
 	descend(0)
 	return ordered
-}
-
-// describeSurvivors names the processes that outlived the ladder.
-func (b *build) describeSurvivors() string {
-	var names []string
-	for _, p := range b.processes() {
-		names = append(names, fmt.Sprintf("%d %q in state %s, waiting in %q", p.PID, p.Command, p.State, p.WChan))
-	}
-	if len(names) == 0 {
-		return "its owner survived SIGKILL"
-	}
-	return fmt.Sprintf("%d of its processes survived SIGKILL: %s", len(names), strings.Join(names, "; "))
 }
 
 // Count returns how many builds there are in each state. It looks at no process.
