@@ -13,8 +13,8 @@ type examiner struct{ *survivors.Examiner }
 
 func (e examiner) Open(uid uint32) watch.Inspection { return e.Examiner.Open(uid) }
 
-func (e examiner) Helpers(ctx context.Context, uid uint32, owner proc.Identity, roots []uint32) ([]watch.Helper, error) {
-	found, err := e.Examiner.Helpers(ctx, uid, owner, roots)
+func (e examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]watch.Helper, error) {
+	found, err := e.Examiner.Helpers(ctx, uid, builders, roots)
 	helpers := make([]watch.Helper, len(found))
 	for i, h := range found {
 		helpers[i] = h

@@ -2,7 +2,9 @@ package survivors
 
 import (
 	"context"
+	"path"
 	"slices"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,8 +12,8 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// Helper is a fuse-overlayfs that serves the root of one of a build's containers,
-// held by pidfd.
+// Helper is a fuse-overlayfs that serves the root of one of a build's working
+// containers, held by pidfd.
 type Helper struct {
 	*proc.Handle
 	connection uint32
@@ -25,10 +27,12 @@ func (e *Examiner) ServedRoots(ctx context.Context, pids []int) ([]uint32, error
 	return proc.Within(ctx, e.reader, func() ([]uint32, error) { return e.servedRoots(pids), nil })
 }
 
-// Helpers finds the processes of the UID that serve these roots. One that is older
-// than the build's owner was started for somebody else, as by `buildah mount`, and
-// is not the build's.
-func (e *Examiner) Helpers(ctx context.Context, uid uint32, owner proc.Identity, roots []uint32) ([]*Helper, error) {
+// Helpers finds the processes of the UID that serve these roots, and those that serve
+// the working containers of steps without a RUN: podman has started them in the scope
+// that it has made for itself, as one of builders, the build's owner first. One that
+// is older than the owner was started for somebody else, as by `buildah mount`, and is
+// not the build's.
+func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]*Helper, error) {
 	return proc.Within(ctx, e.reader, func() ([]*Helper, error) {
 		all, err := e.processes()
 		if err != nil {
@@ -39,19 +43,30 @@ func (e *Examiner) Helpers(ctx context.Context, uid uint32, owner proc.Identity,
 			if !p.is(uid) || !p.isHelper() {
 				continue
 			}
-			for _, number := range p.holds() {
-				if !slices.Contains(roots, number) {
-					continue
-				}
-				if h, err := proc.Open(p.PID); err == nil && h.Start >= owner.Start {
-					found = append(found, &Helper{Handle: h, connection: number, examiner: e, uid: uid})
-				} else if err == nil {
-					h.Close()
-				}
-				break
+			own := inScopeOf(proc.Cgroup(p.PID), builders)
+			held := p.holds()
+			at := slices.IndexFunc(held, func(number uint32) bool { return own || slices.Contains(roots, number) })
+			if at < 0 {
+				continue
+			}
+			if h, err := proc.Open(p.PID); err == nil && h.Start >= builders[0].Start {
+				found = append(found, &Helper{Handle: h, connection: held[at], examiner: e, uid: uid})
+			} else if err == nil {
+				h.Close()
 			}
 		}
 		return found, nil
+	})
+}
+
+// inScopeOf tells whether the cgroup is the scope that one of the processes has made
+// for itself.
+//
+// Source: containers/podman, utils/utils_supported.go, RunUnderSystemdScope and
+// MaybeMoveToSubCgroup; pkg/domain/infra/abi/system_linux.go.
+func inScopeOf(cgroup string, processes []proc.Identity) bool {
+	return slices.ContainsFunc(processes, func(id proc.Identity) bool {
+		return path.Base(cgroup) == "podman-"+strconv.Itoa(id.PID)+".scope"
 	})
 }
 

@@ -330,7 +330,7 @@ func (f *fakeExaminer) Free(ctx context.Context, left survivors.Remains) survivo
 
 func (f *fakeExaminer) ServedRoots(context.Context, []int) ([]uint32, error) { return f.roots, nil }
 
-func (f *fakeExaminer) Helpers(context.Context, uint32, proc.Identity, []uint32) ([]Helper, error) {
+func (f *fakeExaminer) Helpers(context.Context, uint32, []proc.Identity, []uint32) ([]Helper, error) {
 	var all []Helper
 	for _, h := range f.helpers {
 		all = append(all, h)

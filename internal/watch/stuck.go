@@ -22,7 +22,7 @@ import (
 type Examiner interface {
 	Open(uid uint32) Inspection
 	ServedRoots(ctx context.Context, pids []int) ([]uint32, error)
-	Helpers(ctx context.Context, uid uint32, owner proc.Identity, roots []uint32) ([]Helper, error)
+	Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]Helper, error)
 }
 
 // Inspection is the examiner's memory of one build.
@@ -268,7 +268,7 @@ func (b *build) findHelpers(ctx context.Context) {
 	b.send(message{event: helpersFound})
 	b.watcher.running.Go(func() {
 		defer close(found)
-		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, b.record.Owner, roots)
+		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, append([]proc.Identity{b.record.Owner}, b.record.Clients...), roots)
 		if err != nil {
 			b.log.WithError(err).Warnf("Build %s: who serves its storage can't be found", b.id)
 		}
