@@ -62,8 +62,7 @@ func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Iden
 // inScopeOf tells whether the cgroup is the scope that one of the processes has made
 // for itself.
 //
-// Source: containers/podman, utils/utils_supported.go, RunUnderSystemdScope and
-// MaybeMoveToSubCgroup; pkg/domain/infra/abi/system_linux.go.
+// Source: containers/podman, pkg/domain/infra/abi/system_linux.go, SetupRootless.
 func inScopeOf(cgroup string, processes []proc.Identity) bool {
 	return slices.ContainsFunc(processes, func(id proc.Identity) bool {
 		return path.Base(cgroup) == "podman-"+strconv.Itoa(id.PID)+".scope"

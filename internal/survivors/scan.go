@@ -74,8 +74,8 @@ func (p process) file(name string) string { return "/proc/" + strconv.Itoa(p.PID
 // Source: linux, Documentation/admin-guide/devices.txt.
 var fuseDevice = unix.Mkdev(10, 229)
 
-// holds returns the connections whose device the process has open. Before Linux
-// 6.18 or so the kernel does not tell which one it is: 0 then.
+// holds returns the connections whose device the process has open. Older kernels do
+// not tell which one it is (6.18 does): 0 then.
 //
 // Source: linux, fs/fuse/dev.c, fuse_dev_show_fdinfo.
 func (p process) holds() []uint32 {
