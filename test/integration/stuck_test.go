@@ -24,13 +24,19 @@ func startWaiters(t *testing.T, who user, s *fuseServer, flags ...string) (*prog
 	t.Helper()
 	p := startRootless(t, who, waiters, strings.Join(append(flags, "--network=none --volume "+s.dir+":/fm"), " "))
 	view := listedOf(t, who, 4)
+	s.waitedFor(t)
+	return p, view
+}
+
+// waitedFor waits until the waiters wait.
+func (s *fuseServer) waitedFor(t *testing.T) {
+	t.Helper()
 	eventually(t, func() (string, bool) {
 		out := sh(t, "cat /sys/fs/fuse/connections/%s/waiting", mountNumber(t, s.dir))
 		n, _ := strconv.Atoi(out)
 		states := sh(t, "ps -e -o stat=,comm= | grep -c '^D.* busybox' || true")
 		return fmt.Sprintf("%s requests, %s processes in D", out, states), n >= 2 && states >= "2"
 	})
-	return p, view
 }
 
 // inState waits until the build is in the state, and returns what is known of it.
@@ -89,6 +95,47 @@ func TestProcessThatWaitsForFUSEIsFreed(t *testing.T) {
 			})
 			if code := other.wait(t); code != 0 || strings.Count(other.said(), "fine\n") != 8 || !fine.works(who) {
 				t.Errorf("the other build exited with %d, and its file system works: %v\n%s", code, fine.works(who), other.said())
+			}
+		})
+	}
+}
+
+// TestSurvivorsAreFreedHoweverTheyAreBuilt: of a request to a service that lives on
+// for others, and that then tidies up; of a build that went round the wrapper; with the
+// client in the scope.
+func TestSurvivorsAreFreedHoweverTheyAreBuilt(t *testing.T) {
+	volume := func(s *fuseServer) string { return "--volume=" + s.dir + ":/fm" }
+	for name, start := range map[string]func(t *testing.T, s *fuseServer) *build{
+		"API": func(t *testing.T, s *fuseServer) *build {
+			serveAPI(t)
+			holdService(t, rootSocket)
+			return startRemote(t, waiters, volume(s))
+		},
+		"runtime by hand": func(t *testing.T, s *fuseServer) *build {
+			return startOutside(t, waiters, "runtime by hand", volume(s))
+		},
+		"chroot": func(t *testing.T, s *fuseServer) *build {
+			return startOutside(t, waiters, "chroot", volume(s))
+		},
+		"run": func(t *testing.T, s *fuseServer) *build {
+			return startCommand(t, "buildwatchctl", "run", "--", "podman", "build", volume(s), "--no-cache", "--network=none", "--platform", arch64, contextDir(t, waiters))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			s := startFUSE(t, root)
+			b := start(t, s)
+			view := listedOf(t, root, 4)
+			s.waitedFor(t)
+			held := hold(t, view)
+			started := time.Now()
+			_ = b.cmd.Process.Kill()
+			allGone(t, held)
+			t.Logf("gone after %v", time.Since(started))
+			eventually(t, func() (string, bool) { return fmt.Sprintf("listed: %+v", listed(t)), len(listed(t)) == 0 })
+			if name == "API" {
+				tidied(t)
 			}
 		})
 	}
