@@ -17,7 +17,7 @@ type detailRow struct {
 const detailHelp = `  .ProcessTree   its processes, parents before children: {{range .ProcessTree}} with
                  .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
   .Ladder        the steps taken to end it: {{range .Ladder}} with
-                 .Step .StartedAt .Duration .TimedOut .Error
+                 .Step .StartedAt .Duration .TimedOut .Survivors .Error
 `
 
 // ProcessTree is a placeholder.
@@ -60,5 +60,6 @@ func (r stepRow) Step() string                 { return quote(string(r.step.Step
 func (r stepRow) StartedAt() string            { return timestamp(r.step.StartedAt) }
 func (r stepRow) Duration() string             { return humanStep(r.step.Duration) }
 func (r stepRow) TimedOut() bool               { return r.step.TimedOut }
+func (r stepRow) Survivors() int               { return r.step.Survivors }
 func (r stepRow) Error() string                { return quote(r.step.Error) }
 func (r stepRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.step) }

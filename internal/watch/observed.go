@@ -250,7 +250,7 @@ func (o *observed) WaitEmpty(ctx context.Context) error {
 func (o *observed) Members() []scopes.Member {
 	var members []scopes.Member
 	for _, h := range o.known() {
-		members = append(members, scopes.Member{PID: h.PID, Cgroup: proc.Cgroup(h.PID)})
+		members = append(members, scopes.Member{PID: h.PID})
 	}
 	return members
 }
