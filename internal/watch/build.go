@@ -333,7 +333,7 @@ func (b *build) enter(s stage) {
 		case s == stageStop:
 			outcome(held.Stop(ctx))
 		case s == stageCgroupKill:
-			outcome(held.CgroupKill())
+			outcome(held.CgroupKill(ctx))
 		}
 	})
 }
