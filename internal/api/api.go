@@ -98,10 +98,14 @@ const (
 	StepOwner      Step = "owner"       // an owner told to stop that does not end: SIGTERM, SIGKILL
 	StepStop       Step = "stop"        // StopUnit on the scope, its job awaited
 	StepCgroupKill Step = "cgroup_kill" // the kernel's cgroup.kill
+	StepSurvivors  Step = "survivors"   // the FUSE connections that what is left waits for, if they are the build's own
+	StepHelpers    Step = "helpers"     // fuse-overlayfs of the build's storage, where its owner is dead
 )
 
 // Steps lists every rung, in the order in which they are used.
-func Steps() []Step { return []Step{StepKill, StepOwner, StepStop, StepCgroupKill} }
+func Steps() []Step {
+	return []Step{StepKill, StepOwner, StepStop, StepCgroupKill, StepSurvivors, StepHelpers}
+}
 
 // Owner is the process that a build belongs to.
 type Owner struct {
@@ -152,6 +156,46 @@ type Process struct {
 	WChan    string `json:"wchan,omitempty"` // the kernel function it sleeps in
 	Cgroup   string `json:"cgroup"`          // path below the cgroup mount
 	Survivor bool   `json:"survivor"`        // it outlived the whole ladder
+
+	// Of a survivor only:
+	Since time.Time `json:"since,omitzero"`  // when it was first seen to have outlived SIGKILL
+	Stack []string  `json:"stack,omitempty"` // its kernel stack, innermost first, where the daemon may read it
+	Waits []Wait    `json:"waits,omitempty"` // what it waits for; several where it can't be told which
+}
+
+// Wait is what a survivor waits for, as far as that can be told.
+type Wait struct {
+	File   string `json:"file,omitempty"`   // the open file of its system call, as the process would call it
+	Mount  string `json:"mount,omitempty"`  // mount point, likewise
+	FSType string `json:"fstype,omitempty"` // such as "fuse.sshfs", "nfs4"
+
+	// Of a FUSE mount only:
+	Connection uint32 `json:"fuse_connection,omitempty"` // its number in /sys/fs/fuse/connections
+	Requests   int    `json:"fuse_requests,omitempty"`   // that were sent and not answered
+	Servers    []int  `json:"fuse_servers,omitempty"`    // PIDs of those that hold its device
+	Abort      Abort  `json:"fuse_abort,omitempty"`      // what was done about the connection
+	AbortPID   int    `json:"fuse_abort_pid,omitempty"`  // the process that spoke against an abort
+}
+
+// Abort is what was done about the FUSE connection that a survivor waits for.
+type Abort string
+
+// The outcomes known to this version.
+const (
+	AbortDone      Abort = "aborted"    // it was aborted
+	AbortLater     Abort = "later"      // it will be, when its requests have waited for a second
+	AbortOff       Abort = "off"        // the configuration says never
+	AbortNoControl Abort = "no_control" // /sys/fs/fuse/connections is not mounted
+	AbortNotNeeded Abort = "not_needed" // no request is waiting
+	AbortMounter   Abort = "mounter"    // another user has mounted it
+	AbortServer    Abort = "server"     // it is served by who is not the build's
+	AbortUsed      Abort = "used"       // somebody else uses it
+	AbortUnsure    Abort = "unsure"     // whose it is could not be found out
+)
+
+// Aborts lists every outcome.
+func Aborts() []Abort {
+	return []Abort{AbortDone, AbortLater, AbortOff, AbortNoControl, AbortNotNeeded, AbortMounter, AbortServer, AbortUsed, AbortUnsure}
 }
 
 // LadderStep is one rung as it was used on a build.

@@ -56,11 +56,15 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 		return err
 	}
 	margin := strings.Repeat(" ", labelWidth+2)
-	if err := writeTree(out, margin, d.ProcessTree); err != nil || d.ProcessesOmitted == 0 {
+	if err := writeTree(out, margin, d.ProcessTree); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%sand %d more\n", margin, d.ProcessesOmitted)
-	return err
+	if d.ProcessesOmitted > 0 {
+		if _, err := fmt.Fprintf(out, "%sand %d more\n", margin, d.ProcessesOmitted); err != nil {
+			return err
+		}
+	}
+	return writeSurvivors(out, d.ProcessTree)
 }
 
 func describeStep(s stepRow) string {

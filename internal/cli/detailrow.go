@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 )
@@ -16,6 +17,7 @@ type detailRow struct {
 // detailHelp describes the placeholders that a detailRow has beyond a row's.
 const detailHelp = `  .ProcessTree   its processes, parents before children: {{range .ProcessTree}} with
                  .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
+                 and of survivors .Since .Stack .Waits
   .Ladder        the steps taken to end it: {{range .Ladder}} with
                  .Step .StartedAt .Duration .TimedOut .Survivors .Error
 `
@@ -52,6 +54,9 @@ func (r processRow) State() string                { return quote(r.process.State
 func (r processRow) WChan() string                { return quote(r.process.WChan) }
 func (r processRow) Cgroup() string               { return quote(r.process.Cgroup) }
 func (r processRow) Survivor() bool               { return r.process.Survivor }
+func (r processRow) Since() string                { return timestamp(r.process.Since) }
+func (r processRow) Stack() string                { return quote(strings.Join(r.process.Stack, " < ")) }
+func (r processRow) Waits() string                { return describeWaits(r.process.Waits) }
 func (r processRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.process) }
 
 type stepRow struct{ step api.LadderStep }

@@ -43,12 +43,15 @@ type Ladder struct {
 	OwnerTermTimeout  time.Duration // after the owner's SIGTERM, and again after its SIGKILL
 	StopTimeout       time.Duration // for systemd's job that stops the scope
 	CgroupKillTimeout time.Duration // from cgroup.kill to the last process gone
+	SurvivorsTimeout  time.Duration // to free what is left then
+	HelpersTimeout    time.Duration // for the storage's helper processes to unmount and end
+	AbortFuse         string        // never, build or user, see package survivors
 }
 
 // Total is the longest time that all steps together take before what is left
 // counts as stuck.
 func (l Ladder) Total() time.Duration {
-	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout
+	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout + l.SurvivorsTimeout + l.HelpersTimeout
 }
 
 // Placement is section [placement].

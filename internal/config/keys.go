@@ -71,13 +71,32 @@ var keys = []key{
 	},
 	{
 		name: "ladder.stop_timeout",
-		kind: timeout(time.Second, func(c *Config) *time.Duration { return &c.Ladder.StopTimeout }),
+		kind: timeout(800*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.StopTimeout }),
 		doc:  "How long systemd may take to stop the build's scope.",
 	},
 	{
 		name: "ladder.cgroup_kill_timeout",
-		kind: timeout(time.Second, func(c *Config) *time.Duration { return &c.Ladder.CgroupKillTimeout }),
-		doc:  "How long the build's processes may take to go after the kernel was told to kill their cgroup. What is left then is reported as stuck.",
+		kind: timeout(500*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.CgroupKillTimeout }),
+		doc:  "How long the build's processes may take to go after the kernel was told to kill their cgroup.",
+	},
+	{
+		name: "ladder.survivors_timeout",
+		kind: timeout(500*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.SurvivorsTimeout }),
+		doc:  "How long freeing what is left then may take, see abort_fuse. What is left after that is reported as stuck, and freed later if that becomes possible.",
+	},
+	{
+		name: "ladder.helpers_timeout",
+		kind: timeout(200*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.HelpersTimeout }),
+		doc:  "How long a fuse-overlayfs that served the storage of a dead rootless build may take to unmount and end after SIGTERM, before it gets SIGKILL.",
+	},
+	{
+		name: "ladder.abort_fuse",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Ladder.AbortFuse },
+			preset: "user",
+			words:  []string{"never", "build", "user"},
+		},
+		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. build: only what the build itself serves, or fuse-overlayfs for its storage. user: also what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
 	{
 		name: "placement.timeout",

@@ -35,7 +35,7 @@ func TestPrintTellsWhereEachValueComesFrom(t *testing.T) {
 	for _, want := range []string{
 		"\n[ladder]\n",
 		"\nkill_timeout = \"2m\"  # " + root + MainFile + ":3\n",
-		"\nstop_timeout = \"1s\"  # default\n",
+		"\nstop_timeout = \"800ms\"  # default\n",
 		"\nconnections_per_user = 64  # default\n",
 	} {
 		if !strings.Contains(printed.String(), want) {

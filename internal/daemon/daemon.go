@@ -25,6 +25,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/survivors"
 	"github.com/buildwatch/buildwatch/internal/version"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -54,6 +55,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	// The parts are counted from the first, so the counters come before all.
 	var watcher *watch.Watcher
 	var ready atomic.Bool
+	reader := proc.NewReader()
 	counters := metrics.New(metrics.Options{
 		Ready:       ready.Load,
 		Version:     version.Version,
@@ -61,6 +63,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Builds:      func() []api.Build { return watcher.List() },
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
+		HungReads:   reader.Stuck,
 
 		PlacementCauses: words(placement.Causes()),
 	})
@@ -69,7 +72,19 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		return err, nil
 	}
 	defer manager.Close()
-	watcher = watch.New(starter(manager), gatherer(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
+	look, err := survivors.New(survivors.Mode(cfg.Ladder.AbortFuse), reader)
+	if err != nil {
+		return err, nil
+	}
+	watcher = watch.New(watch.Parts{
+		Start:    starter(manager),
+		Gather:   gatherer(manager),
+		Requests: request.NewWatcher(),
+		Examiner: examiner{look},
+		Reader:   reader,
+		Observer: counters,
+		Log:      logrus.NewEntry(log.Logger),
+	}, timeouts(cfg.Ladder))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 
@@ -192,7 +207,7 @@ func runner(watcher *watch.Watcher, program string) control.Runner {
 func timeouts(l config.Ladder) watch.Timeouts {
 	return watch.Timeouts{
 		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
-		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout,
+		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout, Survivors: l.SurvivorsTimeout, Helpers: l.HelpersTimeout,
 	}
 }
 

@@ -6,7 +6,10 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 )
 
-var buildsDesc = prometheus.NewDesc(prefix+"builds", "builds now", []string{"state", "placement"}, nil)
+var (
+	buildsDesc    = prometheus.NewDesc(prefix+"builds", "builds now", []string{"state", "placement"}, nil)
+	survivorsDesc = prometheus.NewDesc(prefix+"survivors", "processes of stuck builds", nil, nil)
+)
 
 // buildsCollector counts the builds when it is asked, so that the figures
 // can't drift away from the list that `buildwatchctl list` shows.
@@ -14,7 +17,10 @@ type buildsCollector struct {
 	builds func() []api.Build
 }
 
-func (buildsCollector) Describe(descs chan<- *prometheus.Desc) { descs <- buildsDesc }
+func (buildsCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- buildsDesc
+	descs <- survivorsDesc
+}
 
 func (c buildsCollector) Collect(metrics chan<- prometheus.Metric) {
 	type kind struct {
@@ -22,9 +28,14 @@ func (c buildsCollector) Collect(metrics chan<- prometheus.Metric) {
 		placement api.Placement
 	}
 	count := make(map[kind]int)
+	survivors := 0
 	for _, b := range c.builds() {
 		count[kind{b.State, b.Placement}]++
+		if b.State == api.StateStuck {
+			survivors += b.Processes
+		}
 	}
+	metrics <- prometheus.MustNewConstMetric(survivorsDesc, prometheus.GaugeValue, float64(survivors))
 	for _, state := range api.States() {
 		if state == api.StateGone {
 			continue

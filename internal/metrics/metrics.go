@@ -32,6 +32,9 @@ type Options struct {
 	PlacementCauses []string
 	// APIVerbs are the requests of the control API that may be reported.
 	APIVerbs []string
+	// HungReads returns how many reads of other processes are under way, and so may
+	// hang; nil means none.
+	HungReads func() int
 }
 
 // Metrics is the daemon's metrics. Its methods are safe for concurrent use and
@@ -46,6 +49,8 @@ type Metrics struct {
 	cancelDuration    *histograms
 	stepDuration      *histograms
 	stepTimeouts      *counters
+	fuseAborts        prometheus.Counter
+	stuckDuration     prometheus.Histogram
 	placements        prometheus.Counter
 	placementFailures *counters
 	placementDuration prometheus.Histogram
@@ -71,6 +76,8 @@ func New(o Options) *Metrics {
 		stepDuration: newHistograms("ladder_step_duration_seconds", "time in a step; _count = uses",
 			stepBuckets, "step", words(api.Steps())),
 		stepTimeouts:      newCounters("ladder_step_timeouts_total", "ran out of time", "step", words(api.Steps())),
+		fuseAborts:        newCounter("fuse_aborts_total", "FUSE connections aborted for survivors"),
+		stuckDuration:     newHistogram("stuck_duration_seconds", "of stuck builds, stuck to gone", buildBuckets),
 		placements:        newCounter("placements_total", "wrapper's requests"),
 		placementFailures: newCounters("placement_failures_total", "fail-open as far as the daemon knows", "cause", o.PlacementCauses),
 		placementDuration: newHistogram("placement_duration_seconds", "request to answer", placementBuckets),
@@ -90,7 +97,7 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds},
 		m.buildsStarted, m.buildsEnded, m.buildDuration, m.cancelDuration,
-		m.stepDuration, m.stepTimeouts,
+		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
 		m.apiRequests, m.apiFailures,
@@ -122,6 +129,12 @@ func (m *Metrics) LadderStep(step api.LadderStep) {
 	}
 }
 
+// Freed counts a FUSE connection that was aborted because survivors waited for it.
+func (m *Metrics) Freed() { m.fuseAborts.Inc() }
+
+// Unstuck counts a stuck build that is gone, after so long.
+func (m *Metrics) Unstuck(after time.Duration) { m.stuckDuration.Observe(after.Seconds()) }
+
 // Placement counts an answered request of the wrapper: took is the time from
 // request to answer, cause is "" if it succeeded.
 func (m *Metrics) Placement(took time.Duration, cause string) {
@@ -150,6 +163,16 @@ func (m *Metrics) APIRequest(verb string, failed bool) {
 	if failed {
 		m.apiFailures.inc(verb)
 	}
+}
+
+func hungReads(now func() int) prometheus.Collector {
+	opts := prometheus.GaugeOpts{Name: prefix + "proc_reads", Help: "reads of other processes under way; one that stays hangs"}
+	return prometheus.NewGaugeFunc(opts, func() float64 {
+		if now == nil {
+			return 0
+		}
+		return float64(now())
+	})
 }
 
 // cancelReasons is every reason but that of builds that nobody cancelled.

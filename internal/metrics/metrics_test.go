@@ -102,7 +102,7 @@ func placedAndObserved(states ...string) (series []string) {
 func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	m := newMetrics()
 	modes := []string{"local", "api", "run", "unknown"}
-	steps := []string{"kill", "owner", "stop", "cgroup_kill"}
+	steps := []string{"kill", "owner", "stop", "cgroup_kill", "survivors", "helpers"}
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
@@ -113,6 +113,10 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline"},
 		"ladder_step_duration_seconds":  steps,
 		"ladder_step_timeouts_total":    steps,
+		"fuse_aborts_total":             {""},
+		"stuck_duration_seconds":        {""},
+		"survivors":                     {""},
+		"proc_reads":                    {""},
 		"placements_total":              {""},
 		"placement_failures_total":      {"refused", "systemd", "cgroup", "timeout", "bad_request"},
 		"placement_duration_seconds":    {""},

@@ -33,32 +33,45 @@ func NewReader() *Reader { return &Reader{slots: make(chan struct{}, maxReaders)
 // Stuck is how many reads are under way, and so may hang.
 func (r *Reader) Stuck() int { return len(r.slots) }
 
-// Args reads the arguments of the process, up to 4 KiB of them. A read that
-// does not end in time is left behind and goes on holding its slot.
+// Args reads the arguments of the process, up to 4 KiB of them.
 func (r *Reader) Args(ctx context.Context, h *Handle) ([]string, error) {
+	content, err := Within(ctx, r, func() ([]byte, error) {
+		return r.read("/proc/"+strconv.Itoa(h.PID)+"/cmdline", maxCmdline)
+	})
+	switch {
+	case errors.Is(err, ErrBusy), err != nil && ctx.Err() != nil:
+		return nil, err
+	case !h.Alive():
+		return nil, ErrGone
+	}
+	return splitArgs(content), err
+}
+
+// Within reads something that may hang, and returns its answer, ErrBusy, or the
+// context's cause. A read that does not end in time is left behind, and goes on
+// holding its slot.
+func Within[T any](ctx context.Context, r *Reader, read func() (T, error)) (T, error) {
+	var zero T
 	select {
 	case r.slots <- struct{}{}:
 	default:
-		return nil, ErrBusy
+		return zero, ErrBusy
 	}
 	type answer struct {
-		content []byte
-		err     error
+		value T
+		err   error
 	}
 	done := make(chan answer, 1)
 	go func() {
 		defer func() { <-r.slots }()
-		content, err := r.read("/proc/"+strconv.Itoa(h.PID)+"/cmdline", maxCmdline)
-		done <- answer{content, err}
+		value, err := read()
+		done <- answer{value, err}
 	}()
 	select {
 	case a := <-done:
-		if !h.Alive() {
-			return nil, ErrGone
-		}
-		return splitArgs(a.content), a.err
+		return a.value, a.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return zero, context.Cause(ctx)
 	}
 }
 

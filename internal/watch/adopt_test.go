@@ -36,7 +36,7 @@ func TestAdopt(t *testing.T) {
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}, ownerIs: "TERM"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newBench(t, Timeouts{never, soon, never, never, never})
+			w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
 			c := startChild(t, "")
 			h := c.owner(t)
 			r := record{

@@ -43,6 +43,10 @@ type build struct {
 	overSince time.Time     // when the fact that ended it was known
 	emptyAt   time.Time     // when its last process was seen gone
 	ladder    []api.LadderStep
+	remains   remains
+	storage   storage
+
+	inspecting sync.Mutex // one look at survivors at a time
 }
 
 // message is an event on its way; of is the stage that it is the outcome of.
@@ -124,6 +128,7 @@ func (b *build) close() {
 	if held := b.hold(); held != nil {
 		held.Close()
 	}
+	b.storage.close()
 }
 
 func (b *build) send(m message) {
@@ -228,6 +233,9 @@ func (b *build) note(before, after status, m message) (ended bool) {
 	if m.event == emptied {
 		b.emptyAt = now
 	}
+	if after.state == api.StateStuck && before.state != api.StateStuck {
+		b.remains.stuck = now
+	}
 	if old := before.stage.rung(); old != "" && old != after.stage.rung() {
 		step := &b.ladder[len(b.ladder)-1]
 		step.Duration = now.Sub(step.StartedAt)
@@ -270,8 +278,8 @@ func (b *build) logStep(step api.LadderStep) {
 	switch {
 	case step.Error != "":
 		log.Warnf("Build %s: step %q of the ladder failed: %s", b.id, step.Step, step.Error)
-	case step.TimedOut && step.Step == api.StepOwner:
-		log.Warnf("Build %s: its owner has not ended in the time of step %q", b.id, step.Step)
+	case step.TimedOut && step.Survivors == 0: // the owner lives, or systemd did not say that the unit is stopped
+		log.Warnf("Build %s: step %q of the ladder was not done when its time was over", b.id, step.Step)
 	case step.TimedOut:
 		log.Warnf("Build %s: step %q of the ladder left %d processes when its time was over", b.id, step.Step, step.Survivors)
 	default:
@@ -293,6 +301,9 @@ func (b *build) waitForEmpty() {
 
 // enter does what a stage of the ladder does, and sends what came of it.
 func (b *build) enter(s stage) {
+	if s == stageSurvivors {
+		b.watcher.running.Go(b.watchSurvivors)
+	}
 	limit := b.limit(s)
 	if limit == 0 {
 		return
@@ -316,6 +327,12 @@ func (b *build) enter(s stage) {
 	context.AfterFunc(b.life, cancel)
 	b.watcher.running.Go(func() {
 		held := b.held()
+		if s == stageContainers || s == stageKill {
+			b.findHelpers(ctx)
+		}
+		if s == stageStop || s == stageCgroupKill {
+			b.watcher.running.Go(func() { b.inspect(ctx, Inspection.Look) })
+		}
 		switch {
 		case s == stageContainers:
 			outcome(b.killSteps(ctx))
@@ -334,6 +351,10 @@ func (b *build) enter(s stage) {
 			outcome(held.Stop(ctx))
 		case s == stageCgroupKill:
 			outcome(held.CgroupKill(ctx))
+		case s == stageFree:
+			b.free(ctx)
+		case s == stageHelpers:
+			outcome(b.endHelpers(ctx))
 		}
 	})
 }
@@ -385,6 +406,11 @@ func (b *build) limit(s stage) time.Duration {
 		return t.Stop
 	case stageCgroupKill:
 		return t.CgroupKill
+	case stageFree:
+		return t.Survivors
+	case stageHelpers:
+		// It has SIGTERM's time, and some for the look at who uses what it serves.
+		return t.Helpers + helpersLook
 	}
 	return 0
 }

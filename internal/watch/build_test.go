@@ -65,7 +65,7 @@ func TestLadder(t *testing.T) {
 			[]string{"kill", "stop", "cgroup_kill", "stop", "discard", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: never})
+			w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: never, Survivors: soon, Helpers: soon})
 			w.script = func(s *fakeScope) { s.kill, s.stop, s.cgroupKill = row.kill, row.stop, row.cgroupKill }
 			if row.kill == nil {
 				w.timeouts.Kill, w.timeouts.Stop = never, never
@@ -115,7 +115,7 @@ func TestStopThatEmptiesTheScopeNeedsNoMore(t *testing.T) {
 }
 
 func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
-	w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: soon})
+	w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: soon, Survivors: soon, Helpers: soon})
 	w.script = func(s *fakeScope) {
 		s.kill, s.stop = helpsNot, hangs
 		s.cgroupKill = func() error { return nil }
@@ -135,7 +135,11 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	if len(detail.ProcessTree) != 1 || detail.ProcessTree[0].PID != os.Getpid() || !detail.ProcessTree[0].Survivor {
 		t.Errorf("its processes are %+v", detail.ProcessTree)
 	}
-	if len(detail.Ladder) != 3 || !detail.Ladder[0].TimedOut || !detail.Ladder[2].TimedOut {
+	p := detail.ProcessTree[0]
+	if p.State != "D" || p.Since.IsZero() || len(p.Waits) != 1 || p.Waits[0].Connection != 7 {
+		t.Errorf("what it waits for is %+v", p)
+	}
+	if len(detail.Ladder) != 4 || !detail.Ladder[0].TimedOut || !detail.Ladder[2].TimedOut {
 		t.Errorf("the ladder is %+v", detail.Ladder)
 	}
 	if len(w.seen.ended) != 0 {
@@ -159,6 +163,51 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	if _, err := w.Detail(context.Background(), b.id); !isNotFound(err) {
 		t.Errorf("it is still known: %v", err)
 	}
+	if w.seen.freed != 0 || len(w.seen.unstuck) != 1 || w.seen.unstuck[0] <= 0 {
+		t.Errorf("counted as freed %d times, unstuck after %v", w.seen.freed, w.seen.unstuck)
+	}
+}
+
+// TestSurvivorsThatAreFreedMakeNoBuildStuck: the last rung has done.
+func TestSurvivorsThatAreFreedMakeNoBuildStuck(t *testing.T) {
+	w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: soon, Survivors: never, Helpers: soon})
+	w.script = func(s *fakeScope) {
+		s.kill, s.stop = helpsNot, hangs
+		s.cgroupKill = func() error { return nil }
+		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/d/run-c"}}
+		w.looks.free = func() { s.stop = nil; s.clear() }
+	}
+	c := startChild(t, "")
+	_, _ = w.run(c.owner(t))
+	c.end()
+	w.end()
+	want := []api.Step{api.StepKill, api.StepStop, api.StepCgroupKill, api.StepSurvivors, api.StepStop}
+	if got := w.seen.rungs(); !slices.Equal(got, want) {
+		t.Errorf("the rungs are %v, want %v", got, want)
+	}
+	if w.seen.freed != 1 || len(w.seen.unstuck) != 0 {
+		t.Errorf("counted as freed %d times, unstuck after %v", w.seen.freed, w.seen.unstuck)
+	}
+}
+
+// TestWhoServedTheStorageEndsLast: when nothing else is left, and only where the
+// owner does not do it itself.
+func TestWhoServedTheStorageEndsLast(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	helper := &fakeHelper{}
+	w.looks.roots, w.looks.helpers = []uint32{7}, []*fakeHelper{helper}
+	c := startChild(t, "")
+	_, s := w.run(c.owner(t))
+	c.end()
+	w.end()
+	s.until(t, "close")
+	if !helper.ended || !helper.closed {
+		t.Errorf("the helper is %+v", helper)
+	}
+	want := []api.Step{api.StepKill, api.StepStop, api.StepHelpers}
+	if got := w.seen.rungs(); !slices.Equal(got, want) {
+		t.Errorf("the rungs are %v, want %v", got, want)
+	}
 }
 
 func isNotFound(err error) bool {
@@ -181,13 +230,13 @@ func TestStop(t *testing.T) {
 	}{
 		{name: "the owner tidies up", tidies: true, timeouts: longTimeouts,
 			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: 1 << 8},
-		{name: "the owner obeys SIGTERM", timeouts: Timeouts{never, soon, never, never, never},
+		{name: "the owner obeys SIGTERM", timeouts: Timeouts{never, soon, never, never, never, soon, soon},
 			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
 		{name: "with a time of its own for the owner", timeouts: longTimeouts, ownerTimeout: soon,
 			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
-		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, soon, never, never},
+		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
 			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGKILL)},
-		{name: "the owner serves others", spared: true, timeouts: Timeouts{never, soon, soon, never, never},
+		{name: "the owner serves others", spared: true, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
 			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -300,7 +349,7 @@ func TestStopOfNoBuild(t *testing.T) {
 
 // A rootless podman waits for another that does the work.
 func TestBuildIsOverWhenWhoWaitsForItIsGone(t *testing.T) {
-	w := newBench(t, Timeouts{never, soon, never, never, never})
+	w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
 	client, builder := startChild(t, ""), startChild(t, "")
 	_, s := w.run(builder.owner(t, client))
 	client.end()

@@ -22,6 +22,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/survivors"
 )
 
 const (
@@ -32,7 +33,7 @@ const (
 )
 
 // longTimeouts let no rung run out.
-var longTimeouts = Timeouts{Kill: never, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never}
+var longTimeouts = Timeouts{Kill: never, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never, Survivors: soon, Helpers: soon}
 
 // fakeScope is a scope of nothing. What is called on it is written down, in
 // order, and does what the test says: by default, ends every process.
@@ -224,6 +225,8 @@ type recorder struct {
 	ended   chan ending
 	mu      sync.Mutex
 	steps   []api.LadderStep
+	freed   int
+	unstuck []time.Duration
 }
 
 type ending struct {
@@ -242,6 +245,18 @@ func (r *recorder) LadderStep(step api.LadderStep) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps = append(r.steps, step)
+}
+
+func (r *recorder) Freed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.freed++
+}
+
+func (r *recorder) Unstuck(after time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unstuck = append(r.unstuck, after)
 }
 
 // rungs are the rungs that were used and left, in order.
@@ -279,6 +294,59 @@ func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func
 	}
 }
 
+// fakeExaminer finds of survivors what the test says.
+type fakeExaminer struct {
+	mu      sync.Mutex
+	free    func() // what an abort brings about; nil: nothing can be aborted
+	looks   int    // and tries to free
+	roots   []uint32
+	helpers []*fakeHelper
+}
+
+func (f *fakeExaminer) Open(uint32) Inspection { return f }
+
+func (f *fakeExaminer) Look(_ context.Context, left survivors.Remains) survivors.Report {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	r := survivors.Report{Processes: map[int]survivors.Process{}}
+	for _, pid := range left.PIDs {
+		r.Processes[pid] = survivors.Process{State: "D", WChan: "request_wait_answer", Waits: []api.Wait{{Mount: "/mnt", Connection: 7}}}
+	}
+	return r
+}
+
+func (f *fakeExaminer) Free(ctx context.Context, left survivors.Remains) survivors.Report {
+	r := f.Look(ctx, left)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.free != nil {
+		r.Aborted = []uint32{7}
+		f.free()
+		f.free = nil
+	}
+	return r
+}
+
+func (f *fakeExaminer) ServedRoots(context.Context, []int) ([]uint32, error) { return f.roots, nil }
+
+func (f *fakeExaminer) Helpers(context.Context, uint32, []proc.Identity, []uint32) ([]Helper, error) {
+	var all []Helper
+	for _, h := range f.helpers {
+		all = append(all, h)
+	}
+	return all, nil
+}
+
+type fakeHelper struct{ ended, closed bool }
+
+func (h *fakeHelper) End(context.Context, time.Duration) (bool, error) {
+	h.ended = true
+	return true, nil
+}
+
+func (h *fakeHelper) Close() { h.closed = true }
+
 // bench is a Watcher with fakes around it.
 type bench struct {
 	*Watcher
@@ -287,6 +355,7 @@ type bench struct {
 	self   *proc.Handle // the caller of every placement
 	made   chan *fakeScope
 	asked  *fakeRequests
+	looks  *fakeExaminer
 	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
 	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
@@ -306,10 +375,13 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
-		asked: &fakeRequests{standing: make(chan request.Standing)},
-		seen:  &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{},
+		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
 	}
-	b.Watcher = New(b.start, b.gather, b.asked, timeouts, b.seen, logrus.NewEntry(log))
+	b.Watcher = New(Parts{
+		Start: b.start, Gather: b.gather, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
+		Observer: b.seen, Log: logrus.NewEntry(log),
+	}, timeouts)
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()

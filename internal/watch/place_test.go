@@ -173,7 +173,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 		}, api.ReasonStopped},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			w := newBench(t, Timeouts{never, soon, never, never, never})
+			w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
 			builder, client := startChild(t, ""), startChild(t, "")
 			w.begin = func(_ context.Context, spec scopes.Spec) (*fakeScope, error) {
 				b, err := w.find(spec.ID)

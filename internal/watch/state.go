@@ -21,6 +21,11 @@ type status struct {
 	ownerTried bool
 	// swept: what the owner has left in a scope with a client was told to end.
 	swept bool
+	// freed: what the survivors wait for was looked at, and ended where it may be.
+	freed bool
+	// helpers: processes outside serve the storage of the build's containers.
+	// helped: they had their time to end.
+	helpers, helped bool
 	// unitStopped: systemd has said that the empty scope is stopped.
 	unitStopped bool
 }
@@ -39,6 +44,8 @@ const (
 	stageKillOwner  stage = "kill_owner"  // the owner got SIGKILL
 	stageStop       stage = "stop"        // StopUnit was called
 	stageCgroupKill stage = "cgroup_kill" // cgroup.kill was written
+	stageFree       stage = "free"        // what the survivors wait for is being ended
+	stageHelpers    stage = "helpers"     // nothing is left but who served the build's storage
 	stageSurvivors  stage = "survivors"   // nothing more can be sent
 	stageDone       stage = "done"
 )
@@ -54,6 +61,10 @@ func (s stage) rung() api.Step {
 		return api.StepStop
 	case stageCgroupKill:
 		return api.StepCgroupKill
+	case stageFree:
+		return api.StepSurvivors
+	case stageHelpers:
+		return api.StepHelpers
 	}
 	return ""
 }
@@ -72,6 +83,7 @@ const (
 	requestCertain   event = "the API request has not ended"
 	deadlinePassed   event = "the build's time is over"
 	stopRequested    event = "stop requested"
+	helpersFound     event = "the build's storage has helpers"
 	begin            event = "begin" // the answer to actBegin
 	emptied          event = "emptied"
 	callSucceeded    event = "call succeeded"
@@ -112,7 +124,7 @@ const (
 //
 // The order of the ladder: let an owner that lives start the containers that it is
 // making, for only then does it notice their end; kill the containers; give a living owner time to tidy
-// up, then end it; stop the unit; cgroup.kill. A rung that leaves processes is
+// up, then end it; stop the unit; cgroup.kill; free what is left. A rung that leaves processes is
 // followed by the next; one that leaves none, by what remains to be done for an
 // empty scope. Where the client is inside, killing is done twice: the containers
 // first, and when the owner has gone all that is left.
@@ -122,6 +134,8 @@ func next(s status, e event) (status, action) {
 		s.ownerLives = false
 	case emptied:
 		s.empty = true
+	case helpersFound:
+		s.helpers = true
 	}
 
 	switch s.state {
@@ -165,9 +179,8 @@ func next(s status, e event) (status, action) {
 		return climb(s, e)
 
 	case api.StateStuck:
-		if s.empty && !s.ownerLives {
-			s.state, s.stage = api.StateGone, stageDone
-			return s, actForget
+		if s.empty && (s.stage == stageSurvivors || e == timeOver || e == callSucceeded || e == callFailed) {
+			return finish(s)
 		}
 	}
 	return s, actNothing
@@ -223,9 +236,22 @@ func climb(s status, e event) (status, action) {
 		switch {
 		case s.empty:
 			return afterEmpty(s)
-		case missed && s.ownerLives && !s.ownerTried:
-			return enter(s, stageTidy)
 		case missed:
+			return finish(s)
+		}
+
+	case stageFree:
+		switch {
+		case s.empty:
+			return afterEmpty(s)
+		case e == timeOver && s.ownerLives && !s.ownerTried:
+			return enter(s, stageTidy)
+		case e == timeOver:
+			return finish(s)
+		}
+
+	case stageHelpers:
+		if missed || e == callSucceeded {
 			return finish(s)
 		}
 	}
@@ -249,9 +275,18 @@ func afterEmpty(s status) (status, action) {
 
 // finish ends the ladder: with nothing left, or with survivors.
 func finish(s status) (status, action) {
-	if s.empty && (!s.ownerLives || s.ownerSpared) {
+	switch {
+	case !s.empty && !s.freed:
+		s.freed = true
+		return enter(s, stageFree)
+	case s.empty && s.helpers && !s.helped && !s.ownerLives:
+		s.helped = true
+		return enter(s, stageHelpers)
+	case s.empty && (!s.ownerLives || s.ownerSpared):
 		s.state, s.stage = api.StateGone, stageDone
 		return s, actForget
+	case s.state == api.StateStuck:
+		return s, actNothing
 	}
 	s.state, s.stage = api.StateStuck, stageSurvivors
 	return s, actEnter

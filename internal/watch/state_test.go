@@ -19,7 +19,9 @@ var (
 	stoppingLive = at(stopped, api.StateKilling, stageStop)
 	lastRung     = at(abandoned, api.StateKilling, stageCgroupKill)
 	lastRungLive = at(stopped, api.StateKilling, stageCgroupKill)
-	stuck        = at(abandoned, api.StateStuck, stageSurvivors)
+	freeing      = with(at(abandoned, api.StateKilling, stageFree), isFreed)
+	freeingLive  = with(at(stopped, api.StateKilling, stageFree), isFreed)
+	stuck        = with(at(abandoned, api.StateStuck, stageSurvivors), isFreed)
 )
 
 func at(s status, state api.State, stage stage) status {
@@ -36,6 +38,8 @@ func isEmpty(s *status)  { s.empty = true }
 func isTried(s *status)  { s.ownerTried = true }
 func isSpared(s *status) { s.ownerSpared = true }
 func isInside(s *status) { s.clientInside = true }
+func isFreed(s *status)  { s.freed = true }
+func isHelped(s *status) { s.helpers = true }
 func isSwept(s *status)  { s.swept = true }
 func lives(s *status)    { s.ownerLives = true }
 
@@ -112,10 +116,20 @@ func TestNext(t *testing.T) {
 		{"cgroup.kill worked", lastRung, emptied, api.StateKilling, stageStop, actEnter},
 		{"cgroup.kill worked, owner lives", lastRungLive, emptied, api.StateKilling, stageTidy, actEnter},
 		{"cgroup.kill's write is no proof", lastRung, callSucceeded, api.StateKilling, stageCgroupKill, actNothing},
-		{"survivors", lastRung, timeOver, api.StateStuck, stageSurvivors, actEnter},
-		{"survivors keep the owner waiting", lastRungLive, timeOver, api.StateKilling, stageTidy, actEnter},
-		{"the owner ends, survivors do not", at(stopped, api.StateKilling, stageTidy), ownerExitedBusy,
+		{"survivors are freed, if they can be", lastRung, timeOver, api.StateKilling, stageFree, actEnter},
+		{"their owner waits for that", lastRungLive, timeOver, api.StateKilling, stageFree, actEnter},
+		{"freed", freeing, emptied, api.StateKilling, stageStop, actEnter},
+		{"freed, owner lives: its turn", freeingLive, emptied, api.StateKilling, stageTidy, actEnter},
+		{"they can't be", freeing, timeOver, api.StateStuck, stageSurvivors, actEnter},
+		{"they can't be, owner lives", freeingLive, timeOver, api.StateKilling, stageTidy, actEnter},
+		{"the owner ends, survivors do not", with(at(stopped, api.StateKilling, stageTidy), isFreed), ownerExitedBusy,
 			api.StateStuck, stageSurvivors, actEnter},
+
+		{"who served the storage goes last", with(with(stopping, isEmpty), isHelped), callSucceeded,
+			api.StateKilling, stageHelpers, actEnter},
+		{"and is not waited for without end", with(at(with(stopping, isEmpty), api.StateKilling, stageHelpers), func(s *status) { s.helpers, s.helped = true, true }),
+			timeOver, api.StateGone, stageDone, actForget},
+		{"storage is learnt of", killing, helpersFound, api.StateTerminating, stageKill, actNothing},
 
 		{"a deadline", running, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
 		{"a deadline of what is over", killing, deadlinePassed, api.StateTerminating, stageKill, actNothing},
@@ -140,10 +154,11 @@ func TestNext(t *testing.T) {
 		{"what it has left is ended", at(with(with(abandoned, isInside), isSwept), api.StateTerminating, stageKill), emptied,
 			api.StateTerminating, stageStop, actEnter},
 		{"what it has left survives all", at(with(with(with(abandoned, isInside), isSwept), isTried), api.StateKilling, stageCgroupKill), timeOver,
-			api.StateStuck, stageSurvivors, actEnter},
+			api.StateKilling, stageFree, actEnter},
 
 		{"the kernel lets go", stuck, emptied, api.StateGone, stageDone, actForget},
 		{"the kernel lets go, the owner is left", with(stuck, lives), emptied, api.StateStuck, stageSurvivors, actNothing},
+		{"the kernel lets go, the storage is served", with(stuck, isHelped), emptied, api.StateStuck, stageHelpers, actEnter},
 		{"stuck is not helped by time", stuck, timeOver, api.StateStuck, stageSurvivors, actNothing},
 		{"gone is the end", at(abandoned, api.StateGone, stageDone), stopRequested, api.StateGone, stageDone, actNothing},
 	} {
@@ -160,7 +175,7 @@ func TestNext(t *testing.T) {
 // one that is over never runs again.
 func TestEveryPathEnds(t *testing.T) {
 	// Without requestCertain: an unsure build may be running again, as often as it likes.
-	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, begin, emptied, callSucceeded, callFailed, timeOver}
+	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s status, onPath map[status]bool, climbed int)
 	seen := map[status]bool{}
 	walk = func(s status, onPath map[status]bool, climbed int) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
@@ -140,7 +139,7 @@ func architectures(members []scopes.Member) []string {
 // how many it leaves out.
 func (b *build) processes() (shown []api.Process, omitted int) {
 	b.mu.Lock()
-	s, stuck := b.hold(), b.status.state == api.StateStuck
+	s, stuck, remains := b.hold(), b.status.state == api.StateStuck, b.remains
 	b.mu.Unlock()
 	if s == nil {
 		return []api.Process{}, 0
@@ -159,10 +158,12 @@ func (b *build) processes() (shown []api.Process, omitted int) {
 			continue
 		}
 		known[m.PID] = true
-		all = append(all, api.Process{
+		process := api.Process{
 			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
 			State: look.State, WChan: look.WChan, Cgroup: m.Where(), Survivor: stuck,
-		})
+		}
+		remains.addTo(&process)
+		all = append(all, process)
 	}
 	for _, p := range all {
 		parent := p.PPID
@@ -181,22 +182,6 @@ func (b *build) processes() (shown []api.Process, omitted int) {
 	}
 	descend(0)
 	return ordered, omitted
-}
-
-// describeSurvivors names the processes that outlived the ladder.
-func (b *build) describeSurvivors() string {
-	var names []string
-	survivors, omitted := b.processes()
-	for _, p := range survivors {
-		names = append(names, fmt.Sprintf("%d %q in state %s, waiting in %q", p.PID, p.Command, p.State, p.WChan))
-	}
-	if len(names) == 0 {
-		return "its owner survived SIGKILL"
-	}
-	if omitted > 0 {
-		names = append(names, fmt.Sprintf("and %d more", omitted))
-	}
-	return fmt.Sprintf("%d of its processes survived SIGKILL: %s", len(survivors)+omitted, strings.Join(names, "; "))
 }
 
 // Count returns how many builds there are in each state. It looks at no process.

@@ -26,6 +26,8 @@ type Timeouts struct {
 	OwnerTerm  time.Duration // after SIGTERM, and again after SIGKILL, to the owner
 	Stop       time.Duration // StopUnit, its job included
 	CgroupKill time.Duration // cgroup.kill, until the scope is empty
+	Survivors  time.Duration // freeing what is left, until the scope is empty
+	Helpers    time.Duration // the storage's helper processes, SIGTERM until SIGKILL
 }
 
 // Observer is told what happens, for those who count.
@@ -35,6 +37,10 @@ type Observer interface {
 	// fact that ended it to the last process gone, 0 for a build that completed.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
 	LadderStep(step api.LadderStep)
+	// Freed: a FUSE connection that survivors waited for was aborted.
+	Freed()
+	// Unstuck: a stuck build is gone, after so long.
+	Unstuck(after time.Duration)
 }
 
 // Starter makes the scope of a new build.
@@ -51,6 +57,7 @@ type Watcher struct {
 	start    Starter
 	gather   Gatherer
 	requests Requests
+	examiner Examiner
 	timeouts Timeouts
 	observer Observer
 	log      *logrus.Entry
@@ -65,11 +72,23 @@ type Watcher struct {
 	byOwner map[ownerKey]*build
 }
 
+// Parts are what a watcher acts and looks by.
+type Parts struct {
+	Start    Starter
+	Gather   Gatherer
+	Requests Requests
+	Examiner Examiner
+	Reader   *proc.Reader // of command lines
+	Observer Observer
+	Log      *logrus.Entry
+}
+
 // New returns a watcher that holds no build yet.
-func New(start Starter, gather Gatherer, requests Requests, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
+func New(parts Parts, timeouts Timeouts) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: start, gather: gather, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
+		start: parts.Start, gather: parts.Gather, requests: parts.Requests, examiner: parts.Examiner,
+		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
 		life: life, end: end,
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
@@ -200,12 +219,14 @@ func (w *Watcher) changed(b *build, before, after status) {
 	case api.StateAbandoned:
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:
-		log.Errorf("Build %s is stuck: %s", b.id, b.describeSurvivors())
+		b.logStuck(log)
 		b.settle()
 	case api.StateGone:
 		switch {
 		case before.state == api.StateStuck:
-			log.Infof("Build %s is gone: the kernel let go of the last process", b.id)
+			after := time.Since(b.stuckSince())
+			w.observer.Unstuck(after)
+			log.WithField("stuck_for", after.String()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
 		case after.reason == api.ReasonCompleted:
 			log.Infof("Build %s completed", b.id)
 		default:

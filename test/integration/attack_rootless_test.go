@@ -97,9 +97,9 @@ func TestAttack22LeafRemovedBetweenTwoSteps(t *testing.T) {
 	unharmed()
 }
 
-// TestHelpersOfACancelledBuildGoAndSharedOnesStay: pasta or slirp4netns are a
-// build's own. The process that keeps the user's namespace,
-// and the network helpers of other containers, are not.
+// TestHelpersOfACancelledBuildGoAndSharedOnesStay: pasta or slirp4netns are a build's
+// own, and so is the fuse-overlayfs that serves its storage. The process that keeps the
+// user's namespace, and what other containers use, are not.
 func TestHelpersOfACancelledBuildGoAndSharedOnesStay(t *testing.T) {
 	leakCheck(t)
 	const conf = "/home/builder/.config/containers/storage.conf"
@@ -146,14 +146,16 @@ func TestHelpersOfACancelledBuildGoAndSharedOnesStay(t *testing.T) {
 	eventually(t, func() (string, bool) {
 		var left []string
 		for pid, name := range helpers() {
-			// A file system's server belongs to its mount, and that to podman's storage:
-			// it stays as long as the working container does.
-			if shared[pid] == "" && name != "fuse-overlayfs" {
+			if shared[pid] == "" {
 				left = append(left, pid+" "+name)
 			}
 		}
 		return fmt.Sprintf("the build's helpers %v are left:\n%s", left, sh(t, "ps -ef --forest")), len(left) == 0
 	})
+	pause := sh(t, "pgrep -u builder -x catatonit | head -1")
+	if mounts := sh(t, "grep -c ' fuse.fuse-overlayfs ' /proc/%s/mountinfo", pause); mounts != "1" {
+		t.Errorf("%s mounts of fuse-overlayfs are there, want the other container's", mounts)
+	}
 	now := helpers()
 	for pid, name := range shared {
 		if now[pid] == "" {

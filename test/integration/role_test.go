@@ -51,6 +51,10 @@ func play(role string, args []string) int {
 		err = bomb(args[0])
 	case "process bomb":
 		err = processBomb(args[0], args[1])
+	case "fuse server":
+		err = serveFUSE(args[0], args[1:]...)
+	case "map":
+		err = mapFile(args[0])
 	default:
 		err = errors.New("no such role")
 	}

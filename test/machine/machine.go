@@ -112,6 +112,9 @@ func (m *Machine) setUp(ctx context.Context) error {
 	if err := m.makeDevices(ctx); err != nil {
 		return err
 	}
+	if err := m.mountFuseControl(ctx); err != nil {
+		return err
+	}
 	if err := m.setUpNetwork(ctx); err != nil {
 		return err
 	}
@@ -140,6 +143,13 @@ func (m *Machine) makeDevices(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mountFuseControl mounts what systemd mounts on a host. The /sys that nspawn makes
+// has no place for it.
+func (m *Machine) mountFuseControl(ctx context.Context) error {
+	const script = `mount -o remount,rw /sys && mkdir -p "$1" && mount -t fusectl fusectl "$1"`
+	return m.inside(ctx, "sh", "-c", script, "sh", "/sys/fs/fuse/connections")
 }
 
 // Path returns the path on the host by which a file inside can be reached

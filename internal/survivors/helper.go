@@ -1,0 +1,133 @@
+package survivors
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// Helper is a fuse-overlayfs that serves the root of one of a build's working
+// containers, held by pidfd.
+type Helper struct {
+	*proc.Handle
+	connection uint32
+	examiner   *Examiner
+	uid        uint32
+}
+
+// ServedRoots lists the connections of the fuse-overlayfs that the containers have
+// as their root, while these live: pids are the containers' processes.
+func (e *Examiner) ServedRoots(ctx context.Context, pids []int) ([]uint32, error) {
+	return proc.Within(ctx, e.reader, func() ([]uint32, error) { return e.servedRoots(pids), nil })
+}
+
+// Helpers finds the processes of the UID that serve these roots, and those that serve
+// the working containers of steps without a RUN: podman has started them in the scope
+// that it has made for itself, as one of builders, the build's owner first. One that
+// is older than the owner was started for somebody else, as by `buildah mount`, and is
+// not the build's.
+func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]*Helper, error) {
+	return proc.Within(ctx, e.reader, func() ([]*Helper, error) {
+		all, err := e.processes()
+		if err != nil {
+			return nil, err
+		}
+		var found []*Helper
+		for _, p := range all {
+			if !p.is(uid) || !p.isHelper() {
+				continue
+			}
+			own := inScopeOf(proc.Cgroup(p.PID), builders)
+			held := p.holds()
+			at := slices.IndexFunc(held, func(number uint32) bool { return own || slices.Contains(roots, number) })
+			if at < 0 {
+				continue
+			}
+			if h, err := proc.Open(p.PID); err == nil && h.Start >= builders[0].Start {
+				found = append(found, &Helper{Handle: h, connection: held[at], examiner: e, uid: uid})
+			} else if err == nil {
+				h.Close()
+			}
+		}
+		return found, nil
+	})
+}
+
+// inScopeOf tells whether the cgroup is the scope that one of the processes has made
+// for itself.
+//
+// Source: containers/podman, pkg/domain/infra/abi/system_linux.go, SetupRootless.
+func inScopeOf(cgroup string, processes []proc.Identity) bool {
+	return slices.ContainsFunc(processes, func(id proc.Identity) bool {
+		return path.Base(cgroup) == "podman-"+strconv.Itoa(id.PID)+".scope"
+	})
+}
+
+// servedRoots looks at one process of each mount namespace.
+func (e *Examiner) servedRoots(pids []int) []uint32 {
+	var roots, seen []uint32
+	for _, pid := range pids {
+		p, err := e.procs.Proc(pid)
+		if err != nil {
+			continue
+		}
+		namespace := namespaceOf(p, "mnt")
+		if namespace == 0 || slices.Contains(seen, namespace) {
+			continue
+		}
+		seen = append(seen, namespace)
+		infos, err := p.MountInfo()
+		if err != nil {
+			continue
+		}
+		for _, m := range mountsOf(infos) {
+			if m.point == "/" && m.fstype == helperType && !slices.Contains(roots, m.device) {
+				roots = append(roots, m.device)
+			}
+		}
+	}
+	return roots
+}
+
+// End ends the helper, once nobody uses its mount: by SIGTERM, at which it unmounts
+// what it serves. What somebody uses stays. Where it does not end within patience, it
+// gets SIGKILL, which leaves the mount for podman to clear away.
+//
+// Source: containers/fuse-overlayfs, main.c, which leaves libfuse's handlers of
+// signals in place (fuse_set_signal_handlers(3)).
+func (h *Helper) End(ctx context.Context, patience time.Duration) (ended bool, err error) {
+	used, err := proc.Within(ctx, h.examiner.reader, func() (int, error) {
+		s, err := h.examiner.scan()
+		if err != nil {
+			return 0, err
+		}
+		var home []uint32
+		for _, p := range s.processes {
+			if p.PID == h.PID {
+				home = append(home, p.namespace)
+			}
+		}
+		return h.examiner.user(ctx, s, h.connection, h.uid, false, home, func(p process) bool { return p.PID == h.PID })
+	})
+	switch {
+	case !h.Alive():
+		return true, nil // podman has unmounted what it served
+	case err != nil || used != 0:
+		return false, err
+	}
+	if err := h.Signal(unix.SIGTERM); err != nil {
+		return !h.Alive(), nil
+	}
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if h.Wait(limit) == nil {
+		return true, nil
+	}
+	return false, h.Signal(unix.SIGKILL)
+}

@@ -1,0 +1,311 @@
+package survivors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// process is a process of the host, as far as it matters for who serves and who
+// uses a FUSE mount.
+type process struct {
+	procfs.Proc
+	uids         [4]uint64
+	namespace    uint32 // its mount namespace's number, 0 where it can't be read
+	pidNamespace uint32
+	state        string
+	parent       int
+}
+
+// kernelThread is the flag of a process that has no memory of its own.
+//
+// Source: linux, include/linux/sched.h, PF_KTHREAD; proc_pid_stat(5), flags.
+const kernelThread = 0x200000
+
+// processes lists the host's, but for the kernel's own threads.
+func (e *Examiner) processes() ([]process, error) {
+	all, err := e.procs.AllProcs()
+	if err != nil {
+		return nil, err
+	}
+	found := make([]process, 0, len(all))
+	for _, p := range all {
+		stat, err := p.Stat()
+		if err != nil || stat.Flags&kernelThread != 0 {
+			continue
+		}
+		status, err := p.NewStatus()
+		if err != nil {
+			continue // it has ended
+		}
+		found = append(found, process{
+			Proc: p, uids: status.UIDs, state: stat.State, parent: stat.PPID,
+			namespace: namespaceOf(p, "mnt"), pidNamespace: namespaceOf(p, "pid"),
+		})
+	}
+	return found, nil
+}
+
+// is tells whether all of the process's UIDs are this one.
+func (p process) is(uid uint32) bool {
+	return p.uids == [4]uint64{uint64(uid), uint64(uid), uint64(uid), uint64(uid)}
+}
+
+// may tells whether the kernel would let the process use a FUSE mount of the UID's
+// that is for its mounter alone. It is more generous than the kernel.
+//
+// Source: linux, fs/fuse/dir.c, fuse_permissible_uidgid.
+func (p process) may(uid uint32) bool { return slices.Contains(p.uids[:], uint64(uid)) }
+
+func (p process) file(name string) string { return "/proc/" + strconv.Itoa(p.PID) + "/" + name }
+
+// fuseDevice is the character device that FUSE servers read.
+//
+// Source: linux, Documentation/admin-guide/devices.txt.
+var fuseDevice = unix.Mkdev(10, 229)
+
+// holds returns the connections whose device the process has open. Older kernels do
+// not tell which one it is (6.18 does): 0 then.
+//
+// Source: linux, fs/fuse/dev.c, fuse_dev_show_fdinfo.
+func (p process) holds() []uint32 {
+	entries, err := os.ReadDir(p.file("fd"))
+	if err != nil {
+		return nil
+	}
+	var numbers []uint32
+	for _, entry := range entries {
+		link := p.file("fd/" + entry.Name())
+		target, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "/memfd:") || !isFuseDevice(link) {
+			continue
+		}
+		number, _ := strconv.ParseUint(fdinfoField(p.file("fdinfo/"+entry.Name()), "fuse_connection"), 10, 32)
+		numbers = append(numbers, uint32(number))
+	}
+	return numbers
+}
+
+// isFuseDevice asks for no attribute that a file system would have to be asked for:
+// see proc.identify.
+func isFuseDevice(link string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, 0, &st)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Mkdev(st.Rdev_major, st.Rdev_minor) == fuseDevice
+}
+
+// servers returns the processes that hold the connection's device, and those that
+// may: which connection theirs is, this kernel does not say.
+func servers(all []process, number uint32) (sure, perhaps []process) {
+	for _, p := range all {
+		held := p.holds()
+		switch {
+		case slices.Contains(held, number):
+			sure = append(sure, p)
+		case slices.Contains(held, 0):
+			perhaps = append(perhaps, p)
+		}
+	}
+	return sure, perhaps
+}
+
+// helperName is the program that mounts a rootless user's storage where the kernel
+// can't, or where storage.conf says so; helperType, the type of its mounts.
+//
+// Source: containers/storage, storage.conf(5), mount_program.
+const (
+	helperName = "fuse-overlayfs"
+	helperType = "fuse." + helperName
+)
+
+// isHelper tells whether the process runs the host's fuse-overlayfs: a file that is
+// root's and that nobody else may write.
+func (p process) isHelper() bool {
+	exe, err := p.Executable()
+	if err != nil || path.Base(strings.TrimSuffix(exe, " (deleted)")) != helperName {
+		return false
+	}
+	var st unix.Statx_t
+	err = unix.Statx(unix.AT_FDCWD, p.file("exe"), unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st)
+	return err == nil && st.Uid == 0 && st.Mode&0o022 == 0
+}
+
+// scan is the host at one moment: its processes and the mount tables they see.
+type scan struct {
+	processes []process
+	tables    map[uint32][]mount // by mount namespace
+	mountIDs  map[int]uint32     // which device a mount is of; IDs are the whole kernel's
+}
+
+func (e *Examiner) scan() (scan, error) {
+	all, err := e.processes()
+	if err != nil {
+		return scan{}, err
+	}
+	s := scan{processes: all, tables: map[uint32][]mount{}, mountIDs: map[int]uint32{}}
+	for _, p := range all {
+		if p.namespace == 0 || s.tables[p.namespace] != nil {
+			continue
+		}
+		infos, err := p.MountInfo()
+		if err != nil {
+			continue // another one of the namespace will do
+		}
+		table := mountsOf(infos)
+		s.tables[p.namespace] = table
+		for _, m := range table {
+			s.mountIDs[m.id] = m.device
+		}
+	}
+	return s, nil
+}
+
+// family is all that works for a build: its processes, its builders with all their
+// children, and who waits for its processes: the monitor of a RUN step sees the mounts
+// that it has prepared for the step.
+func (s scan) family(left Remains) map[int]bool {
+	parents := map[int]int{}
+	for _, p := range s.processes {
+		parents[p.PID] = p.parent
+	}
+	family := map[int]bool{}
+	for _, p := range s.processes {
+		for pid := p.PID; pid > 1 && !family[p.PID]; pid = parents[pid] {
+			family[p.PID] = slices.Contains(left.Builders, pid)
+		}
+	}
+	for _, pid := range left.PIDs {
+		family[pid] = true
+		if parent := parents[pid]; parent > 1 {
+			family[parent] = true
+		}
+	}
+	return family
+}
+
+// copied tells whether a mount of the namespace is only a copy of one of a home
+// namespace, and so nobody's use: one that has propagated from there, or that came
+// along when a namespace was made as a copy of the other, as for a service with
+// PrivateTmp=. A container's namespace has another root.
+//
+// Source: mount_namespaces(7).
+func (s scan) copied(m mount, namespace uint32, home []uint32) bool {
+	root := s.root(namespace)
+	for _, from := range home {
+		for _, original := range s.of(from, m.device) {
+			if slices.ContainsFunc(m.peers, func(group string) bool { return slices.Contains(original.peers, group) }) {
+				return true
+			}
+			if m.root == original.root && m.point == original.point && root.device != 0 && root.device == s.root(from).device {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// root returns what is mounted as a namespace's root.
+func (s scan) root(namespace uint32) mount {
+	var root mount
+	for _, m := range s.tables[namespace] {
+		if m.point == "/" {
+			root = m // a later one lies over an earlier one
+		}
+	}
+	return root
+}
+
+// of returns a namespace's mounts of one file system.
+func (s scan) of(namespace, device uint32) []mount {
+	var mounts []mount
+	for _, m := range s.tables[namespace] {
+		if m.device == device {
+			mounts = append(mounts, m)
+		}
+	}
+	return mounts
+}
+
+// user looks for a process that uses a FUSE mount and is not excused: one that has
+// a file, a directory or a mapping on it, that may wait for it, or that sees it by
+// a mount that was made for its namespace. It returns 0 where there is none.
+//
+// home are namespaces in which the mount may be seen: where it was made, and the
+// build's.
+func (e *Examiner) user(ctx context.Context, s scan, device uint32, mounter uint32, others bool, home []uint32, excused func(process) bool) (int, error) {
+	for _, p := range s.processes {
+		if excused(p) {
+			continue
+		}
+		here := s.of(p.namespace, device)
+		if !slices.Contains(home, p.namespace) && slices.ContainsFunc(here, func(m mount) bool { return !s.copied(m, p.namespace, home) }) {
+			return p.PID, nil
+		}
+		if s.hasOpen(p, device) {
+			return p.PID, nil
+		}
+		if len(here) == 0 || !others && !p.may(mounter) {
+			continue
+		}
+		if p.state == "D" || s.isIn(p, here) {
+			return p.PID, nil
+		}
+		limit, cancel := context.WithTimeout(ctx, lookTime)
+		mapped, err := proc.Within(limit, e.reader, func() (bool, error) { return maps(p, device) })
+		cancel()
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
+			return p.PID, fmt.Errorf("the mappings of process %d: %w", p.PID, err)
+		}
+		if mapped {
+			return p.PID, nil
+		}
+	}
+	return 0, nil
+}
+
+// hasOpen tells whether any descriptor of the process is on the file system.
+func (s scan) hasOpen(p process, device uint32) bool {
+	entries, err := os.ReadDir(p.file("fdinfo"))
+	if err != nil {
+		return false
+	}
+	for _, entry := range entries {
+		if on, ok := s.mountIDs[mountIDOf(p.file("fdinfo/"+entry.Name()))]; ok && on == device {
+			return true
+		}
+	}
+	return false
+}
+
+// isIn tells whether the process's directory, root or program is on one of the
+// mounts.
+func (s scan) isIn(p process, mounts []mount) bool {
+	for _, link := range []func() (string, error){p.Cwd, p.RootDir, p.Executable} {
+		where, err := link()
+		if err == nil && slices.ContainsFunc(mounts, func(m mount) bool { return m.on(where) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// maps tells whether the process has mapped a file of the file system. It is the one
+// thing here that the process itself can hold back, by its mmap lock.
+func maps(p process, device uint32) (bool, error) {
+	all, err := p.ProcMaps()
+	if err != nil {
+		return false, err
+	}
+	want := unix.Mkdev(device>>20, device&(1<<20-1))
+	return slices.ContainsFunc(all, func(m *procfs.ProcMap) bool { return m.Dev == want }), nil
+}

@@ -1,0 +1,227 @@
+// Package survivors looks at what is left of a build after SIGKILL: in what state
+// its processes are, what they wait for, and whether they can be freed. Where they
+// wait for a FUSE server that does not answer, it aborts the connection, if that is
+// the build's own by the rule in rule.go; where the storage of a dead rootless build
+// is served by a fuse-overlayfs, it ends that.
+//
+// It reads /proc, the mount tables in it, and the FUSE control file system. Nothing
+// that it reads is answered by a file system that may hang, and what could hang all
+// the same is left behind with its goroutine, of which there is a bounded number
+// (proc.Reader). It decides nothing about builds, and signals no process but
+// fuse-overlayfs.
+package survivors
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// Mode says whose FUSE connections may be aborted.
+type Mode string
+
+// The modes, from the most careful to the least.
+const (
+	Never   Mode = "never"
+	OfBuild Mode = "build" // what the build itself serves, or a helper of its storage
+	OfUser  Mode = "user"  // and what the build's user serves, and nobody but the build uses
+)
+
+// Modes lists every mode.
+func Modes() []Mode { return []Mode{Never, OfBuild, OfUser} }
+
+// Control is where the kernel lists FUSE connections: a mount of fusectl.
+//
+// Source: linux, Documentation/filesystems/fuse/fuse.rst, "Control filesystem".
+const Control = "/sys/fs/fuse/connections"
+
+// Examiner looks. Its methods may be called at once.
+type Examiner struct {
+	mode    Mode
+	control control
+	reader  *proc.Reader
+	procs   procfs.FS
+}
+
+// New returns an examiner that reads through reader, so that the bound on reads
+// that hang is one for all.
+func New(mode Mode, reader *proc.Reader) (*Examiner, error) {
+	procs, err := procfs.NewDefaultFS()
+	return &Examiner{mode: mode, control: control{Control}, reader: reader, procs: procs}, err
+}
+
+// Bounds on one look.
+const (
+	lookTime     = 500 * time.Millisecond // for one process
+	scanTime     = 2 * time.Second        // for all processes of the host
+	maxProcesses = 64                     // of the build, looked at in detail
+	maxThreads   = 256                    // of one process
+)
+
+// Case is what is known of one build's survivors from look to look. It is used by
+// one goroutine at a time.
+type Case struct {
+	examiner *Examiner
+	uid      uint32
+	waited   map[uint32]time.Time // connections, by the first look that saw requests waiting
+	outcome  map[uint32]api.Abort // by connection, of the last look
+	blockers map[uint32]int       // the process that speaks against an abort
+}
+
+// Open begins a case: of a build of the UID.
+func (e *Examiner) Open(uid uint32) *Case {
+	return &Case{examiner: e, uid: uid, waited: map[uint32]time.Time{}, outcome: map[uint32]api.Abort{}, blockers: map[uint32]int{}}
+}
+
+// Remains is what is left of a build.
+type Remains struct {
+	PIDs []int // its processes, as its cgroups have them
+	// Builders are processes that work for the build alone: they and their children
+	// are no strangers to its mounts. An API service is none.
+	Builders []int
+}
+
+// Report is what a look has found. Its parts are not shared with the Case.
+type Report struct {
+	Processes map[int]Process // by PID; not those that ended meanwhile
+	Aborted   []uint32        // FUSE connections that this look has aborted
+}
+
+// Process is what is known of one survivor.
+type Process struct {
+	State string   // of the thread that waits deepest, one letter; "?" where it could not be read in time
+	WChan string   // the kernel function in which that thread waits
+	Stack []string // its kernel stack, innermost first; nil where it can't be read
+	Waits []api.Wait
+}
+
+// Look looks at the processes, and notes which connections have requests waiting.
+// Nothing is changed.
+func (c *Case) Look(ctx context.Context, left Remains) Report {
+	report, _ := c.look(ctx, left.PIDs)
+	return report
+}
+
+// Free looks, and aborts the FUSE connections for which the processes wait where
+// the rule allows it.
+func (c *Case) Free(ctx context.Context, left Remains) Report {
+	report, threads := c.look(ctx, left.PIDs)
+	for _, number := range connectionsOf(threads) {
+		verdict := c.judge(ctx, number, threads, left)
+		if verdict.abort == api.AbortDone {
+			report.Aborted = append(report.Aborted, number)
+		}
+		c.outcome[number], c.blockers[number] = verdict.abort, verdict.by
+	}
+	c.describe(report)
+	return report
+}
+
+// look looks at each process, with a deadline each.
+func (c *Case) look(ctx context.Context, pids []int) (Report, []thread) {
+	report := Report{Processes: map[int]Process{}}
+	var deepest []thread
+	for _, pid := range pids[:min(len(pids), maxProcesses)] {
+		limit, cancel := context.WithTimeout(ctx, lookTime)
+		found, err := proc.Within(limit, c.examiner.reader, func() (thread, error) { return c.examiner.deepest(pid) })
+		cancel()
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proc.ErrBusy):
+			report.Processes[pid] = Process{State: "?"}
+			continue
+		case err != nil:
+			continue // it has ended
+		}
+		deepest = append(deepest, found)
+		report.Processes[pid] = Process{State: found.state, WChan: found.wchan, Stack: found.stack}
+	}
+	waiting := c.sample(deepest)
+	served := c.servers(ctx, waiting)
+	for _, t := range deepest {
+		p := report.Processes[t.pid]
+		p.Waits = t.waits(waiting)
+		for i := range p.Waits {
+			p.Waits[i].Servers = served[p.Waits[i].Connection]
+		}
+		report.Processes[t.pid] = p
+	}
+	c.describe(report)
+	return report, deepest
+}
+
+// sample notes which of the connections have requests waiting, and returns how
+// many each has.
+func (c *Case) sample(threads []thread) map[uint32]int {
+	waiting := map[uint32]int{}
+	now := time.Now()
+	for _, number := range connectionsOf(threads) {
+		n, err := c.examiner.control.waiting(number)
+		switch {
+		case err != nil:
+			waiting[number] = -1 // it can't be told
+		case n == 0:
+			delete(c.waited, number)
+		default:
+			waiting[number] = n
+			if _, ok := c.waited[number]; !ok {
+				c.waited[number] = now
+			}
+		}
+	}
+	return waiting
+}
+
+// servers lists for each connection the processes that hold its device; where this
+// kernel does not say whose is whose, those that hold any.
+func (c *Case) servers(ctx context.Context, waiting map[uint32]int) map[uint32][]int {
+	if len(waiting) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, scanTime)
+	defer cancel()
+	found, err := proc.Within(ctx, c.examiner.reader, func() (map[uint32][]int, error) {
+		all, err := c.examiner.processes()
+		found := map[uint32][]int{}
+		for number := range waiting {
+			sure, perhaps := servers(all, number)
+			for _, p := range append(sure, perhaps...) {
+				found[number] = append(found[number], p.PID)
+			}
+		}
+		return found, err
+	})
+	if err != nil {
+		return nil
+	}
+	return found
+}
+
+// describe adds to the waits what became of their connections.
+func (c *Case) describe(r Report) {
+	for _, p := range r.Processes {
+		for i := range p.Waits {
+			if number := p.Waits[i].Connection; number != 0 {
+				p.Waits[i].Abort, p.Waits[i].AbortPID = c.outcome[number], c.blockers[number]
+			}
+		}
+	}
+}
+
+// connectionsOf lists the FUSE connections that the threads can reach.
+func connectionsOf(threads []thread) []uint32 {
+	var numbers []uint32
+	for _, t := range threads {
+		for _, m := range t.mounts {
+			if m.fuse && !slices.Contains(numbers, m.device) {
+				numbers = append(numbers, m.device)
+			}
+		}
+	}
+	return numbers
+}
