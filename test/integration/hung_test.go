@@ -237,3 +237,71 @@ func stopBus(t *testing.T) {
 	})
 	sh(t, "systemctl stop dbus.socket dbus.service 2>&1; ! busctl --timeout=1 list")
 }
+
+// hangJobs makes a job that stops the scope wait for another that does not end: a
+// service that is to be stopped with the scope and before it.
+func hangJobs(t *testing.T, scope string) {
+	t.Helper()
+	const service = "hanger.service"
+	sh(t, "systemd-run --quiet --unit=%s --property=BindsTo=%s --property=After=%s --property=ExecStop='/bin/sleep 1000' --property=TimeoutStopSec=infinity /bin/sleep 1000", service, scope, scope)
+	t.Cleanup(func() {
+		sh(t, "systemctl kill --signal=KILL %s || true; systemctl reset-failed %s 2>/dev/null || true", service, service)
+		eventually(t, func() (string, bool) {
+			jobs := sh(t, "systemctl list-jobs --no-legend")
+			return jobs, !strings.Contains(jobs, scope) && !strings.Contains(jobs, service)
+		})
+	})
+}
+
+// TestJobThatNeverEndsCostsItsTimeoutAndNoMore.
+func TestJobThatNeverEndsCostsItsTimeoutAndNoMore(t *testing.T) {
+	t.Run("of a scope that empties", func(t *testing.T) {
+		leakCheck(t)
+		mayLeaveStorage(t)
+		b := startBuild(t, family)
+		view := b.supervised(familySize)
+		held := hold(t, view)
+		hangJobs(t, view.Scope)
+		started := time.Now()
+		_ = b.cmd.Process.Kill()
+		b.wait()
+		allGone(t, held)
+		nothingListed(t)
+		if took := time.Since(started); took > ladderTime {
+			t.Errorf("it took %v", took)
+		}
+	})
+	t.Run("of a scope with survivors", func(t *testing.T) {
+		leakCheck(t)
+		mayLeaveStorage(t)
+		configured(t, "[ladder]\nabort_fuse = \"never\"\n")
+		server := startFUSE(t, root)
+		p, view := startWaiters(t, root, server)
+		held := hold(t, view)
+		hangJobs(t, view.Scope)
+		started := time.Now()
+		p.signal(t, syscall.SIGKILL)
+		detail := inState(t, view.ID, api.StateStuck)
+		if took := time.Since(started); took > ladderTime {
+			t.Errorf("the ladder took %v", took)
+		}
+		jobs := sh(t, "systemctl list-jobs --no-legend")
+		jobs = strings.Join(strings.Fields(jobs), " ")
+		if !strings.Contains(jobs, view.Scope+" stop waiting") {
+			t.Errorf("the scope's job does not wait: %s", jobs)
+		}
+		var used []api.Step
+		for _, step := range detail.Ladder {
+			used = append(used, step.Step)
+			if !step.TimedOut || step.Survivors != 2 || step.Duration > 2*time.Second {
+				t.Errorf("a rung is %+v", step)
+			}
+		}
+		if len(used) < 3 || used[0] != api.StepKill || used[1] != api.StepStop || used[2] != api.StepCgroupKill {
+			t.Errorf("the ladder was %v", used)
+		}
+		server.release(t)
+		allGone(t, held)
+		nothingListed(t)
+	})
+}
