@@ -204,14 +204,17 @@ type LadderStep struct {
 	StartedAt time.Time     `json:"started_at"`
 	Duration  time.Duration `json:"duration_ns"`
 	TimedOut  bool          `json:"timed_out"`       // processes were left when its time was over
+	Survivors int           `json:"survivors"`       // processes of the build that were left when it ended
 	Error     string        `json:"error,omitempty"` // what systemd or the kernel answered, if not success
 }
 
 // BuildDetail is everything that is known of one build.
 type BuildDetail struct {
 	Build
-	ProcessTree []Process    `json:"process_tree"` // RUN containers' processes, parents before children; never null
-	Ladder      []LadderStep `json:"ladder"`       // rungs used so far; never null
+	ProcessTree []Process `json:"process_tree"` // RUN containers' processes, parents before children; never null
+	// ProcessesOmitted is how many more there are than ProcessTree shows: it has a bound.
+	ProcessesOmitted int          `json:"processes_omitted,omitempty"`
+	Ladder           []LadderStep `json:"ladder"` // rungs used so far; never null
 }
 
 // BuildList answers GET PathBuilds: the builds that the caller may see, oldest

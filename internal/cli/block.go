@@ -55,8 +55,14 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	if _, err := out.Write(text.Bytes()); err != nil {
 		return err
 	}
-	if err := writeTree(out, strings.Repeat(" ", labelWidth+2), d.ProcessTree); err != nil {
+	margin := strings.Repeat(" ", labelWidth+2)
+	if err := writeTree(out, margin, d.ProcessTree); err != nil {
 		return err
+	}
+	if d.ProcessesOmitted > 0 {
+		if _, err := fmt.Fprintf(out, "%sand %d more\n", margin, d.ProcessesOmitted); err != nil {
+			return err
+		}
 	}
 	return writeSurvivors(out, d.ProcessTree)
 }
@@ -65,6 +71,9 @@ func describeStep(s stepRow) string {
 	text := fmt.Sprintf("%s at %s, %s", s.Step(), s.StartedAt(), s.Duration())
 	if s.TimedOut() {
 		text += ", ran out of time"
+	}
+	if n := s.Survivors(); n > 0 {
+		text += fmt.Sprintf(", left %d", n)
 	}
 	if s.Error() != "" {
 		text += ", " + s.Error()

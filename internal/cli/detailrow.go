@@ -19,7 +19,7 @@ const detailHelp = `  .ProcessTree   its processes, parents before children: {{r
                  .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
                  and of survivors .Since .Stack .Waits
   .Ladder        the steps taken to end it: {{range .Ladder}} with
-                 .Step .StartedAt .Duration .TimedOut .Error
+                 .Step .StartedAt .Duration .TimedOut .Survivors .Error
 `
 
 // ProcessTree is a placeholder.
@@ -65,5 +65,6 @@ func (r stepRow) Step() string                 { return quote(string(r.step.Step
 func (r stepRow) StartedAt() string            { return timestamp(r.step.StartedAt) }
 func (r stepRow) Duration() string             { return humanStep(r.step.Duration) }
 func (r stepRow) TimedOut() bool               { return r.step.TimedOut }
+func (r stepRow) Survivors() int               { return r.step.Survivors }
 func (r stepRow) Error() string                { return quote(r.step.Error) }
 func (r stepRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.step) }

@@ -42,7 +42,7 @@ Processes: 5
       CPU: 1h6m
     Scope: buildwatch-bcdz2345.scope
    Cgroup: /user.slice/buildwatch-bcdz2345.scope
-   Ladder: kill at 2026-01-02T03:03:55Z, 2s, ran out of time
+   Ladder: kill at 2026-01-02T03:03:55Z, 2s, ran out of time, left 3
          : stop at 2026-01-02T03:03:57Z, 2.3ms, no such unit
 Processes: 1
            PID   STATE  WCHAN                ARCH  COMMAND
@@ -80,8 +80,8 @@ func TestShowTemplates(t *testing.T) {
 	for _, test := range []struct{ format, want string }{
 		{`{{.ID}} {{.State}} {{.EndedAt}}.`, "bcdz2345 stuck .\n"},
 		{`{{range .ProcessTree}}{{.PID}} {{.PPID}} {{.Command}} {{.Exe}} {{.Arch}} {{.State}} {{.WChan}} {{.Cgroup}} {{.Survivor}}{{end}}`, "30 1 cat   D request_wait_answer  true\n"},
-		{`{{range .Ladder}}{{.Step}} {{.StartedAt}} {{.Duration}} {{.TimedOut}} {{.Error}};{{end}}`, "kill 2026-01-02T03:03:55Z 2s true ;stop 2026-01-02T03:03:57Z 2.3ms false no such unit;\n"},
-		{`{{json (index .Ladder 0)}}`, `{"step":"kill","started_at":"2026-01-02T03:03:55Z","duration_ns":2000000000,"timed_out":true}` + "\n"},
+		{`{{range .Ladder}}{{.Step}} {{.StartedAt}} {{.Duration}} {{.TimedOut}} {{.Survivors}} {{.Error}};{{end}}`, "kill 2026-01-02T03:03:55Z 2s true 3 ;stop 2026-01-02T03:03:57Z 2.3ms false 0 no such unit;\n"},
+		{`{{json (index .Ladder 0)}}`, `{"step":"kill","started_at":"2026-01-02T03:03:55Z","duration_ns":2000000000,"timed_out":true,"survivors":3}` + "\n"},
 		{`table {{.ID}}\t{{.UID}}`, "ID        UID\nbcdz2345  1001\n"},
 	} {
 		run(t, socket, "show", "bcdz", "--format", test.format).expect(t, 0, test.want, "")

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"strconv"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // Bounds for a walk of cgroups that a user may have made: deeper and more than
@@ -20,6 +24,7 @@ import (
 const (
 	maxDepth   = 32
 	maxCgroups = 4096
+	maxProcs   = 1 << 20 // bytes of one cgroup.procs: some 150,000 processes
 )
 
 // recheck is how long a wait for an empty cgroup trusts the kernel's
@@ -91,14 +96,16 @@ func (c *cgroup) ensure(name string) (*cgroup, error) {
 
 func (c *cgroup) close() { _ = c.dir.Close() }
 
-func (c *cgroup) read(name string) ([]byte, error) {
+func (c *cgroup) read(name string) ([]byte, error) { return c.readUpTo(name, math.MaxInt64) }
+
+func (c *cgroup) readUpTo(name string, limit int64) ([]byte, error) {
 	file, err := c.openAt(name, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
 	var content bytes.Buffer
-	_, err = content.ReadFrom(file)
+	_, err = content.ReadFrom(io.LimitReader(file, limit))
 	return content.Bytes(), err
 }
 
@@ -231,7 +238,15 @@ func (c *cgroup) cpuTime() (time.Duration, error) {
 // Member is a process and the cgroup that it is in.
 type Member struct {
 	PID    int
-	Cgroup string // below the mount, with a leading slash
+	Cgroup string // below the mount, with a leading slash; empty where it was not looked at
+}
+
+// Where is Cgroup, looked at now where it was not.
+func (m Member) Where() string {
+	if m.Cgroup == "" {
+		return proc.Cgroup(m.PID)
+	}
+	return m.Cgroup
 }
 
 // members lists the processes in the cgroup and below it.
@@ -245,7 +260,8 @@ func (c *cgroup) members() []Member {
 func (c *cgroup) walk(depth int, left *int, found *[]Member) {
 	// A threaded cgroup answers EOPNOTSUPP: its processes are listed by the
 	// threaded domain above it.
-	procs, _ := c.read("cgroup.procs")
+	procs, _ := c.readUpTo("cgroup.procs", maxProcs)
+	procs = procs[:bytes.LastIndexByte(procs, '\n')+1] // not a part of a number
 	for _, field := range bytes.Fields(procs) {
 		if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 { // 0: outside our PID namespace
 			*found = append(*found, Member{PID: pid, Cgroup: c.path})

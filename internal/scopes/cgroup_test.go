@@ -275,7 +275,7 @@ func TestRemovedCgroupIsEmpty(t *testing.T) {
 	if s.Joinable() || s.CPUTime() != 0 || len(s.Members()) != 0 {
 		t.Error("a scope that is gone is joinable, has used time or has members")
 	}
-	if err := s.CgroupKill(); err != nil {
+	if err := s.CgroupKill(context.Background()); err != nil {
 		t.Errorf("CgroupKill = %v", err)
 	}
 	wantPopulated(t, second, true)

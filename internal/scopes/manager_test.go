@@ -197,7 +197,7 @@ func TestScopeFromStartToStop(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Once more, of a unit that is gone.
-	if err := errors.Join(s.Kill(short(t)), s.Stop(short(t)), s.CgroupKill()); err != nil {
+	if err := errors.Join(s.Kill(short(t)), s.Stop(short(t)), s.CgroupKill(short(t))); err != nil {
 		t.Errorf("a unit that is gone: %v", err)
 	}
 	s.Discard(short(t))
@@ -280,7 +280,7 @@ func TestScopeIsFoundAgain(t *testing.T) {
 		t.Error("it can't be joined")
 	}
 	found[0].manager = m
-	if err := found[0].CgroupKill(); err != nil {
+	if err := found[0].CgroupKill(short(t)); err != nil {
 		t.Error(err)
 	}
 	if err := s.WaitEmpty(short(t)); err != nil {

@@ -231,8 +231,8 @@ func (s *Scope) Stop(ctx context.Context) error {
 }
 
 // CgroupKill ends every process of the scope by the kernel's own means, without
-// systemd.
-func (s *Scope) CgroupKill() error {
+// systemd. It does not wait for them.
+func (s *Scope) CgroupKill(context.Context) error {
 	if err := s.dir.kill(); err != nil && !isGone(err) {
 		return err
 	}

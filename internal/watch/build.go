@@ -192,9 +192,12 @@ func (b *build) apply(m message) {
 	before := b.status
 	after, act := next(before, m.event)
 	b.status = after
-	b.note(before, after, m)
+	ended := b.note(before, after, m)
 	b.mu.Unlock()
 
+	if ended {
+		b.rungEnded(before.stage, after.empty)
+	}
 	if after.state != before.state {
 		b.watcher.changed(b, before, after)
 	}
@@ -220,8 +223,9 @@ func (b *build) busy() bool {
 	return busy || err != nil
 }
 
-// note keeps the times and the ladder's history. It is called with the lock.
-func (b *build) note(before, after status, m message) {
+// note keeps the times and the ladder's history, and says whether a rung has
+// ended. It is called with the lock.
+func (b *build) note(before, after status, m message) (ended bool) {
 	now := time.Now()
 	if before.state.Wanted() && !after.state.Wanted() {
 		b.overSince = now
@@ -239,23 +243,45 @@ func (b *build) note(before, after status, m message) {
 		if m.event == callFailed {
 			step.Error = m.err.Error()
 		}
-		b.watcher.observer.LadderStep(*step)
-		b.logStep(*step)
+		ended = true
 	}
 	if rung := after.stage.rung(); rung != "" && rung != before.stage.rung() {
 		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
 	}
+	return ended
+}
+
+// rungEnded counts what a rung has left, and tells of it. The processes are looked
+// at without the lock: placing and listing do not wait for that.
+func (b *build) rungEnded(stage stage, empty bool) {
+	left := 0
+	if held := b.held(); held != nil && !empty {
+		left = len(held.Members())
+	}
+	b.mu.Lock()
+	var ended api.LadderStep
+	for i := range b.ladder { // the last of its kind: the next rung may be there already
+		if b.ladder[i].Step == stage.rung() {
+			b.ladder[i].Survivors = left
+			ended = b.ladder[i]
+		}
+	}
+	b.mu.Unlock()
+	b.watcher.observer.LadderStep(ended)
+	b.logStep(ended)
 }
 
 // logStep tells of a rung that is over: that it was used is news for who looks
 // closely, that it did not do is news for everybody.
 func (b *build) logStep(step api.LadderStep) {
-	log := b.log.WithFields(logrus.Fields{"step": string(step.Step), "duration": step.Duration.String()})
+	log := b.log.WithFields(logrus.Fields{"step": string(step.Step), "duration": step.Duration.String(), "survivors": step.Survivors})
 	switch {
 	case step.Error != "":
 		log.Warnf("Build %s: step %q of the ladder failed: %s", b.id, step.Step, step.Error)
+	case step.TimedOut && step.Survivors == 0: // the owner lives, or systemd did not say that the unit is stopped
+		log.Warnf("Build %s: step %q of the ladder was not done when its time was over", b.id, step.Step)
 	case step.TimedOut:
-		log.Warnf("Build %s: step %q of the ladder left something when its time was over", b.id, step.Step)
+		log.Warnf("Build %s: step %q of the ladder left %d processes when its time was over", b.id, step.Step, step.Survivors)
 	default:
 		log.Debugf("Build %s: step %q of the ladder took %s", b.id, step.Step, step.Duration)
 	}
@@ -324,7 +350,7 @@ func (b *build) enter(s stage) {
 		case s == stageStop:
 			outcome(held.Stop(ctx))
 		case s == stageCgroupKill:
-			outcome(held.CgroupKill())
+			outcome(held.CgroupKill(ctx))
 		case s == stageFree:
 			b.free(ctx)
 		case s == stageHelpers:

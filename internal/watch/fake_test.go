@@ -151,7 +151,7 @@ func (s *fakeScope) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (s *fakeScope) CgroupKill() error {
+func (s *fakeScope) CgroupKill(context.Context) error {
 	s.calls <- "cgroup_kill"
 	if s.cgroupKill != nil {
 		return s.cgroupKill()

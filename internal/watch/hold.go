@@ -19,7 +19,7 @@ type Hold interface {
 	Cgroup() string
 	Kill(context.Context) error
 	Stop(context.Context) error
-	CgroupKill() error
+	CgroupKill(context.Context) error
 	Busy() (bool, error)
 	Starting() bool
 	WaitEmpty(context.Context) error
@@ -74,9 +74,13 @@ type both struct {
 func (h both) Kill(ctx context.Context) error { return errors.Join(h.seen.Kill(ctx), h.Hold.Kill(ctx)) }
 func (h both) Stop(ctx context.Context) error { return errors.Join(h.seen.Stop(ctx), h.Hold.Stop(ctx)) }
 func (h both) Starting() bool                 { return h.Hold.Starting() || h.seen.Starting() }
-func (h both) CgroupKill() error              { return errors.Join(h.seen.CgroupKill(), h.Hold.CgroupKill()) }
 func (h both) CPUTime() time.Duration         { return h.Hold.CPUTime() + h.seen.CPUTime() }
 func (h both) Members() []scopes.Member       { return append(h.Hold.Members(), h.seen.Members()...) }
+
+func (h both) CgroupKill(ctx context.Context) error {
+	err := h.Hold.CgroupKill(ctx) // first: it takes no time
+	return errors.Join(err, h.seen.CgroupKill(ctx))
+}
 
 func (h both) Busy() (bool, error) {
 	placed, err := h.Hold.Busy()

@@ -122,6 +122,60 @@ func TestOrphansAreEndedWithoutSystemd(t *testing.T) {
 	process.wait()
 }
 
+// TestSilentSystemdLeavesTimeForTheOrphans: to gather them may take half of the
+// rung's time, and the rung then ends them without a scope.
+func TestSilentSystemdLeavesTimeForTheOrphans(t *testing.T) {
+	b := newBench(t, Timeouts{Kill: 200 * soon, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never})
+	owner, process := startChild(t, ""), startChild(t, "")
+	b.begin = func(ctx context.Context, _ scopes.Spec) (*fakeScope, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	b.observe(owner.owner(t), newFakeStep(t, process))
+	owner.end()
+	b.end()
+	process.wait()
+	if rungs := b.seen.rungs(); !slices.Equal(rungs, []api.Step{api.StepKill, api.StepStop}) {
+		t.Errorf("climbed %v", rungs)
+	}
+	b.seen.mu.Lock()
+	defer b.seen.mu.Unlock()
+	if kill := b.seen.steps[0]; kill.TimedOut || kill.Error != "" || kill.Survivors != 0 {
+		t.Errorf("the first rung is %+v", kill)
+	}
+}
+
+// growingStep has another process at each of the first looks: what was started since
+// the last.
+type growingStep struct {
+	*fakeStep
+	t    *testing.T
+	left int
+}
+
+func (s *growingStep) Live() []*proc.Handle {
+	if s.left > 0 {
+		s.left--
+		s.add(s.t, startChild(s.t, ""))
+	}
+	return s.fakeStep.Live()
+}
+
+// TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft, not only with those of its
+// first look.
+func TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft(t *testing.T) {
+	step := &growingStep{newFakeStep(t), t, 5}
+	o := &observed{steps: []Followed{step}}
+	ctx, cancel := context.WithTimeout(context.Background(), never)
+	defer cancel()
+	if err := o.CgroupKill(ctx); err != nil {
+		t.Error(err)
+	}
+	if left := step.Live(); len(left) != 0 || step.left != 0 {
+		t.Errorf("%d are left, %d more would come", len(left), step.left)
+	}
+}
+
 // TestStopOfALiveObservedBuildMovesNothing: its processes are killed where they
 // are, and the owner tidies up.
 func TestStopOfALiveObservedBuildMovesNothing(t *testing.T) {

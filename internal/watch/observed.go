@@ -98,14 +98,32 @@ func (o *observed) Kill(ctx context.Context) error {
 	if o.ownerLives() {
 		return o.signal(ctx)
 	}
-	gatherErr := o.gatherAll(ctx)
+	gatherErr := o.gatherInTime(ctx)
 	var err error
-	if s := o.made(); s != nil {
+	s := o.made()
+	if s != nil {
 		err = s.Kill(ctx)
 	}
 	// Whom the scope does not have, because systemd did not answer.
-	return errors.Join(gatherErr, err, o.signal(ctx))
+	signalErr := o.signal(ctx)
+	if s == nil && signalErr == nil {
+		return nil // all have ended, though not in a scope: some right when they were to be moved
+	}
+	return errors.Join(gatherErr, err, signalErr)
 }
+
+// gatherInTime is gatherAll for at most half of the time that there is: a systemd
+// that does not answer leaves the other half for what needs none.
+func (o *observed) gatherInTime(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-time.Until(deadline)/2), errNotGathered)
+		defer cancel()
+	}
+	return o.gatherAll(ctx)
+}
+
+var errNotGathered = errors.New("the orphans could not be gathered in time")
 
 // recheckPause is between two looks at processes that are being ended.
 const recheckPause = 5 * time.Millisecond
@@ -186,12 +204,14 @@ func (o *observed) Stop(ctx context.Context) error {
 	return nil
 }
 
-func (o *observed) CgroupKill() error {
+// CgroupKill ends what is in the scope by the kernel's own means, and one by one
+// what is not, until none is left: what has been started meanwhile too.
+func (o *observed) CgroupKill(ctx context.Context) error {
 	var err error
 	if s := o.made(); s != nil {
-		err = s.CgroupKill()
+		err = s.CgroupKill(ctx)
 	}
-	return errors.Join(err, kill(o.live()))
+	return errors.Join(err, o.signal(ctx))
 }
 
 func (o *observed) Busy() (bool, error) {
@@ -250,7 +270,7 @@ func (o *observed) WaitEmpty(ctx context.Context) error {
 func (o *observed) Members() []scopes.Member {
 	var members []scopes.Member
 	for _, h := range o.known() {
-		members = append(members, scopes.Member{PID: h.PID, Cgroup: proc.Cgroup(h.PID)})
+		members = append(members, scopes.Member{PID: h.PID})
 	}
 	return members
 }

@@ -180,13 +180,13 @@ func (b *build) stuckSince() time.Time {
 // logStuck tells of the survivors when the ladder is at its end: one entry for the
 // build, one for each of them.
 func (b *build) logStuck(log *logrus.Entry) {
-	left := b.processes()
-	log = log.WithField("survivors", len(left))
+	left, omitted := b.processes()
+	log = log.WithField("survivors", len(left)+omitted)
 	if len(left) == 0 {
 		log.Errorf("Build %s is stuck: its owner survived SIGKILL", b.id)
 		return
 	}
-	log.Errorf("Build %s is stuck: %d of its processes survived SIGKILL", b.id, len(left))
+	log.Errorf("Build %s is stuck: %d of its processes survived SIGKILL", b.id, len(left)+omitted)
 	for _, p := range left[:min(len(left), maxLogged)] {
 		log.WithFields(logrus.Fields{"pid": p.PID, "wchan": p.WChan}).Errorf("Build %s: %s", b.id, describeSurvivor(p))
 	}

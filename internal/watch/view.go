@@ -8,6 +8,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // List returns every build that has had a container, oldest first.
@@ -45,7 +46,8 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 		return api.BuildDetail{}, err
 	}
 	view, _ := b.view()
-	return api.BuildDetail{Build: view, ProcessTree: b.processes(), Ladder: b.history()}, nil
+	tree, omitted := b.processes()
+	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history()}, nil
 }
 
 // Stop ends a build that may still be wanted, and returns when it is gone, or
@@ -109,27 +111,48 @@ func (b *build) view() (api.Build, bool) {
 	members := s.Members()
 	view.Processes = len(members)
 	view.CPUSeconds = s.CPUTime().Seconds()
-	for _, m := range members {
-		if arch := proc.Arch(m.PID); arch != "" && !slices.Contains(view.Arch, arch) {
-			view.Arch = append(view.Arch, arch)
-		}
-	}
-	slices.Sort(view.Arch)
+	view.Arch = architectures(members)
 	return view, true
 }
 
-// processes lists the containers' processes, parents before their children.
-func (b *build) processes() []api.Process {
+// Bounds on what is looked at of a build that has processes without end, so that
+// all others are shown meanwhile.
+const (
+	maxArchLooks = 64   // by List, for each build
+	maxShown     = 1000 // by Detail
+)
+
+// architectures are those that are emulated. Of many processes some are looked at,
+// spread over all of them.
+func architectures(members []scopes.Member) []string {
+	found := []string{}
+	for i := 0; i < len(members); i += 1 + (len(members)-1)/maxArchLooks {
+		if arch := proc.Arch(members[i].PID); arch != "" && !slices.Contains(found, arch) {
+			found = append(found, arch)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// processes lists the containers' processes, parents before their children, and
+// how many it leaves out.
+func (b *build) processes() (shown []api.Process, omitted int) {
 	b.mu.Lock()
 	s, stuck, remains := b.hold(), b.status.state == api.StateStuck, b.remains
 	b.mu.Unlock()
 	if s == nil {
-		return []api.Process{}
+		return []api.Process{}, 0
+	}
+	members := s.Members()
+	slices.SortFunc(members, func(a, b scopes.Member) int { return a.PID - b.PID })
+	if len(members) > maxShown {
+		members, omitted = members[:maxShown], len(members)-maxShown
 	}
 	children := map[int][]api.Process{}
 	known := map[int]bool{}
 	var all []api.Process
-	for _, m := range s.Members() {
+	for _, m := range members {
 		look, err := proc.Look(m.PID)
 		if err != nil {
 			continue
@@ -137,12 +160,11 @@ func (b *build) processes() []api.Process {
 		known[m.PID] = true
 		process := api.Process{
 			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
-			State: look.State, WChan: look.WChan, Cgroup: m.Cgroup, Survivor: stuck,
+			State: look.State, WChan: look.WChan, Cgroup: m.Where(), Survivor: stuck,
 		}
 		remains.addTo(&process)
 		all = append(all, process)
 	}
-	slices.SortFunc(all, func(a, b api.Process) int { return a.PID - b.PID })
 	for _, p := range all {
 		parent := p.PPID
 		if !known[parent] || parent == p.PID {
@@ -159,7 +181,7 @@ func (b *build) processes() []api.Process {
 		}
 	}
 	descend(0)
-	return ordered
+	return ordered, omitted
 }
 
 // Count returns how many builds there are in each state. It looks at no process.
