@@ -32,6 +32,9 @@ const (
 	// maxPlacement leaves the answer time to reach the wrapper, which gives up
 	// after one second (package wire, Patience).
 	maxPlacement = 900 * time.Millisecond
+	// In less than a second too little happens under emulation to tell a hang.
+	minStalled = time.Second
+	maxStalled = 24 * time.Hour
 )
 
 // keys is every key there is, in the order in which they are printed. Keys of
@@ -80,6 +83,25 @@ var keys = []key{
 		doc:  "How long the build's processes may take to go after the kernel was told to kill their cgroup. What is left then is reported as stuck.",
 	},
 	{
+		name: "stalled.after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.After }),
+		doc:  "After what time a live build is called stalled: none of its processes has run for so long, and emulated ones among them hang, each thread waiting in a futex for another.",
+	},
+	{
+		name: "stalled.policy",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Stalled.Policy },
+			preset: policyReport,
+			words:  []string{policyReport, policyKill},
+		},
+		doc: "What is done about a stalled build: report it (list, log, metrics), or also kill it, as buildwatchctl stop would.",
+	},
+	{
+		name: "stalled.kill_after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.KillAfter }),
+		doc:  "With policy kill, for how long a build must have been called stalled before it is ended. One that goes on meanwhile is not.",
+	},
+	{
 		name: "placement.timeout",
 		kind: duration{
 			field:  func(c *Config) *time.Duration { return &c.Placement.Timeout },
@@ -99,6 +121,17 @@ var keys = []key{
 		},
 		doc: "How many connections to each of the daemon's sockets one user may have open at the same time.",
 	},
+}
+
+// What is done about what was found.
+const (
+	policyReport = "report"
+	policyKill   = "kill"
+)
+
+// stalledFor is the kind of the times of section [stalled].
+func stalledFor(field func(*Config) *time.Duration) duration {
+	return duration{field: field, preset: 10 * time.Minute, min: minStalled, max: maxStalled}
 }
 
 // timeout is the kind of a ladder step's key.

@@ -25,6 +25,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/stall"
 	"github.com/buildwatch/buildwatch/internal/version"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -72,6 +73,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	watcher = watch.New(starter(manager), gatherer(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
+	watcher.WatchStalled(stalled(cfg.Stalled), stall.NewReader())
 
 	sockets, err := openSockets()
 	if err != nil {
@@ -194,6 +196,14 @@ func timeouts(l config.Ladder) watch.Timeouts {
 		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
 		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout,
 	}
+}
+
+func stalled(s config.Stalled) watch.Stalled {
+	rules := watch.Stalled{After: s.After}
+	if s.Kills() {
+		rules.KillAfter = s.KillAfter
+	}
+	return rules
 }
 
 type placementObserver struct{ *metrics.Metrics }

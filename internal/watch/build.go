@@ -43,6 +43,7 @@ type build struct {
 	overSince time.Time     // when the fact that ended it was known
 	emptyAt   time.Time     // when its last process was seen gone
 	ladder    []api.LadderStep
+	stalled   stalledBuild
 }
 
 // message is an event on its way; of is the stage that it is the outcome of.
@@ -83,6 +84,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 
 // begin starts what applies events to the build, and what waits for them.
 func (b *build) begin() {
+	b.watcher.wakeStallWatch()
 	b.watcher.running.Go(b.run)
 	if b.status.state == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)

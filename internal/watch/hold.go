@@ -25,6 +25,9 @@ type Hold interface {
 	WaitEmpty(context.Context) error
 	Members() []scopes.Member
 	CPUTime() time.Duration
+	// Steps and StepsCPUTime are Members and CPUTime without a client's.
+	Steps() []scopes.Member
+	StepsCPUTime() time.Duration
 	Discard(context.Context)
 	Close()
 }
@@ -77,6 +80,9 @@ func (h both) Starting() bool                 { return h.Hold.Starting() || h.se
 func (h both) CgroupKill() error              { return errors.Join(h.seen.CgroupKill(), h.Hold.CgroupKill()) }
 func (h both) CPUTime() time.Duration         { return h.Hold.CPUTime() + h.seen.CPUTime() }
 func (h both) Members() []scopes.Member       { return append(h.Hold.Members(), h.seen.Members()...) }
+
+func (h both) Steps() []scopes.Member      { return append(h.Hold.Steps(), h.seen.Steps()...) }
+func (h both) StepsCPUTime() time.Duration { return h.Hold.StepsCPUTime() + h.seen.StepsCPUTime() }
 
 func (h both) Busy() (bool, error) {
 	placed, err := h.Hold.Busy()

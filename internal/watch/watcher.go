@@ -35,6 +35,7 @@ type Observer interface {
 	// fact that ended it to the last process gone, 0 for a build that completed.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
 	LadderStep(step api.LadderStep)
+	BuildStalled()
 }
 
 // Starter makes the scope of a new build.
@@ -60,6 +61,8 @@ type Watcher struct {
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of this package
 
+	begun chan struct{} // holds a token after a build has begun, see WatchStalled
+
 	mu      sync.Mutex
 	byID    map[string]*build
 	byOwner map[ownerKey]*build
@@ -70,7 +73,7 @@ func New(start Starter, gather Gatherer, requests Requests, timeouts Timeouts, o
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
 		start: start, gather: gather, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
-		life: life, end: end,
+		life: life, end: end, begun: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
@@ -197,6 +200,13 @@ func (w *Watcher) changed(b *build, before, after status) {
 	switch after.state {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
+	case api.StateStalled:
+		b.logStalled(log)
+		w.observer.BuildStalled()
+	case api.StateRunning:
+		if before.state == api.StateStalled {
+			log.Infof("Build %s goes on: it is not stalled any more", b.id)
+		}
 	case api.StateAbandoned:
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:
