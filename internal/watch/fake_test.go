@@ -53,6 +53,7 @@ type fakeScope struct {
 	members        []scopes.Member
 	discards       int
 	cpu            atomic.Int64 // used by its steps
+	cpuOfLook      int64        // and more by each look at that
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
@@ -63,7 +64,7 @@ func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spe
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
-func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Load()) }
+func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
 func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
 
 func (s *fakeScope) Attach(orphans []*proc.Handle) error {
