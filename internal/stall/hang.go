@@ -42,7 +42,7 @@ func hung(build []Process) []Process {
 		}
 		switch {
 		case p.ended():
-		case count[MayGoOn] > 0 || count[Monitor] > 1 || count[Monitor] > 0 && p.Arch == "":
+		case count[MayGoOn] > 0 || count[Monitor] > 1:
 			return nil
 		case count[Child] > 0 && parents[p.PID]:
 		case count[Child] == 0 && count[Futex] > 0 && p.Arch != "":

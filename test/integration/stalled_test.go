@@ -290,3 +290,57 @@ func TestHonestSleepersAreNotStalled(t *testing.T) {
 		}
 	}
 }
+
+// TestHungBuildIsStalledHoweverItIsBuilt: rootless, by the API, by run, and round the
+// wrapper.
+func TestHungBuildIsStalledHoweverItIsBuilt(t *testing.T) {
+	leakCheck(t)
+	configured(t, "[stalled]", `after = "2s"`)
+	dir := contextDir(t, "COPY --chmod=755 hang /bin/hang\nRUN /bin/hang; true\n")
+	program, err := os.ReadFile(filepath.Join(specimens, "hang"))
+	must(t, err)
+	write(t, filepath.Join(dir, "hang"), string(program))
+	open, err := os.MkdirTemp("", "hang-") // not below the test's directory, which is root's alone
+	must(t, err)
+	t.Cleanup(func() { must(t, os.RemoveAll(open)) })
+	sh(t, "cp -r %s/. %s; chmod -R a+rX %s", dir, open, open)
+	const offline = "--network=none"
+	build := func(program ...string) []string {
+		return append(program, "--no-cache", "--platform", arch64, open)
+	}
+	runtime := "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+	for _, row := range []struct {
+		name  string
+		who   user
+		words []string
+	}{
+		{"buildah", root, build("buildah", "bud", offline)},
+		{"rootless", builder, build("podman", "build", offline)},
+		{"API", root, build("podman", "--remote", "build", offline)},
+		{"run", root, build(ctl, "run", "podman", "build", offline)},
+		{"rootless run", builder, build(ctl, "run", "podman", "build", offline)},
+		{"round the wrapper", root, build("podman", "--runtime", runtime, "build", offline)},
+		{"chroot", root, build("podman", "build", "--isolation", "chroot")},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			leakCheck(t)
+			if row.name == "API" {
+				serveAPI(t)
+			}
+			if row.who != root {
+				t.Cleanup(func() { row.who.tidy(t) })
+			}
+			cmd := command(row.who, row.words...)
+			b := startCommand(t, cmd.Path, cmd.Args[1:]...)
+			defer func() {
+				sh(t, "%s stop --all", ctl)
+				b.wait()
+			}()
+			eventually(t, func() (string, bool) {
+				builds := listed(t)
+				said := fmt.Sprintf("%+v\n%s\n%s", builds, b.out.String(), sh(t, "%s show $(%s list -q) 2>&1 || true", ctl, ctl))
+				return said, len(builds) == 1 && builds[0].State == api.StateStalled
+			})
+		})
+	}
+}
