@@ -36,20 +36,6 @@ func (r *Reader) Stuck() int { return len(r.slots) }
 // Args reads the arguments of the process, up to 4 KiB of them. A read that
 // does not end in time is left behind and goes on holding its slot.
 func (r *Reader) Args(ctx context.Context, h *Handle) ([]string, error) {
-	content, err := r.within(ctx, func() ([]byte, error) {
-		return r.read("/proc/"+strconv.Itoa(h.PID)+"/cmdline", maxCmdline)
-	})
-	if err != nil && (errors.Is(err, ErrBusy) || ctx.Err() != nil) {
-		return nil, err
-	}
-	if !h.Alive() {
-		return nil, ErrGone
-	}
-	return splitArgs(content), err
-}
-
-// within calls read in a slot, and leaves it behind when the context ends first.
-func (r *Reader) within(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
 	select {
 	case r.slots <- struct{}{}:
 	default:
@@ -62,12 +48,15 @@ func (r *Reader) within(ctx context.Context, read func() ([]byte, error)) ([]byt
 	done := make(chan answer, 1)
 	go func() {
 		defer func() { <-r.slots }()
-		content, err := read()
+		content, err := r.read("/proc/"+strconv.Itoa(h.PID)+"/cmdline", maxCmdline)
 		done <- answer{content, err}
 	}()
 	select {
 	case a := <-done:
-		return a.content, a.err
+		if !h.Alive() {
+			return nil, ErrGone
+		}
+		return splitArgs(a.content), a.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,15 +24,13 @@ var ErrRunning = errors.New("the thread does not sleep")
 // eight words in hexadecimal.
 const maxSyscall = 256
 
-// Syscall reads which system call a thread sleeps in. It asks for the right to
+// SyscallOf reads which system call a thread sleeps in. It asks for the right to
 // trace the process (CAP_SYS_PTRACE), and waits while the process is executing
-// another program, hence the slot.
+// another program: a caller must be able to leave it behind.
 //
 // Source: linux, fs/proc/base.c, proc_pid_syscall and lock_trace: exec_update_lock.
-func (r *Reader) Syscall(ctx context.Context, pid, tid int) (Syscall, error) {
-	content, err := r.within(ctx, func() ([]byte, error) {
-		return r.read("/proc/"+strconv.Itoa(pid)+"/task/"+strconv.Itoa(tid)+"/syscall", maxSyscall)
-	})
+func SyscallOf(pid, tid int) (Syscall, error) {
+	content, err := readLimited("/proc/"+strconv.Itoa(pid)+"/task/"+strconv.Itoa(tid)+"/syscall", maxSyscall)
 	if err != nil {
 		return Syscall{}, err
 	}
@@ -68,24 +65,20 @@ func parseSyscall(line string) (Syscall, error) {
 // timespecSize is the size of a struct timespec of 64 bits.
 const timespecSize = 16
 
-// Timespec reads a time span from the memory of a process: an argument of a system
+// TimespecAt reads a time span from the memory of a process: an argument of a system
 // call that one of its threads sleeps in. The page may be one that a user can make
-// the kernel wait for, hence the slot.
-func (r *Reader) Timespec(ctx context.Context, pid int, address uint64) (time.Duration, error) {
-	content, err := r.within(ctx, func() ([]byte, error) {
-		file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mem")
-		if err != nil {
-			return nil, err
-		}
-		defer file.Close()
-		span := make([]byte, timespecSize)
-		_, err = file.ReadAt(span, int64(address))
-		return span, err
-	})
+// the kernel wait for (CVE-2018-1120): a caller must be able to leave it behind.
+func TimespecAt(pid int, address uint64) (time.Duration, error) {
+	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mem")
 	if err != nil {
 		return 0, err
 	}
-	return parseTimespec(content)
+	defer file.Close()
+	span := make([]byte, timespecSize)
+	if _, err := file.ReadAt(span, int64(address)); err != nil {
+		return 0, err
+	}
+	return parseTimespec(span)
 }
 
 func parseTimespec(span []byte) (time.Duration, error) {

@@ -1,7 +1,6 @@
 package proc
 
 import (
-	"context"
 	"errors"
 	"os"
 	"runtime"
@@ -25,11 +24,11 @@ func TestSyscallIsTheThreads(t *testing.T) {
 		tid <- unix.Gettid()
 		_ = unix.Nanosleep(&span, nil)
 	}()
-	thread, r := <-tid, NewReader()
+	thread := <-tid
 	var call Syscall
 	var err error
 	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if call, err = r.Syscall(context.Background(), os.Getpid(), thread); err == nil && call.Number == unix.SYS_NANOSLEEP {
+		if call, err = SyscallOf(os.Getpid(), thread); err == nil && call.Number == unix.SYS_NANOSLEEP {
 			break
 		}
 	}
@@ -37,38 +36,16 @@ func TestSyscallIsTheThreads(t *testing.T) {
 	if err != nil || call.Number != unix.SYS_NANOSLEEP || call.Args[0] != address || call.Args[1] != 0 {
 		t.Fatalf("it sleeps in %+v, %v; want nanosleep(%#x, 0)", call, err, address)
 	}
-	if got, err := r.Timespec(context.Background(), os.Getpid(), call.Args[0]); err != nil || got != 2*time.Second+5 {
+	if got, err := TimespecAt(os.Getpid(), call.Args[0]); err != nil || got != 2*time.Second+5 {
 		t.Errorf("for %v, %v", got, err)
 	}
-	if _, err := r.Timespec(context.Background(), os.Getpid(), 1); err == nil {
+	if _, err := TimespecAt(os.Getpid(), 1); err == nil {
 		t.Error("there is something at address 1")
 	}
-	if _, err := r.Syscall(context.Background(), os.Getpid(), 1<<30); err == nil {
+	if _, err := SyscallOf(os.Getpid(), 1<<30); err == nil {
 		t.Error("a thread that is not there sleeps")
 	}
-	if r.Stuck() != 0 {
-		t.Errorf("%d reads are under way", r.Stuck())
-	}
 	<-done
-}
-
-// Attack 32: the kernel waits for the process that is looked at.
-func TestSyscallThatCantBeReadIsLeftBehind(t *testing.T) {
-	r := NewReader()
-	started, release := hang(r)
-	defer release()
-	cause := errors.New("no more time")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	result := make(chan error, 1)
-	go func() {
-		_, err := r.Syscall(ctx, os.Getpid(), os.Getpid())
-		result <- err
-	}()
-	<-started
-	cancel(cause)
-	if err := <-result; !errors.Is(err, cause) || r.Stuck() != 1 {
-		t.Errorf("Syscall = %v, %d reads are under way", err, r.Stuck())
-	}
 }
 
 func TestParseSyscall(t *testing.T) {

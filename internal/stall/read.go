@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -22,27 +23,83 @@ const (
 	maxLook      = 500 * time.Millisecond
 )
 
-// Reader reads what threads wait in. Its methods may be called at once.
-type Reader struct{ calls *proc.Reader }
+// Bounds on the looks that may hang at once, each in a thread of the daemon. A user
+// who makes those at their own builds hang does not keep others from being looked at.
+const (
+	maxStuck       = 16
+	maxStuckOfUser = 2
+)
 
-// NewReader returns a reader that lets at most 16 reads hang.
-func NewReader() *Reader { return &Reader{proc.NewReader()} }
+// Reader reads what threads wait in. Its methods may be called at once. The zero
+// value is not usable; see NewReader.
+type Reader struct {
+	read func(ctx context.Context, pids []int) Sample // sample, but in tests
 
-// Stuck is how many reads are under way, and so may hang.
-func (r *Reader) Stuck() int { return r.calls.Stuck() }
+	mu       sync.Mutex
+	underway map[uint32]int // looks, by UID
+	all      int
+}
+
+// NewReader returns a reader of /proc.
+func NewReader() *Reader { return &Reader{read: sample, underway: map[uint32]int{}} }
+
+// Stuck is how many looks are under way, and so may hang.
+func (r *Reader) Stuck() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all
+}
+
+// begin takes a place for a look, and says whether there was one.
+func (r *Reader) begin(uid uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all >= maxStuck || r.underway[uid] >= maxStuckOfUser {
+		return false
+	}
+	r.all++
+	r.underway[uid]++
+	return true
+}
+
+func (r *Reader) end(uid uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all--
+	if r.underway[uid]--; r.underway[uid] == 0 {
+		delete(r.underway, uid)
+	}
+}
+
+// Sample looks at the processes of a user's build. A look that takes too long is left
+// behind, and goes on holding its place: some of what is read, a process can make
+// the kernel wait for.
+func (r *Reader) Sample(ctx context.Context, uid uint32, pids []int) Sample {
+	if len(pids) == 0 || len(pids) > maxProcesses || ctx.Err() != nil || !r.begin(uid) {
+		return Sample{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLook)
+	defer cancel()
+	done := make(chan Sample, 1)
+	go func() {
+		s := r.read(ctx, pids)
+		r.end(uid) // before anybody can make the next look
+		done <- s
+	}()
+	select {
+	case s := <-done:
+		return s
+	case <-ctx.Done():
+		return Sample{}
+	}
+}
 
 // errMayGoOn ends a look at the first thread that is not known to hang.
 var errMayGoOn = errors.New("something of the build may go on")
 
-// Sample looks at the processes of a build. It costs no more than the first thread
-// that may go on.
-func (r *Reader) Sample(ctx context.Context, pids []int) Sample {
-	if len(pids) == 0 || len(pids) > maxProcesses {
-		return Sample{}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, maxLook, errors.New("looking at what a build waits in takes too long"))
-	defer cancel()
-	l := look{Reader: r, threads: maxThreads}
+// sample costs no more than the first thread that may go on.
+func sample(ctx context.Context, pids []int) Sample {
+	l := look{threads: maxThreads}
 	var build []Process
 	for _, pid := range pids {
 		p, err := l.process(ctx, pid)
@@ -56,16 +113,11 @@ func (r *Reader) Sample(ctx context.Context, pids []int) Sample {
 
 // look is one look at one build.
 type look struct {
-	*Reader
 	threads int // how many more may be looked at
 	marks   strings.Builder
 }
 
-// process looks at one process. It reads nothing for which the kernel would need the
-// process's memory, but by a Reader of package proc.
-//
-// Source: linux, fs/proc/array.c, fs/proc/base.c: stat, status, wchan and timers take
-// no lock of the process's memory, and neither does reading the link exe.
+// process looks at one process.
 func (l *look) process(ctx context.Context, pid int) (Process, error) {
 	p, err := procfs.NewProc(pid)
 	if err != nil {
@@ -87,7 +139,10 @@ func (l *look) process(ctx context.Context, pid int) (Process, error) {
 		return found, errMayGoOn
 	}
 	for _, thread := range threads {
-		wait, err := l.wait(ctx, pid, thread)
+		wait, err := l.wait(pid, thread)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err == nil && wait == MayGoOn {
 			err = errMayGoOn
 		}
@@ -116,7 +171,7 @@ func hasTimers(pid int) bool {
 
 // wait tells what a thread waits for, and leaves its mark. What is cheap and waits
 // for nothing is read first.
-func (l *look) wait(ctx context.Context, pid int, thread procfs.Proc) (Wait, error) {
+func (l *look) wait(pid int, thread procfs.Proc) (Wait, error) {
 	stat, err := thread.Stat()
 	if err != nil {
 		return MayGoOn, err
@@ -129,7 +184,7 @@ func (l *look) wait(ctx context.Context, pid int, thread procfs.Proc) (Wait, err
 	if err != nil || stat.State != "S" || wchan != "" && !strings.Contains(wchan, "futex") && wchan != "do_wait" {
 		return MayGoOn, err
 	}
-	call, err := l.calls.Syscall(ctx, pid, thread.PID)
+	call, err := proc.SyscallOf(pid, thread.PID)
 	if err != nil {
 		return MayGoOn, err
 	}
@@ -137,7 +192,7 @@ func (l *look) wait(ctx context.Context, pid int, thread procfs.Proc) (Wait, err
 	if wait == Monitor {
 		// It runs once a minute, and does nothing: it leaves no mark of that.
 		fmt.Fprintf(&l.marks, "%d %d monitor\n", thread.PID, stat.Starttime)
-		span, err := l.calls.Timespec(ctx, pid, call.Args[futexTimeout])
+		span, err := proc.TimespecAt(pid, call.Args[futexTimeout])
 		if err != nil || span != goMonitor {
 			return MayGoOn, err
 		}

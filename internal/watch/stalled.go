@@ -20,7 +20,7 @@ type Stalled struct {
 
 // Sampler tells what processes wait in: package stall.
 type Sampler interface {
-	Sample(ctx context.Context, pids []int) stall.Sample
+	Sample(ctx context.Context, uid uint32, pids []int) stall.Sample
 }
 
 // stalledBuild is what is known of a build that may hang. What the watch over such
@@ -99,7 +99,7 @@ func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) even
 		for _, m := range held.Steps() {
 			pids = append(pids, m.PID)
 		}
-		return sampler.Sample(b.life, pids)
+		return sampler.Sample(b.life, b.record.UID, pids)
 	})
 	switch {
 	case since.IsZero() && state == api.StateStalled:

@@ -23,7 +23,7 @@ type fakeSampler struct {
 	pids  []int // of the last time
 }
 
-func (f *fakeSampler) Sample(_ context.Context, pids []int) stall.Sample {
+func (f *fakeSampler) Sample(_ context.Context, _ uint32, pids []int) stall.Sample {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
