@@ -338,8 +338,7 @@ func TestHungBuildIsStalledHoweverItIsBuilt(t *testing.T) {
 			}()
 			eventually(t, func() (string, bool) {
 				builds := listed(t)
-				said := fmt.Sprintf("%+v\n%s\n%s", builds, b.out.String(), sh(t, "%s show $(%s list -q) 2>&1 || true", ctl, ctl))
-				return said, len(builds) == 1 && builds[0].State == api.StateStalled
+				return fmt.Sprintf("%+v", builds), len(builds) == 1 && builds[0].State == api.StateStalled
 			})
 		})
 	}
