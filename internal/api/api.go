@@ -29,10 +29,11 @@ const (
 type State string
 
 // A build goes through these from top to bottom, and may leave out any but the
-// last. Only one that is running or unsure is left alone; an unsure one can become
-// running again.
+// last. One that is running, stalled or unsure is left alone; a stalled or unsure one
+// can become running again.
 const (
 	StateRunning     State = "running"     // its owner lives
+	StateStalled     State = "stalled"     // its owner lives, but nothing of it can go on by itself
 	StateUnsure      State = "unsure"      // whether anybody wants it can't be told, so it is kept
 	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
 	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
@@ -43,7 +44,7 @@ const (
 
 // States lists every state, in the order of a build's life.
 func States() []State {
-	return []State{StateRunning, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
+	return []State{StateRunning, StateStalled, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
 }
 
 // Reason is why a build came to its end.
@@ -56,11 +57,12 @@ const (
 	ReasonClientDisconnected Reason = "client_disconnected" // the client of an API build is gone, its RUN containers lived
 	ReasonStopped            Reason = "stopped"             // a user asked for it
 	ReasonDeadline           Reason = "deadline"            // the time that it was given is over
+	ReasonStalled            Reason = "stalled"             // it was stalled for longer than is allowed
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline}
+	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline, ReasonStalled}
 }
 
 // Placement is how a build is held.
@@ -137,10 +139,15 @@ type Build struct {
 	CPUSeconds float64   `json:"cpu_seconds"`       // likewise, so far
 	Scope      string    `json:"scope"`             // unit name; empty for an observed build, until its orphans are gathered
 	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
+
+	// StalledSince is since when nothing of the build has moved; set while it is stalled.
+	StalledSince time.Time `json:"stalled_since,omitzero"`
 }
 
 // Wanted tells whether somebody may still want the build's outcome.
-func (s State) Wanted() bool { return s == StateRunning || s == StateUnsure }
+func (s State) Wanted() bool {
+	return s == StateRunning || s == StateStalled || s == StateUnsure
+}
 
 // Live tells whether anything of the build may still be there.
 func (b Build) Live() bool { return b.State != StateGone }

@@ -29,6 +29,9 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	} else {
 		line("State", "%s", r.State())
 	}
+	if since := d.StalledSince; !since.IsZero() {
+		line("Stalled", "since %s, for %s", r.StalledSince(), humanDuration(now.Sub(since)))
+	}
 	line("Mode", "%s, held by its %s", r.Mode(), orNone(r.Placement()))
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
 	if !d.EndedAt.IsZero() {

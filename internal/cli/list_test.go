@@ -72,7 +72,7 @@ func TestListTemplates(t *testing.T) {
 // TestEveryPlaceholder: each that --help documents works, and has a value.
 func TestEveryPlaceholder(t *testing.T) {
 	build := twoBuilds()[1]
-	build.EndedAt = now
+	build.EndedAt, build.StalledSince = now, now
 	build.Name = "nightly"
 	build.Arch = []string{"aarch64"}
 	socket, _ := start(t, build)

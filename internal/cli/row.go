@@ -16,12 +16,13 @@ import (
 var placeholders = []struct{ name, heading, help string }{
 	{"ID", "ID", "the build's ID"},
 	{"Name", "NAME", "the name that it was given by run --name; empty without"},
-	{"State", "STATE", "running, unsure, abandoned, terminating, killing, stuck or gone"},
+	{"State", "STATE", "running, stalled, unsure, abandoned, terminating, killing, stuck or gone"},
 	{"Reason", "REASON", "why it came to its end; empty while it runs"},
 	{"Mode", "MODE", "how it was started: local, api, run or unknown"},
 	{"Placement", "PLACEMENT", "how it is held: scope"},
 	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
 	{"EndedAt", "ENDED AT", "when its last process was gone; empty before"},
+	{"StalledSince", "STALLED SINCE", "while it is stalled, since when nothing of it has moved"},
 	{"Age", "AGE", "the time since CreatedAt"},
 	{"OwnerPID", "OWNER PID", "the process that it belongs to"},
 	{"OwnerCommand", "OWNER COMMAND", "program and verb of that process"},
@@ -86,6 +87,7 @@ func (r row) Mode() string         { return r.text(string(r.build.Mode)) }
 func (r row) Placement() string    { return r.text(string(r.build.Placement)) }
 func (r row) CreatedAt() string    { return r.text(timestamp(r.build.CreatedAt)) }
 func (r row) EndedAt() string      { return r.text(timestamp(r.build.EndedAt)) }
+func (r row) StalledSince() string { return r.text(timestamp(r.build.StalledSince)) }
 func (r row) Age() string          { return humanDuration(r.now.Sub(r.build.CreatedAt)) }
 func (r row) OwnerPID() int        { return r.build.Owner.PID }
 func (r row) OwnerCommand() string { return r.fit(quote(r.build.Owner.Command), ownerWidth) }

@@ -19,6 +19,7 @@ type Config struct {
 	Log       Log
 	Metrics   Metrics
 	Ladder    Ladder
+	Stalled   Stalled
 	Placement Placement
 	Limits    Limits
 
@@ -53,6 +54,17 @@ type Ladder struct {
 func (l Ladder) Total() time.Duration {
 	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout + l.SurvivorsTimeout + l.HelpersTimeout
 }
+
+// Stalled is section [stalled]: when a live build that hangs is called stalled, and
+// what is done then.
+type Stalled struct {
+	After     time.Duration // for which nothing of it has moved
+	Policy    string        // report or kill
+	KillAfter time.Duration // for which it has been stalled, before it is ended with policy kill
+}
+
+// Kills tells whether stalled builds are ended.
+func (s Stalled) Kills() bool { return s.Policy == policyKill }
 
 // Placement is section [placement].
 type Placement struct {

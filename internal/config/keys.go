@@ -32,6 +32,9 @@ const (
 	// maxPlacement leaves the answer time to reach the wrapper, which gives up
 	// after one second (package wire, Patience).
 	maxPlacement = 900 * time.Millisecond
+	// In less than a second too little happens under emulation to tell a hang.
+	minStalled = time.Second
+	maxStalled = 24 * time.Hour
 )
 
 // keys is every key there is, in the order in which they are printed. Keys of
@@ -99,6 +102,25 @@ var keys = []key{
 		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. build: only what the build itself serves, or fuse-overlayfs for its storage. user: also what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
 	{
+		name: "stalled.after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.After }),
+		doc:  "After what time a live build is called stalled: none of its processes has run for so long, and emulated ones among them hang, each thread waiting in a futex for another.",
+	},
+	{
+		name: "stalled.policy",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Stalled.Policy },
+			preset: policyReport,
+			words:  []string{policyReport, policyKill},
+		},
+		doc: "What is done about a stalled build: report it (list, log, metrics), or also kill it, as buildwatchctl stop would.",
+	},
+	{
+		name: "stalled.kill_after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.KillAfter }),
+		doc:  "With policy kill, for how long a build must have been called stalled before it is ended. One that goes on meanwhile is not.",
+	},
+	{
 		name: "placement.timeout",
 		kind: duration{
 			field:  func(c *Config) *time.Duration { return &c.Placement.Timeout },
@@ -118,6 +140,17 @@ var keys = []key{
 		},
 		doc: "How many connections to each of the daemon's sockets one user may have open at the same time.",
 	},
+}
+
+// What is done about what was found.
+const (
+	policyReport = "report"
+	policyKill   = "kill"
+)
+
+// stalledFor is the kind of the times of section [stalled].
+func stalledFor(field func(*Config) *time.Duration) duration {
+	return duration{field: field, preset: 10 * time.Minute, min: minStalled, max: maxStalled}
 }
 
 // timeout is the kind of a ladder step's key.

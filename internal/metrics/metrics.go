@@ -45,6 +45,7 @@ type Metrics struct {
 
 	buildsStarted     *counters
 	buildsEnded       *counters
+	buildsStalled     prometheus.Counter
 	buildDuration     *histograms
 	cancelDuration    *histograms
 	stepDuration      *histograms
@@ -69,6 +70,7 @@ func New(o Options) *Metrics {
 
 		buildsStarted: newCounters("builds_started_total", "builds first seen", "mode", words(api.Modes())),
 		buildsEnded:   newCounters("builds_ended_total", "builds gone", "reason", words(api.Reasons())),
+		buildsStalled: newCounter("builds_stalled_total", "times that a build was called stalled"),
 		buildDuration: newHistograms("build_duration_seconds", "first RUN step to gone",
 			buildBuckets, "mode", words(api.Modes())),
 		cancelDuration: newHistograms("cancel_duration_seconds", "fact known to last process gone",
@@ -96,7 +98,7 @@ func New(o Options) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds},
-		m.buildsStarted, m.buildsEnded, m.buildDuration, m.cancelDuration,
+		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.buildDuration, m.cancelDuration,
 		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
@@ -120,6 +122,9 @@ func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel tim
 		m.cancelDuration.observe(string(reason), cancel)
 	}
 }
+
+// BuildStalled counts a build that was called stalled.
+func (m *Metrics) BuildStalled() { m.buildsStalled.Inc() }
 
 // LadderStep counts a step of the kill ladder that was used.
 func (m *Metrics) LadderStep(step api.LadderStep) {

@@ -106,11 +106,12 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
-		"builds":                        placedAndObserved("running", "unsure", "abandoned", "terminating", "killing", "stuck"),
+		"builds":                        placedAndObserved("running", "stalled", "unsure", "abandoned", "terminating", "killing", "stuck"),
 		"builds_started_total":          modes,
-		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline"},
+		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
+		"builds_stalled_total":          {""},
 		"build_duration_seconds":        modes,
-		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline"},
+		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
 		"ladder_step_duration_seconds":  steps,
 		"ladder_step_timeouts_total":    steps,
 		"fuse_aborts_total":             {""},
@@ -184,6 +185,7 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.BuildStarted(api.ModeAPI)
 	m.BuildEnded(api.ReasonCompleted, api.ModeLocal, time.Minute, 0)
 	m.BuildEnded(api.ReasonStopped, api.ModeLocal, time.Minute, time.Millisecond)
+	m.BuildStalled()
 	m.LadderStep(api.LadderStep{Step: api.StepKill, Duration: time.Millisecond})
 	m.LadderStep(api.LadderStep{Step: api.StepStop, Duration: time.Second, TimedOut: true})
 	m.Placement(time.Millisecond, "")
@@ -196,6 +198,7 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	for name, want := range map[string]map[string]float64{
 		"builds_started_total":          {"local": 1, "api": 1},
 		"builds_ended_total":            {"completed": 1, "stopped": 1},
+		"builds_stalled_total":          {"": 1},
 		"build_duration_seconds":        {"local": 2},
 		"cancel_duration_seconds":       {"stopped": 1},
 		"ladder_step_duration_seconds":  {"kill": 1, "stop": 1},
@@ -225,7 +228,7 @@ func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
 		m.APIRequest(word, true)
 	}
 	for name, family := range gather(t, m) {
-		if n := len(family.GetMetric()); n > 12 { // builds: 6 states by 2 placements
+		if n := len(family.GetMetric()); n > 14 { // builds: 7 states by 2 placements
 			t.Errorf("%s has %d series", name, n)
 		}
 	}

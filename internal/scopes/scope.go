@@ -325,6 +325,28 @@ func (s *Scope) CPUTime() time.Duration {
 	return total
 }
 
+// Steps lists the processes of the build's RUN containers alone.
+func (s *Scope) Steps() []Member { return s.membersOf(s.stepsDir()) }
+
+// StepsCPUTime is CPUTime of those containers alone.
+func (s *Scope) StepsCPUTime() time.Duration {
+	dir, err := s.dir.sub(s.stepsDir())
+	if err != nil {
+		return 0
+	}
+	defer dir.close()
+	used, _ := dir.cpuTime()
+	return used
+}
+
+// stepsDir is the cgroup that holds those, whatever else the scope holds.
+func (s *Scope) stepsDir() string {
+	if s.gathered {
+		return "."
+	}
+	return containersDir
+}
+
 // Record returns what the scope was started with.
 func (s *Scope) Record() ([]byte, error) {
 	record := make([]byte, MaxRecord)

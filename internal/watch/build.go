@@ -47,6 +47,7 @@ type build struct {
 	storage   storage
 
 	inspecting sync.Mutex // one look at survivors at a time
+	stalled    stalledBuild
 }
 
 // message is an event on its way; of is the stage that it is the outcome of.
@@ -87,6 +88,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 
 // begin starts what applies events to the build, and what waits for them.
 func (b *build) begin() {
+	b.watcher.wakeStallWatch()
 	b.watcher.running.Go(b.run)
 	if b.status.state == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -52,6 +53,8 @@ type fakeScope struct {
 	record         []byte
 	members        []scopes.Member
 	discards       int
+	cpu            atomic.Int64 // used by its steps
+	cpuOfLook      int64        // and more by each look at that
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
@@ -62,6 +65,8 @@ func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spe
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
+func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
+func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
 
 func (s *fakeScope) Attach(orphans []*proc.Handle) error {
 	for _, h := range orphans {
@@ -227,6 +232,7 @@ type recorder struct {
 	steps   []api.LadderStep
 	freed   int
 	unstuck []time.Duration
+	stalled atomic.Int32 // how often
 }
 
 type ending struct {
@@ -240,6 +246,8 @@ func (r *recorder) BuildStarted(mode api.Mode) { r.started <- mode }
 func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	r.ended <- ending{reason, mode, lived, cancel}
 }
+
+func (r *recorder) BuildStalled() { r.stalled.Add(1) }
 
 func (r *recorder) LadderStep(step api.LadderStep) {
 	r.mu.Lock()

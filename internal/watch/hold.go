@@ -25,6 +25,9 @@ type Hold interface {
 	WaitEmpty(context.Context) error
 	Members() []scopes.Member
 	CPUTime() time.Duration
+	// Steps and StepsCPUTime are Members and CPUTime without a client's.
+	Steps() []scopes.Member
+	StepsCPUTime() time.Duration
 	Discard(context.Context)
 	Close()
 }
@@ -81,6 +84,8 @@ func (h both) CgroupKill(ctx context.Context) error {
 	err := h.Hold.CgroupKill(ctx) // first: it takes no time
 	return errors.Join(err, h.seen.CgroupKill(ctx))
 }
+func (h both) Steps() []scopes.Member      { return append(h.Hold.Steps(), h.seen.Steps()...) }
+func (h both) StepsCPUTime() time.Duration { return h.Hold.StepsCPUTime() + h.seen.StepsCPUTime() }
 
 func (h both) Busy() (bool, error) {
 	placed, err := h.Hold.Busy()

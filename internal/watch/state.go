@@ -82,6 +82,9 @@ const (
 	requestDoubted   event = "it can't be told whether the API request has ended"
 	requestCertain   event = "the API request has not ended"
 	deadlinePassed   event = "the build's time is over"
+	stalledSeen      event = "nothing of the build can go on by itself"
+	stalledOver      event = "the build goes on"
+	stalledTooLong   event = "the build was stalled for too long"
 	stopRequested    event = "stop requested"
 	helpersFound     event = "the build's storage has helpers"
 	begin            event = "begin" // the answer to actBegin
@@ -139,7 +142,7 @@ func next(s status, e event) (status, action) {
 	}
 
 	switch s.state {
-	case api.StateRunning, api.StateUnsure:
+	case api.StateRunning, api.StateStalled, api.StateUnsure:
 		switch e {
 		case ownerExitedIdle, requestEndedIdle, emptied: // emptied: orphans that nobody is known to own
 			s.state, s.reason, s.stage, s.empty = api.StateGone, api.ReasonCompleted, stageDone, true
@@ -153,7 +156,22 @@ func next(s status, e event) (status, action) {
 		case requestDoubted:
 			s.state = api.StateUnsure
 		case requestCertain:
-			s.state = api.StateRunning
+			if s.state == api.StateUnsure {
+				s.state = api.StateRunning
+			}
+		case stalledSeen: // of an unsure build, whether it is wanted at all is the greater doubt
+			if s.state == api.StateRunning {
+				s.state = api.StateStalled
+			}
+		case stalledOver:
+			if s.state == api.StateStalled {
+				s.state = api.StateRunning
+			}
+		case stalledTooLong:
+			if s.state == api.StateStalled {
+				s.state, s.reason = api.StateAbandoned, api.ReasonStalled
+				return s, actBegin
+			}
 		case stopRequested:
 			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
 			return s, actBegin

@@ -8,6 +8,7 @@ import (
 
 var (
 	running      = status{state: api.StateRunning, ownerLives: true}
+	stalled      = status{state: api.StateStalled, ownerLives: true}
 	unsure       = status{state: api.StateUnsure, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
 	orphans      = status{state: api.StateUnsure}
@@ -65,6 +66,29 @@ func TestNext(t *testing.T) {
 		{"the service ends", unsure, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
 		{"an unsure build that ends by itself", unsure, ownerExitedIdle, api.StateGone, stageDone, actForget},
 		{"a stop of an unsure build", unsure, stopRequested, api.StateAbandoned, stageNone, actBegin},
+
+		{"a build that hangs", running, stalledSeen, api.StateStalled, stageNone, actNothing},
+		{"it hangs once", stalled, stalledSeen, api.StateStalled, stageNone, actNothing},
+		{"it goes on", stalled, stalledOver, api.StateRunning, stageNone, actNothing},
+		{"a build that does not hang goes on", running, stalledOver, api.StateRunning, stageNone, actNothing},
+		{"it hangs for too long", stalled, stalledTooLong, api.StateAbandoned, stageNone, actBegin},
+		{"it has gone on right before", running, stalledTooLong, api.StateRunning, stageNone, actNothing},
+		{"a stop of one that hangs", stalled, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"the deadline of one that hangs", stalled, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
+		{"the owner of one that hangs ends", stalled, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"who waits for its owner ends", stalled, clientExited, api.StateAbandoned, stageNone, actBegin},
+		{"one that hung ends by itself", stalled, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"its client goes", stalled, requestEndedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"its client may be gone", stalled, requestDoubted, api.StateUnsure, stageNone, actNothing},
+		{"its client is there", stalled, requestCertain, api.StateStalled, stageNone, actNothing},
+		{"whether an unsure build hangs is not asked", unsure, stalledSeen, api.StateUnsure, stageNone, actNothing},
+		{"nor does it go on", unsure, stalledOver, api.StateUnsure, stageNone, actNothing},
+		{"nor is it ended for that", unsure, stalledTooLong, api.StateUnsure, stageNone, actNothing},
+		{"orphans are not ended for that", orphans, stalledTooLong, api.StateUnsure, stageNone, actNothing},
+		{"a hang seen too late", killing, stalledSeen, api.StateTerminating, stageKill, actNothing},
+		{"a hang that is over too late", killing, stalledOver, api.StateTerminating, stageKill, actNothing},
+		{"survivors do not go on", stuck, stalledOver, api.StateStuck, stageSurvivors, actNothing},
+
 		{"doubt comes too late", killing, requestDoubted, api.StateTerminating, stageKill, actNothing},
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
 
@@ -174,8 +198,9 @@ func TestNext(t *testing.T) {
 // order, the ladder has no cycle, a build is gone only when nothing is left, and
 // one that is over never runs again.
 func TestEveryPathEnds(t *testing.T) {
-	// Without requestCertain: an unsure build may be running again, as often as it likes.
-	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
+	// Without requestCertain and stalledOver: an unsure or stalled build may be running
+	// again, as often as it likes.
+	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s status, onPath map[status]bool, climbed int)
 	seen := map[status]bool{}
 	walk = func(s status, onPath map[status]bool, climbed int) {

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -13,20 +14,21 @@ import (
 
 // List returns every build that has had a container, oldest first.
 func (w *Watcher) List() []api.Build {
-	w.mu.Lock()
-	builds := make([]*build, 0, len(w.byID))
-	for _, b := range w.byID {
-		builds = append(builds, b)
-	}
-	w.mu.Unlock()
 	list := []api.Build{}
-	for _, b := range builds {
+	for _, b := range w.all() {
 		if view, ok := b.view(); ok {
 			list = append(list, view)
 		}
 	}
 	api.SortBuilds(list)
 	return list
+}
+
+// all returns the builds of this moment, in no order.
+func (w *Watcher) all() []*build {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Values(w.byID))
 }
 
 // find returns the build called id, or an error of the control API.
@@ -91,6 +93,7 @@ func (b *build) settle() {
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
 	s, placed, now, emptyAt, command := b.hold(), b.scope != nil, b.status, b.emptyAt, b.command
+	stalledSince := b.stalled.since
 	b.mu.Unlock()
 	if s == nil {
 		return api.Build{}, false
@@ -103,6 +106,9 @@ func (b *build) view() (api.Build, bool) {
 	}
 	if !placed {
 		view.Placement = api.PlacementObserved
+	}
+	if now.state == api.StateStalled {
+		view.StalledSince = stalledSince
 	}
 	if now.state == api.StateGone {
 		view.EndedAt = emptyAt

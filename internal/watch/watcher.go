@@ -41,6 +41,7 @@ type Observer interface {
 	Freed()
 	// Unstuck: a stuck build is gone, after so long.
 	Unstuck(after time.Duration)
+	BuildStalled()
 }
 
 // Starter makes the scope of a new build.
@@ -67,6 +68,8 @@ type Watcher struct {
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of this package
 
+	begun chan struct{} // holds a token after a build has begun, see WatchStalled
+
 	mu      sync.Mutex
 	byID    map[string]*build
 	byOwner map[ownerKey]*build
@@ -89,7 +92,7 @@ func New(parts Parts, timeouts Timeouts) *Watcher {
 	return &Watcher{
 		start: parts.Start, gather: parts.Gather, requests: parts.Requests, examiner: parts.Examiner,
 		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
-		life: life, end: end,
+		life: life, end: end, begun: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
@@ -216,6 +219,13 @@ func (w *Watcher) changed(b *build, before, after status) {
 	switch after.state {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
+	case api.StateStalled:
+		b.logStalled(log)
+		w.observer.BuildStalled()
+	case api.StateRunning:
+		if before.state == api.StateStalled {
+			log.Infof("Build %s goes on: it is not stalled any more", b.id)
+		}
 	case api.StateAbandoned:
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:

@@ -5,7 +5,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,18 +50,6 @@ func inState(t *testing.T, id string, state api.State) api.BuildDetail {
 		return fmt.Sprintf("%+v, %v", detail, err), err == nil && detail.State == state
 	})
 	return detail
-}
-
-// configured restarts the daemon with a drop-in, and without it after the test.
-func configured(t *testing.T, content string) {
-	t.Helper()
-	const dir = "/etc/buildwatch/buildwatchd.toml.d"
-	must(t, os.MkdirAll(dir, 0o755))
-	must(t, os.WriteFile(dir+"/test.toml", []byte(content), 0o644))
-	t.Cleanup(func() {
-		sh(t, "rm -r %s; systemctl restart buildwatchd.service", dir)
-	})
-	sh(t, "systemctl restart buildwatchd.service")
 }
 
 // TestProcessThatWaitsForFUSEIsFreed: a file system that belongs to the build alone
@@ -146,7 +133,7 @@ func TestSurvivorsAreFreedHoweverTheyAreBuilt(t *testing.T) {
 func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
-	configured(t, "[ladder]\nabort_fuse = \"never\"\n")
+	configured(t, "[ladder]", `abort_fuse = "never"`)
 	s := startFUSE(t, root)
 	p, view := startWaiters(t, root, s)
 	p.signal(t, 9)
