@@ -80,6 +80,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	watcher = watch.New(watch.Parts{
 		Start:    starter(manager),
 		Gather:   gatherer(manager),
+		Cgroups:  manager,
 		Requests: request.NewWatcher(),
 		Examiner: examiner{look},
 		Reader:   reader,

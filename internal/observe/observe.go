@@ -264,6 +264,11 @@ func (f *Follower) monitor(e entry, program fileID) *Step {
 }
 
 func (f *Follower) held(monitor *proc.Handle, program fileID) *Step {
+	// What a monitor has forked is called as it is until it executes something else.
+	// Asked first: the name that is read next is then that of its own program.
+	if !proc.HasExeced(monitor.PID) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), argsLimit)
 	defer cancel()
 	args, err := f.args.Args(ctx, monitor)

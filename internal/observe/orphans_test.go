@@ -34,3 +34,24 @@ func TestOnlyAStepsOwnPlaceLooksLikeOne(t *testing.T) {
 		}
 	}
 }
+
+// TestCgroupOfAContainerIsItsOwn by the number of its bundle, and no other is.
+func TestCgroupOfAContainerIsItsOwn(t *testing.T) {
+	for _, test := range []struct{ where, bundle, want string }{
+		{"/buildah-buildah12", "buildah12", "/buildah-buildah12"},
+		{"/system.slice/runc-buildah-buildah12.scope", "buildah12", "/system.slice/runc-buildah-buildah12.scope"},
+		{"/system.slice/crun-buildah-buildah12.scope/container", "buildah12", "/system.slice/crun-buildah-buildah12.scope"},
+		{"/buildah-buildah12", "", "/buildah-buildah12"}, // by its name only
+
+		{"/buildah-buildah12", "buildah13", ""},
+		{"/buildah-buildah12/below", "buildah12", ""},
+		{"/mine", "mine", ""}, // --cgroup-parent mine
+		{"/", "", ""},
+		{"", "", ""},
+		{"/system.slice/podman.service", "buildah12", ""},
+	} {
+		if got, ok := ownCgroup(test.where, test.bundle); got != test.want || ok != (test.want != "") {
+			t.Errorf("%q, %q: %q, %v", test.where, test.bundle, got, ok)
+		}
+	}
+}

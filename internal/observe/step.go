@@ -43,10 +43,12 @@ type Step struct {
 
 	mu     sync.Mutex
 	held   []*proc.Handle
-	uts    string   // the step's own UTS namespace
-	pin    *os.File // keeps it in being, and so its name
-	looked bool     // whether it is placed is known
-	placed bool     // it is in its build's scope: the wrapper's
+	uts    string        // the step's own UTS namespace
+	pin    *os.File      // keeps it in being, and so its name
+	own    proc.CgroupID // see Own
+	bundle string        // the monitor's, see findOwn
+	looked bool          // whether it is placed is known
+	placed bool          // it is in its build's scope: the wrapper's
 	told   bool
 }
 
@@ -105,6 +107,7 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 			}
 		}
 	}
+	s.findOwn()
 	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {
 		if h.Alive() {
 			return false

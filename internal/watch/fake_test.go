@@ -358,14 +358,15 @@ func (h *fakeHelper) Close() { h.closed = true }
 // bench is a Watcher with fakes around it.
 type bench struct {
 	*Watcher
-	t      *testing.T
-	seen   *recorder
-	self   *proc.Handle // the caller of every placement
-	made   chan *fakeScope
-	asked  *fakeRequests
-	looks  *fakeExaminer
-	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
-	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
+	t       *testing.T
+	seen    *recorder
+	self    *proc.Handle // the caller of every placement
+	made    chan *fakeScope
+	asked   *fakeRequests
+	looks   *fakeExaminer
+	foreign *fakeCgroups
+	script  func(*fakeScope)                                                // prepares each scope that is made; may be nil
+	begin   func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
 
 // newBench makes a Watcher that the test's end closes. After that no goroutine of
@@ -383,11 +384,11 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
-		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{},
+		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &fakeCgroups{},
 		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
 	}
 	b.Watcher = New(Parts{
-		Start: b.start, Gather: b.gather, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
+		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
 		Observer: b.seen, Log: logrus.NewEntry(log),
 	}, timeouts)
 	t.Cleanup(func() {

@@ -97,6 +97,7 @@ func (b *build) see(step Followed) {
 		r := b.record
 		b.seen = &observed{
 			gather:     b.watcher.gather,
+			cgroups:    b.watcher.cgroups,
 			spec:       scopes.Spec{ID: r.ID, UID: r.UID, Record: r.encode()},
 			ownerLives: func() bool { return b.owner != nil && b.owner.Alive() },
 			placed:     b.ownScope,

@@ -17,6 +17,8 @@ import (
 type fakeStep struct {
 	mu        sync.Mutex
 	processes []*proc.Handle
+	own       proc.CgroupID
+	named     bool // own is known by its name only
 }
 
 func newFakeStep(t *testing.T, children ...*child) *fakeStep {
@@ -48,7 +50,10 @@ func (s *fakeStep) Live() []*proc.Handle {
 
 func (s *fakeStep) Known() []*proc.Handle { return s.Live() }
 func (s *fakeStep) Cgroup() string        { return "/caller" }
-func (s *fakeStep) Over() bool            { return len(s.Live()) == 0 }
+func (s *fakeStep) Own() (proc.CgroupID, bool, bool) {
+	return s.own, !s.named, s.own != proc.CgroupID{}
+}
+func (s *fakeStep) Over() bool { return len(s.Live()) == 0 }
 
 // observe begins a build of the owner that was seen and not placed.
 func (b *bench) observe(o *owner, step Followed) *build {

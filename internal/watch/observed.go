@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ type Followed interface {
 	Cgroup() string
 	// Over tells that nothing of the step is left or can come.
 	Over() bool
+	// Own is the cgroup that was made for the step's container, see observe.Step.
+	Own() (own proc.CgroupID, verified, known bool)
 }
 
 // Gatherer makes a scope of processes that are somewhere else.
@@ -32,6 +35,7 @@ type Gatherer func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle
 // corrupt its image. When it is gone they are gathered into a scope.
 type observed struct {
 	gather     Gatherer
+	cgroups    Cgroups
 	spec       scopes.Spec
 	ownerLives func() bool
 	placed     func() Scope // the build's own scope, if it has one
@@ -41,12 +45,29 @@ type observed struct {
 	mu    sync.Mutex
 	steps []Followed
 	scope Scope // made by gather; nil before
+	// emptied are the cgroups of steps that are over.
+	emptied []proc.CgroupID
 }
 
 func (o *observed) add(step Followed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.steps = append(slices.DeleteFunc(o.steps, Followed.Over), step)
+	o.dropOver()
+	o.steps = append(o.steps, step)
+}
+
+// dropOver lets go of steps of which nothing is left. It is called with the lock.
+func (o *observed) dropOver() {
+	o.steps = slices.DeleteFunc(o.steps, func(step Followed) bool {
+		if !step.Over() {
+			return false
+		}
+		// A scope is systemd's to remove.
+		if own, _, known := step.Own(); known && !strings.HasSuffix(own.Path, ".scope") {
+			o.emptied = append(o.emptied, own)
+		}
+		return true
+	})
 }
 
 // made is the scope of the gathered, if there is one.
@@ -204,13 +225,15 @@ func (o *observed) Stop(ctx context.Context) error {
 	return nil
 }
 
-// CgroupKill ends what is in the scope by the kernel's own means, and one by one
-// what is not, until none is left: what has been started meanwhile too.
+// CgroupKill ends what is in the scope, and in the cgroups of its containers, by the
+// kernel's own means; and one by one what is not, until none is left: what has been
+// started meanwhile too.
 func (o *observed) CgroupKill(ctx context.Context) error {
 	var err error
 	if s := o.made(); s != nil {
 		err = s.CgroupKill(ctx)
 	}
+	o.killOwn()
 	return errors.Join(err, o.signal(ctx))
 }
 

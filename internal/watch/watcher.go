@@ -57,6 +57,7 @@ type Requests interface {
 type Watcher struct {
 	start    Starter
 	gather   Gatherer
+	cgroups  Cgroups
 	requests Requests
 	examiner Examiner
 	timeouts Timeouts
@@ -79,6 +80,7 @@ type Watcher struct {
 type Parts struct {
 	Start    Starter
 	Gather   Gatherer
+	Cgroups  Cgroups
 	Requests Requests
 	Examiner Examiner
 	Reader   *proc.Reader // of command lines
@@ -90,7 +92,7 @@ type Parts struct {
 func New(parts Parts, timeouts Timeouts) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: parts.Start, gather: parts.Gather, requests: parts.Requests, examiner: parts.Examiner,
+		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
 		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
 		life: life, end: end, begun: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
@@ -251,7 +253,7 @@ func (w *Watcher) changed(b *build, before, after status) {
 func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
-	s, reason, stopped := b.hold(), b.status.reason, b.status.unitStopped
+	s, seen, reason, stopped := b.hold(), b.seen, b.status.reason, b.status.unitStopped
 	var cancel time.Duration
 	if reason != api.ReasonCompleted {
 		cancel = b.emptyAt.Sub(b.overSince)
@@ -260,6 +262,13 @@ func (w *Watcher) gone(b *build) {
 	b.settle()
 	if s == nil {
 		return
+	}
+	if seen != nil {
+		w.running.Go(func() {
+			if err := seen.removeCgroups(w.life); err != nil {
+				b.log.WithError(err).Debugf("Build %s: an empty cgroup of its containers stays", b.id)
+			}
+		})
 	}
 	w.observer.BuildEnded(reason, b.record.Mode, time.Since(b.record.created()), cancel)
 	if !stopped {

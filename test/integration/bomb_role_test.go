@@ -18,6 +18,7 @@ const (
 	bombSleeps = "sleep"
 	bombSpins  = "spin"  // each wants a processor for itself
 	bombChurns = "churn" // each starts others, which end at once, for ever
+	bombRuns   = "run"   // there is one, which starts the next and ends: nobody can get hold of it
 )
 
 // processBomb makes processes, each of which makes others, until there are as many
@@ -33,6 +34,9 @@ func processBomb(number, then string) error {
 	}
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGCHLD)
 	fmt.Println("begins")
+	if then == bombRuns {
+		runAway()
+	}
 	multiply((*int64)(unsafe.Pointer(&shared[0])), most, then == bombSpins, then == bombChurns)
 	return nil
 }
@@ -61,6 +65,15 @@ func multiply(count *int64, most int64, spins, churns bool) {
 			}
 		default:
 			syscall.RawSyscall(unix.SYS_PAUSE, 0, 0, 0)
+		}
+	}
+}
+
+// runAway never returns.
+func runAway() {
+	for {
+		if pid, _, errno := syscall.RawSyscall(unix.SYS_FORK, 0, 0, 0); errno == 0 && pid != 0 {
+			syscall.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 		}
 	}
 }

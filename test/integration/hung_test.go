@@ -138,6 +138,12 @@ var subjects = map[string]func(t *testing.T, instructions string, size int) subj
 		view := b.supervised(size)
 		return subject{view, hold(t, view), func() { _ = b.cmd.Process.Kill() }, func() { b.wait() }}
 	},
+	"an observed in the host's PID namespace": func(t *testing.T, instructions string, size int) subject {
+		mayLeaveStorage(t)
+		b := startOutside(t, instructions, "cgroupfs by hand", "--pid=host")
+		view := b.supervised(size)
+		return subject{view, hold(t, view), func() { _ = b.cmd.Process.Kill() }, func() { b.wait() }}
+	},
 	"an observed chroot": func(t *testing.T, instructions string, size int) subject {
 		mayLeaveStorage(t)
 		b := startOutside(t, instructions, "chroot")
@@ -303,5 +309,38 @@ func TestJobThatNeverEndsCostsItsTimeoutAndNoMore(t *testing.T) {
 		server.release(t)
 		allGone(t, held)
 		nothingListed(t)
+	})
+}
+
+// TestObservedBuildThatRunsAway: of its processes there is always another one, whose
+// parent has ended. It can't be held, and is in the host's PID namespace; but it is in
+// its container's cgroup.
+func TestObservedBuildThatRunsAway(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	step := fmt.Sprintf("RUN %s='process bomb' %s 1 %s & /bin/busybox sleep 1001\n", roleEnv, bombProgram, bombRuns)
+	b := startOutside(t, step, "cgroupfs by hand", append([]string{"--pid=host"}, strings.Fields(bombFlags(t))...)...)
+	view := b.supervised(1)
+	if !strings.HasPrefix(view.Cgroup, "/buildah-buildah") {
+		t.Fatalf("it is in %s", view.Cgroup)
+	}
+	time.Sleep(time.Second)
+	before := readRungs(t)
+	started := time.Now()
+	_ = b.cmd.Process.Kill()
+	eventually(t, func() (string, bool) {
+		_, err := os.Stat("/sys/fs/cgroup" + view.Cgroup)
+		return "its cgroup is there", os.IsNotExist(err)
+	})
+	took := time.Since(started)
+	t.Logf("gone after %v: %+v", took, readRungs(t).since(before))
+	if took > ladderTime {
+		t.Errorf("gone after %v", took)
+	}
+	b.wait()
+	nothingListed(t)
+	eventually(t, func() (string, bool) {
+		out, err := try("pgrep --full --list-full '%s'", bombProgram)
+		return "left: " + out, err != nil
 	})
 }

@@ -54,15 +54,6 @@ func startOutside(t *testing.T, instructions, way string, args ...string) *build
 // removeCgroups removes the empty ones that are called as a step's.
 const removeCgroups = "find /sys/fs/cgroup -depth -type d -path '*/buildah-buildah*' -exec rmdir {} +"
 
-// mayLeaveCgroup says that the OCI runtime is not there to remove its cgroup. An
-// empty directory is all that may be left of it.
-func mayLeaveCgroup(t *testing.T, way string) {
-	t.Helper()
-	if way == "cgroupfs by hand" {
-		t.Cleanup(func() { sh(t, removeCgroups) })
-	}
-}
-
 // places tells where processes are, in the kernel's words.
 func places(t *testing.T, held []*proc.Handle) string {
 	t.Helper()
@@ -82,7 +73,6 @@ func TestObservedBuildLeavesNothing(t *testing.T) {
 			t.Run(way+", "+signal.String(), func(t *testing.T) {
 				leakCheck(t)
 				mayLeaveStorage(t)
-				mayLeaveCgroup(t, way)
 				b := startOutside(t, escapers, way)
 				view := b.supervised(escapersSize)
 				if view.Placement != api.PlacementObserved || view.State != api.StateRunning || view.Scope != "" ||
@@ -134,7 +124,6 @@ func TestStopEndsALiveObservedBuildCleanly(t *testing.T) {
 	for way := range ways {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)
-			mayLeaveCgroup(t, way)
 			b := startOutside(t, escapers, way)
 			view := b.supervised(escapersSize)
 			held := hold(t, view)
@@ -154,7 +143,6 @@ func TestBuildOlderThanTheDaemon(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)
 			mayLeaveStorage(t)
-			mayLeaveCgroup(t, way)
 			sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 			b := startOutside(t, escapers, way)
 			emulated(t, escapersSize)
@@ -191,7 +179,6 @@ func TestOrphansOlderThanTheDaemonAreKept(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)
 			mayLeaveStorage(t)
-			mayLeaveCgroup(t, way)
 			sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 			b := startOutside(t, escapers, way)
 			emulated(t, escapersSize)
@@ -261,8 +248,9 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 // all of the user's containers stays.
 func TestRootlessObservedBuild(t *testing.T) {
 	for way, args := range map[string]string{
-		"runtime by hand": "--runtime /usr/bin/crun build",
-		"chroot":          "build --isolation chroot",
+		"runtime by hand":  "--runtime /usr/bin/crun build",
+		"cgroupfs by hand": "--cgroup-manager=cgroupfs --runtime /usr/bin/crun build",
+		"chroot":           "build --isolation chroot",
 	} {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)

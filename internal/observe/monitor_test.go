@@ -1,0 +1,76 @@
+package observe
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// TestForkOfAMonitorIsNoMonitor: between fork(2) and execve(2) it has the monitor's
+// name and program, and the monitor, a builder's program too, is its parent.
+func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root's programs are believed to be builders")
+	}
+	program := filepath.Join(t.TempDir(), "podman")
+	shell, err := os.ReadFile("/bin/bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program, shell, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "-c", `(exec -a `+OCIMonitor+` "$0" -c '(echo $BASHPID $$; read wait; true); true'); true`, program)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		_ = cmd.Wait()
+	})
+	var forked, monitor int
+	if _, err := fmt.Fscan(bufio.NewReader(stdout), &forked, &monitor); err != nil {
+		t.Fatal(err)
+	}
+	f := New(Options{})
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, program, 0, unix.STATX_BASIC_STATS, &st); err != nil {
+		t.Fatal(err)
+	}
+	f.programs.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+	id := fileID{st.Dev_major, st.Dev_minor, st.Ino}
+	seen := func(pid int) bool {
+		h, err := proc.Open(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := f.held(h, id)
+		if s == nil {
+			h.Close()
+			return false
+		}
+		s.release()
+		return true
+	}
+	if !seen(monitor) {
+		t.Error("the monitor is taken for none")
+	}
+	if seen(forked) {
+		t.Error("what it has forked is taken for another")
+	}
+}

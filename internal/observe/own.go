@@ -1,0 +1,70 @@
+package observe
+
+import (
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// Own is the cgroup that the OCI runtime has made for the step's container alone,
+// and false where none is known: for chroot isolation, or where the build's user has
+// chosen the cgroup (--cgroup-parent), which others may share then.
+//
+// verified: its name holds the number of the bundle that the step's monitor was
+// seen to run. Without, a name alone says whose it is.
+func (s *Step) Own() (own proc.CgroupID, verified, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.own, s.bundle != "", s.own.Path != ""
+}
+
+// findOwn looks for it, once there is a process in it: the runtime moves the
+// container's first one there. It is called with the lock.
+func (s *Step) findOwn() {
+	if s.own.Path != "" || s.chroot && s.Monitor != nil {
+		return
+	}
+	if s.bundle == "" && s.Monitor != nil {
+		// Source: containers/buildah, run_common.go, runUsingRuntimeSubproc: the
+		// monitor's working directory is the bundle.
+		dir, err := os.Readlink("/proc/" + strconv.Itoa(s.Monitor.PID) + "/cwd")
+		if err != nil || !s.Monitor.Alive() {
+			return
+		}
+		s.bundle = path.Base(dir)
+	}
+	for _, h := range s.held {
+		where, err := h.Cgroup()
+		if err != nil {
+			continue
+		}
+		own, ok := ownCgroup(where, s.bundle)
+		if !ok {
+			continue
+		}
+		id, err := proc.IdentifyCgroup(own)
+		if err != nil {
+			continue
+		}
+		// A process that is in it now was so when it was identified, or was moved
+		// meanwhile, which nobody does to a container that is running.
+		if again, err := h.Cgroup(); err == nil && again == where {
+			s.own = id
+			return
+		}
+	}
+}
+
+// ownCgroup is the part of where a process is that is one container's own. With a
+// bundle it must be that one's container: buildah calls it by the bundle's number.
+func ownCgroup(where, bundle string) (string, bool) {
+	where = strings.TrimSuffix(where, "/container") // crun's, below a scope
+	found := stepCgroup.FindStringSubmatch(path.Base(where))
+	if found == nil || bundle != "" && found[1] != "buildah-"+bundle {
+		return "", false
+	}
+	return where, true
+}

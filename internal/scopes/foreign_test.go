@@ -1,0 +1,84 @@
+package scopes
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// idOf identifies a cgroup wherever the hierarchy is mounted.
+func idOf(t *testing.T, c *cgroup) proc.CgroupID {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(c.dir.Fd()), &st); err != nil {
+		t.Fatal(err)
+	}
+	return proc.CgroupID{Path: c.path, Inode: st.Ino}
+}
+
+func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
+	root, own := realCgroups(t)
+	m := &Manager{root: root}
+	step := makeSub(t, own, "buildah-buildah1")
+	below := makeSub(t, step, "container")
+	known, unknown := startIn(t, step, "trap '' TERM"), startIn(t, below, "")
+	ours := map[int]bool{known.Process.Pid: true}
+	if err := m.KillForeign(idOf(t, step), func() map[int]bool { return ours }); !errors.Is(err, ErrShared) {
+		t.Errorf("with a stranger in it: %v", err)
+	}
+	if known.Process.Signal(unix.Signal(0)) != nil || unknown.Process.Signal(unix.Signal(0)) != nil {
+		t.Error("a process was ended")
+	}
+	if events, err := step.read("cgroup.events"); err != nil || !strings.Contains(string(events), "frozen 0") {
+		t.Errorf("it stays frozen: %s, %v", events, err)
+	}
+	ours[unknown.Process.Pid] = true
+	// Another cgroup of the name is none of it.
+	other := idOf(t, step)
+	other.Inode++
+	if err := m.KillForeign(other, func() map[int]bool { t.Error("asked"); return nil }); err != nil {
+		t.Error(err)
+	}
+	wantPopulated(t, step, true)
+	if err := m.KillForeign(idOf(t, step), func() map[int]bool { return ours }); err != nil {
+		t.Error(err)
+	}
+	waitEmptyShort(t, step)
+}
+
+func TestForeignCgroupIsRemovedOnlyEmptyAndTheSame(t *testing.T) {
+	root, own := realCgroups(t)
+	m := &Manager{root: root}
+	step := makeSub(t, own, "buildah-buildah1")
+	id, dir := idOf(t, step), filepath.Join(own.mountPath(t), "buildah-buildah1")
+	p := startIn(t, step, "")
+	if err := m.RemoveForeign(id); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("with a process in it: %v", err)
+	}
+	p.end()
+	waitEmptyShort(t, step)
+	another := id
+	another.Inode++
+	if err := m.RemoveForeign(another); err != nil {
+		t.Errorf("one that has gone: %v", err)
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("another of its name was removed: %v", err)
+	}
+	if err := m.RemoveForeign(id); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is there: %v", err)
+	}
+	if err := m.RemoveForeign(id); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
