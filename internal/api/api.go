@@ -21,6 +21,8 @@ const (
 	PathBuilds = "/v1/builds"           // GET: BuildList
 	PathBuild  = "/v1/builds/{id}"      // GET: BuildDetail
 	PathStop   = "/v1/builds/{id}/stop" // POST: Build, answered when it is gone or stuck
+	PathPlan   = "/v1/builds/{id}/plan" // POST: Plan, of the stop that the same body would ask for
+	PathEvents = "/v1/events"           // GET: Events, one a line, for as long as both sides are there
 	PathInfo   = "/v1/info"             // GET: Info
 	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
@@ -29,11 +31,12 @@ const (
 type State string
 
 // A build goes through these from top to bottom, and may leave out any but the
-// last. Only one that is running or unsure is left alone; an unsure one can become
-// running again.
+// last. Only one that is running, unsure or stalled is left alone; an unsure or a
+// stalled one can become running again.
 const (
 	StateRunning     State = "running"     // its owner lives
 	StateUnsure      State = "unsure"      // whether anybody wants it can't be told, so it is kept
+	StateStalled     State = "stalled"     // its owner lives, and nothing of it does anything
 	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
 	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
 	StateKilling     State = "killing"     // systemd or the kernel was told to end all of it
@@ -43,7 +46,7 @@ const (
 
 // States lists every state, in the order of a build's life.
 func States() []State {
-	return []State{StateRunning, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
+	return []State{StateRunning, StateUnsure, StateStalled, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
 }
 
 // Reason is why a build came to its end.
@@ -121,7 +124,9 @@ type Build struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name,omitempty"` // given by who started it, see RunRequest
 	State      State     `json:"state"`
-	Reason     Reason    `json:"reason,omitempty"` // set once the build is no longer running
+	StateSince time.Time `json:"state_since,omitzero"` // when it came to that state, or was found in it
+	Reason     Reason    `json:"reason,omitempty"`     // set once the build is no longer running
+	Reported   bool      `json:"reported,omitempty"`   // abandoned, and by the policy only reported: nothing is sent
 	Mode       Mode      `json:"mode"`
 	Placement  Placement `json:"placement"`
 	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start
@@ -136,7 +141,7 @@ type Build struct {
 }
 
 // Wanted tells whether somebody may still want the build's outcome.
-func (s State) Wanted() bool { return s == StateRunning || s == StateUnsure }
+func (s State) Wanted() bool { return s == StateRunning || s == StateUnsure || s == StateStalled }
 
 // Live tells whether anything of the build may still be there.
 func (b Build) Live() bool { return b.State != StateGone }
@@ -168,6 +173,7 @@ type BuildDetail struct {
 	Build
 	ProcessTree []Process    `json:"process_tree"` // RUN containers' processes, parents before children; never null
 	Ladder      []LadderStep `json:"ladder"`       // rungs used so far; never null
+	Explanation
 }
 
 // BuildList answers GET PathBuilds: the builds that the caller may see, oldest

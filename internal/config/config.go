@@ -20,6 +20,7 @@ type Config struct {
 	Metrics   Metrics
 	Ladder    Ladder
 	Placement Placement
+	Policy    Policy
 	Limits    Limits
 
 	origins map[string]Origin
@@ -55,6 +56,19 @@ func (l Ladder) Total() time.Duration {
 type Placement struct {
 	Timeout time.Duration // for placing one RUN container, from request to answer
 }
+
+// Policy is section [policy]: what is done with builds that are over, and when
+// one is.
+type Policy struct {
+	Abandoned  string        // AbandonedEnd or AbandonedReport
+	MaxRuntime time.Duration // of every build; 0 for no end
+}
+
+// Values of Policy.Abandoned.
+const (
+	AbandonedEnd    = "end"    // what nobody wants any more is ended
+	AbandonedReport = "report" // it is only shown
+)
 
 // Limits is section [limits].
 type Limits struct {
