@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		return err, nil
 	}
 	defer manager.Close()
-	watcher = watch.New(starter(manager), gatherer(manager), request.NewWatcher(), timeouts(cfg.Ladder), counters, logrus.NewEntry(log.Logger))
+	watcher = watch.New(starter(manager), gatherer(manager), request.NewWatcher(), timeouts(cfg.Ladder), policy(cfg.Policy), counters, logrus.NewEntry(log.Logger))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 
@@ -194,6 +194,10 @@ func timeouts(l config.Ladder) watch.Timeouts {
 		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
 		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout,
 	}
+}
+
+func policy(p config.Policy) watch.Policy {
+	return watch.Policy{Report: p.Abandoned == config.AbandonedReport, MaxRuntime: p.MaxRuntime}
 }
 
 type placementObserver struct{ *metrics.Metrics }

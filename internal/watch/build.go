@@ -34,15 +34,18 @@ type build struct {
 
 	placing chan struct{} // holds a token; who has it may change scope
 
-	mu        sync.Mutex
-	scope     Scope     // nil until the first container is placed
-	seen      *observed // nil unless a step did not come through the wrapper
-	command   string    // see api.Owner
-	status    status
-	tidyTime  time.Duration // how long the owner may tidy up
-	overSince time.Time     // when the fact that ended it was known
-	emptyAt   time.Time     // when its last process was seen gone
-	ladder    []api.LadderStep
+	mu         sync.Mutex
+	scope      Scope     // nil until the first container is placed
+	seen       *observed // nil unless a step did not come through the wrapper
+	command    string    // see api.Owner
+	status     status
+	stateSince time.Time // when it came to its state
+	known      map[api.FactName]knowledge
+	cause      api.FactName  // the fact that ended it
+	tidyTime   time.Duration // how long the owner may tidy up
+	overSince  time.Time     // when the fact that ended it was known
+	emptyAt    time.Time     // when its last process was seen gone
+	ladder     []api.LadderStep
 }
 
 // message is an event on its way; of is the stage that it is the outcome of.
@@ -60,20 +63,29 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 
 // makeBuild is newBuild for a build to which nothing is to happen yet.
 func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
+	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
+		r.StartedUSec = now
+	}
 	life, stop := context.WithCancel(w.life)
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, scope: s,
-		user:     api.User{UID: r.UID},
-		log:      w.log.WithField("id", r.ID),
-		events:   make(chan message, 8),
-		settled:  make(chan struct{}),
-		life:     life,
-		stop:     stop,
-		placing:  make(chan struct{}, 1),
-		command:  r.Command,
-		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun},
-		tidyTime: w.timeouts.Owner,
+		user:    api.User{UID: r.UID},
+		log:     w.log.WithField("id", r.ID),
+		events:  make(chan message, 8),
+		settled: make(chan struct{}),
+		life:    life,
+		stop:    stop,
+		placing: make(chan struct{}, 1),
+		command: r.Command,
+		status: status{
+			state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun,
+			reportOnly: w.policy.Report,
+		},
+		stateSince: time.Now(),
+		known:      map[api.FactName]knowledge{},
+		tidyTime:   w.timeouts.Owner,
 	}
+	b.learnOwner()
 	b.placing <- struct{}{}
 	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
 		b.user.Name = u.Username
@@ -97,9 +109,7 @@ func (b *build) begin() {
 			b.watcher.running.Go(func() { b.waitForClient(client) })
 		}
 	}
-	if b.record.DeadlineUSec > 0 {
-		b.watcher.running.Go(b.waitForDeadline)
-	}
+	b.keepTime()
 }
 
 // run applies events until the build is gone or the daemon stops.
@@ -153,8 +163,9 @@ func (b *build) waitForClient(client *proc.Handle) {
 
 // waitForRequest watches the API request that the build belongs to.
 func (b *build) waitForRequest() {
-	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Standing) {
-		switch now {
+	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Sight) {
+		b.learnRequest(now)
+		switch now.Standing {
 		case request.Live:
 			b.send(message{event: requestCertain})
 		case request.Doubtful:
@@ -190,10 +201,12 @@ func (b *build) apply(m message) {
 	b.note(before, after, m)
 	b.mu.Unlock()
 
-	if after.state != before.state {
+	if after.state != before.state || before.stage == stageReported && act == actBegin {
 		b.watcher.changed(b, before, after)
 	}
 	switch act {
+	case actReport:
+		b.watcher.running.Go(b.waitWhileReported)
 	case actBegin:
 		b.watcher.running.Go(b.waitForEmpty)
 		b.apply(message{event: begin})
@@ -218,10 +231,11 @@ func (b *build) busy() bool {
 // note keeps the times and the ladder's history. It is called with the lock.
 func (b *build) note(before, after status, m message) {
 	now := time.Now()
-	if before.state.Wanted() && !after.state.Wanted() {
-		b.overSince = now
+	b.learnEvent(m.event)
+	if before.open() && !after.open() || before.state.Wanted() && !after.state.Wanted() {
+		b.overSince, b.cause = now, causeOf(m.event)
 	}
-	if m.event == emptied {
+	if m.event == emptied || after.state == api.StateGone && b.emptyAt.IsZero() {
 		b.emptyAt = now
 	}
 	if old := before.stage.rung(); old != "" && old != after.stage.rung() {
@@ -233,10 +247,30 @@ func (b *build) note(before, after status, m message) {
 		}
 		b.watcher.observer.LadderStep(*step)
 		b.logStep(*step)
+		left := *step
+		b.tell(api.Event{Kind: api.EventStep, Step: &left})
+	}
+	switch {
+	case after.state == before.state && (before.stage == stageReported) == (after.stage == stageReported):
+	case after.state == api.StateGone:
+		b.stateSince = now
+		b.tell(api.Event{Kind: api.EventGone, Was: before.state, Took: b.tookToEnd()})
+	default:
+		b.stateSince = now
+		b.tell(api.Event{Kind: api.EventState, Was: before.state})
 	}
 	if rung := after.stage.rung(); rung != "" && rung != before.stage.rung() {
 		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
 	}
+}
+
+// tookToEnd is the time from the fact that ended the build to its last process
+// gone; 0 for one that nobody has ended. It is called with the lock.
+func (b *build) tookToEnd() time.Duration {
+	if len(b.ladder) == 0 {
+		return 0
+	}
+	return b.emptyAt.Sub(b.overSince)
 }
 
 // logStep tells of a rung that is over: that it was used is news for who looks

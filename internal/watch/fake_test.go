@@ -122,6 +122,8 @@ func (s *fakeScope) Holds(cgroup string) bool {
 	return cgroup == s.Cgroup() || strings.HasPrefix(cgroup, s.Cgroup()+"/")
 }
 
+func (s *fakeScope) Keepers() []scopes.Member { return nil }
+
 func (s *fakeScope) KillContainers() error {
 	s.calls <- "kill containers"
 	return nil
@@ -220,10 +222,11 @@ func helpsNot(context.Context) error { return nil }
 
 // recorder is an Observer.
 type recorder struct {
-	started chan api.Mode
-	ended   chan ending
-	mu      sync.Mutex
-	steps   []api.LadderStep
+	started  chan api.Mode
+	ended    chan ending
+	reported chan api.Reason
+	mu       sync.Mutex
+	steps    []api.LadderStep
 }
 
 type ending struct {
@@ -237,6 +240,8 @@ func (r *recorder) BuildStarted(mode api.Mode) { r.started <- mode }
 func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	r.ended <- ending{reason, mode, lived, cancel}
 }
+
+func (r *recorder) AbandonedReported(reason api.Reason) { r.reported <- reason }
 
 func (r *recorder) LadderStep(step api.LadderStep) {
 	r.mu.Lock()
@@ -265,14 +270,14 @@ func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (req
 	return f.see, nil
 }
 
-func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Standing)) error {
+func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Sight)) error {
 	for {
 		select {
 		case now := <-f.standing:
+			changed(request.Sight{Standing: now})
 			if now == request.Over {
 				return nil
 			}
-			changed(now)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -307,9 +312,9 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
 		asked: &fakeRequests{standing: make(chan request.Standing)},
-		seen:  &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+		seen:  &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
-	b.Watcher = New(b.start, b.gather, b.asked, timeouts, b.seen, logrus.NewEntry(log))
+	b.Watcher = New(b.start, b.gather, b.asked, timeouts, Policy{}, b.seen, logrus.NewEntry(log))
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()

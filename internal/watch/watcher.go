@@ -28,11 +28,20 @@ type Timeouts struct {
 	CgroupKill time.Duration // cgroup.kill, until the scope is empty
 }
 
+// Policy is what is done with builds that are over, and when one is.
+type Policy struct {
+	Report     bool          // what nobody wants any more is reported, and not ended
+	MaxRuntime time.Duration // of every build, counted from its beginning; 0 for no end
+}
+
 // Observer is told what happens, for those who count.
 type Observer interface {
 	BuildStarted(mode api.Mode)
+	// AbandonedReported: the build would have been ended for that reason, but for
+	// the policy.
+	AbandonedReported(reason api.Reason)
 	// BuildEnded: lived is from the first RUN step to gone; cancel from the
-	// fact that ended it to the last process gone, 0 for a build that completed.
+	// fact that ended it to the last process gone, 0 for a build that nobody ended.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
 	LadderStep(step api.LadderStep)
 }
@@ -43,7 +52,7 @@ type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
 // Requests tells when API requests are over: package request.
 type Requests interface {
 	See(ctx context.Context, service *proc.Handle, uid uint32, dirs []string) (request.Request, error)
-	Wait(ctx context.Context, r request.Request, changed func(request.Standing)) error
+	Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error
 }
 
 // Watcher holds the builds. Its methods may be called at once.
@@ -52,7 +61,10 @@ type Watcher struct {
 	gather   Gatherer
 	requests Requests
 	timeouts Timeouts
+	policy   Policy
+	since    time.Time // when it was made, and its policy came into force
 	observer Observer
+	events   hub
 	log      *logrus.Entry
 	args     *proc.Reader
 
@@ -66,10 +78,11 @@ type Watcher struct {
 }
 
 // New returns a watcher that holds no build yet.
-func New(start Starter, gather Gatherer, requests Requests, timeouts Timeouts, observer Observer, log *logrus.Entry) *Watcher {
+func New(start Starter, gather Gatherer, requests Requests, timeouts Timeouts, policy Policy, observer Observer, log *logrus.Entry) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: start, gather: gather, requests: requests, timeouts: timeouts, observer: observer, log: log, args: proc.NewReader(),
+		start: start, gather: gather, requests: requests, timeouts: timeouts, policy: policy, since: time.Now(), observer: observer,
+		events: hub{alive: api.AliveInterval}, log: log, args: proc.NewReader(),
 		life: life, end: end,
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
@@ -198,12 +211,19 @@ func (w *Watcher) changed(b *build, before, after status) {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
 	case api.StateAbandoned:
+		if after.stage == stageReported {
+			w.observer.AbandonedReported(after.reason)
+			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.reason, b.describeProcesses())
+			return
+		}
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:
 		log.Errorf("Build %s is stuck: %s", b.id, b.describeSurvivors())
 		b.settle()
 	case api.StateGone:
 		switch {
+		case before.stage == stageReported:
+			log.Infof("Build %s, which was over (%s) and left alone, has ended by itself", b.id, after.reason)
 		case before.state == api.StateStuck:
 			log.Infof("Build %s is gone: the kernel let go of the last process", b.id)
 		case after.reason == api.ReasonCompleted:
@@ -221,10 +241,7 @@ func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
 	s, reason, stopped := b.hold(), b.status.reason, b.status.unitStopped
-	var cancel time.Duration
-	if reason != api.ReasonCompleted {
-		cancel = b.emptyAt.Sub(b.overSince)
-	}
+	cancel := b.tookToEnd()
 	b.mu.Unlock()
 	b.settle()
 	if s == nil {
