@@ -29,6 +29,17 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	} else {
 		line("State", "%s", r.State())
 	}
+	if verdict := oneLine(d.Verdict); verdict != "" {
+		line("Why", "%s", verdict)
+		line("Until", "%s", oneLine(d.ChangesWhen))
+	}
+	for i, fact := range d.Facts {
+		label := "Known"
+		if i > 0 {
+			label = ""
+		}
+		line(label, "%s", describeFact(factRow{fact}))
+	}
 	line("Mode", "%s, held by its %s", r.Mode(), orNone(r.Placement()))
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
 	if !d.EndedAt.IsZero() {
@@ -56,6 +67,22 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 		return err
 	}
 	return writeTree(out, strings.Repeat(" ", labelWidth+2), d.ProcessTree)
+}
+
+func describeFact(f factRow) string {
+	text := fmt.Sprintf("%s: %s", f.Name(), f.Value())
+	where := "now"
+	if since := f.Since(); since != "" {
+		where = "since " + since
+	}
+	text += fmt.Sprintf(" (%s, %s)", f.Source(), where)
+	switch f.fact.Decides {
+	case api.DecidesKeep:
+		text += ": keeps it"
+	case api.DecidesEnd:
+		text += ": ends it"
+	}
+	return text
 }
 
 func describeStep(s stepRow) string {
