@@ -21,6 +21,8 @@ const (
 	PathBuilds = "/v1/builds"           // GET: BuildList
 	PathBuild  = "/v1/builds/{id}"      // GET: BuildDetail
 	PathStop   = "/v1/builds/{id}/stop" // POST: Build, answered when it is gone or stuck
+	PathPlan   = "/v1/builds/{id}/plan" // POST: Plan, of the stop that the same body would ask for
+	PathEvents = "/v1/events"           // GET: Events, one a line, for as long as both sides are there
 	PathInfo   = "/v1/info"             // GET: Info
 	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
@@ -127,7 +129,9 @@ type Build struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name,omitempty"` // given by who started it, see RunRequest
 	State      State     `json:"state"`
-	Reason     Reason    `json:"reason,omitempty"` // set once the build is no longer running
+	StateSince time.Time `json:"state_since,omitzero"` // when it came to that state, or was found in it
+	Reason     Reason    `json:"reason,omitempty"`     // set once the build is no longer running
+	Reported   bool      `json:"reported,omitempty"`   // abandoned, and by the policy only reported: nothing is sent
 	Mode       Mode      `json:"mode"`
 	Placement  Placement `json:"placement"`
 	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start
@@ -222,6 +226,7 @@ type BuildDetail struct {
 	// ProcessesOmitted is how many more there are than ProcessTree shows: it has a bound.
 	ProcessesOmitted int          `json:"processes_omitted,omitempty"`
 	Ladder           []LadderStep `json:"ladder"` // rungs used so far; never null
+	Explanation
 }
 
 // BuildList answers GET PathBuilds: the builds that the caller may see, oldest

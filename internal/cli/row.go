@@ -18,6 +18,8 @@ var placeholders = []struct{ name, heading, help string }{
 	{"Name", "NAME", "the name that it was given by run --name; empty without"},
 	{"State", "STATE", "running, stalled, unsure, abandoned, terminating, killing, stuck or gone"},
 	{"Reason", "REASON", "why it came to its end; empty while it runs"},
+	{"StateSince", "STATE SINCE", "when it came to its state, as RFC 3339"},
+	{"Reported", "REPORTED", "true if it is abandoned and by the policy only reported"},
 	{"Mode", "MODE", "how it was started: local, api, run or unknown"},
 	{"Placement", "PLACEMENT", "how it is held: scope"},
 	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
@@ -83,6 +85,8 @@ func (r row) ID() string           { return r.text(r.build.ID) }
 func (r row) Name() string         { return r.text(r.build.Name) }
 func (r row) State() string        { return r.text(string(r.build.State)) }
 func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
+func (r row) StateSince() string   { return r.text(timestamp(r.build.StateSince)) }
+func (r row) Reported() bool       { return r.build.Reported }
 func (r row) Mode() string         { return r.text(string(r.build.Mode)) }
 func (r row) Placement() string    { return r.text(string(r.build.Placement)) }
 func (r row) CreatedAt() string    { return r.text(timestamp(r.build.CreatedAt)) }

@@ -21,6 +21,7 @@ type Config struct {
 	Ladder    Ladder
 	Stalled   Stalled
 	Placement Placement
+	Policy    Policy
 	Limits    Limits
 
 	origins map[string]Origin
@@ -70,6 +71,19 @@ func (s Stalled) Kills() bool { return s.Policy == policyKill }
 type Placement struct {
 	Timeout time.Duration // for placing one RUN container, from request to answer
 }
+
+// Policy is section [policy]: what is done with builds that are over, and when
+// one is.
+type Policy struct {
+	Abandoned  string        // AbandonedEnd or AbandonedReport
+	MaxRuntime time.Duration // of every build; 0 for no end
+}
+
+// Values of Policy.Abandoned.
+const (
+	AbandonedEnd    = "end"    // what nobody wants any more is ended
+	AbandonedReport = "report" // it is only shown
+)
 
 // Limits is section [limits].
 type Limits struct {

@@ -35,6 +35,8 @@ const (
 	// In less than a second too little happens under emulation to tell a hang.
 	minStalled = time.Second
 	maxStalled = 24 * time.Hour
+	minRuntime = time.Second
+	maxRuntime = 30 * 24 * time.Hour
 )
 
 // keys is every key there is, in the order in which they are printed. Keys of
@@ -129,6 +131,24 @@ var keys = []key{
 			max:    maxPlacement,
 		},
 		doc: "How long putting one RUN container into its build's scope may take. When it is over, the step runs without supervision. The OCI runtime wrapper itself waits one second at most.",
+	},
+	{
+		name: "policy.abandoned",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Policy.Abandoned },
+			preset: AbandonedEnd,
+			words:  []string{AbandonedEnd, AbandonedReport},
+		},
+		doc: "What is done with a build that nobody wants any more, because its owner has ended, its client is gone or max_runtime is over. end: what is left of it is ended. report: nothing is sent to it; it is listed as abandoned, logged once and counted, until it ends by itself. buildwatchctl stop, and the deadline of buildwatchctl run --timeout, are users' wishes and end a build in either case.",
+	},
+	{
+		name: "policy.max_runtime",
+		kind: durationOrNone{duration{
+			field: func(c *Config) *time.Duration { return &c.Policy.MaxRuntime },
+			min:   minRuntime,
+			max:   maxRuntime,
+		}},
+		doc: "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
 	},
 	{
 		name: "limits.connections_per_user",

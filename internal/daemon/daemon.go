@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Reader:   reader,
 		Observer: counters,
 		Log:      logrus.NewEntry(log.Logger),
-	}, timeouts(cfg.Ladder))
+	}, timeouts(cfg.Ladder), policy(cfg.Policy))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 	watcher.WatchStalled(stalled(cfg.Stalled), hung)
@@ -220,6 +220,10 @@ func stalled(s config.Stalled) watch.Stalled {
 		rules.KillAfter = s.KillAfter
 	}
 	return rules
+}
+
+func policy(p config.Policy) watch.Policy {
+	return watch.Policy{Report: p.Abandoned == config.AbandonedReport, MaxRuntime: p.MaxRuntime}
 }
 
 type placementObserver struct{ *metrics.Metrics }

@@ -302,6 +302,14 @@ func (s *Scope) Members() []Member {
 	return found
 }
 
+// Keepers lists what is in the scope and is no process of the build: its keeper.
+func (s *Scope) Keepers() []Member {
+	if s.gathered {
+		return nil
+	}
+	return s.membersOf(keeperDir)
+}
+
 func (s *Scope) membersOf(name string) []Member {
 	dir, err := s.dir.sub(name)
 	if err != nil {

@@ -128,6 +128,8 @@ func (s *fakeScope) Holds(cgroup string) bool {
 	return cgroup == s.Cgroup() || strings.HasPrefix(cgroup, s.Cgroup()+"/")
 }
 
+func (s *fakeScope) Keepers() []scopes.Member { return nil }
+
 func (s *fakeScope) KillContainers() error {
 	s.calls <- "kill containers"
 	return nil
@@ -226,13 +228,14 @@ func helpsNot(context.Context) error { return nil }
 
 // recorder is an Observer.
 type recorder struct {
-	started chan api.Mode
-	ended   chan ending
-	mu      sync.Mutex
-	steps   []api.LadderStep
-	freed   int
-	unstuck []time.Duration
-	stalled atomic.Int32 // how often
+	started  chan api.Mode
+	ended    chan ending
+	reported chan api.Reason
+	mu       sync.Mutex
+	steps    []api.LadderStep
+	freed    int
+	unstuck  []time.Duration
+	stalled  atomic.Int32 // how often
 }
 
 type ending struct {
@@ -247,7 +250,8 @@ func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel ti
 	r.ended <- ending{reason, mode, lived, cancel}
 }
 
-func (r *recorder) BuildStalled() { r.stalled.Add(1) }
+func (r *recorder) BuildStalled()                       { r.stalled.Add(1) }
+func (r *recorder) AbandonedReported(reason api.Reason) { r.reported <- reason }
 
 func (r *recorder) LadderStep(step api.LadderStep) {
 	r.mu.Lock()
@@ -288,14 +292,14 @@ func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (req
 	return f.see, nil
 }
 
-func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Standing)) error {
+func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Sight)) error {
 	for {
 		select {
 		case now := <-f.standing:
+			changed(request.Sight{Standing: now})
 			if now == request.Over {
 				return nil
 			}
-			changed(now)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -385,12 +389,12 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
 		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &fakeCgroups{},
-		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
 	b.Watcher = New(Parts{
 		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
 		Observer: b.seen, Log: logrus.NewEntry(log),
-	}, timeouts)
+	}, timeouts, Policy{})
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()

@@ -40,6 +40,7 @@ type Scope interface {
 	Enter(pid int, act func() error, alive func() bool) error
 	EnterClient(pid int, act func() error, alive func() bool) error
 	Holds(cgroup string) bool
+	Keepers() []scopes.Member
 	KillContainers() error
 	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
 	// Attach moves processes in that were elsewhere, of a build that is over.

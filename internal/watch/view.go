@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -11,6 +10,17 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
+
+// all returns every build, in any order.
+func (w *Watcher) all() []*build {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	builds := make([]*build, 0, len(w.byID))
+	for _, b := range w.byID {
+		builds = append(builds, b)
+	}
+	return builds
+}
 
 // List returns every build that has had a container, oldest first.
 func (w *Watcher) List() []api.Build {
@@ -22,13 +32,6 @@ func (w *Watcher) List() []api.Build {
 	}
 	api.SortBuilds(list)
 	return list
-}
-
-// all returns the builds of this moment, in no order.
-func (w *Watcher) all() []*build {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Collect(maps.Values(w.byID))
 }
 
 // find returns the build called id, or an error of the control API.
@@ -49,7 +52,7 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 	}
 	view, _ := b.view()
 	tree, omitted := b.processes()
-	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history()}, nil
+	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
 }
 
 // Stop ends a build that may still be wanted, and returns when it is gone, or
@@ -60,11 +63,12 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, ownerTimeout t
 		return api.Build{}, err
 	}
 	b.log.WithField("by_uid", by).Infof("UID %d asks for the end of build %s", by, b.id)
+	b.mu.Lock()
 	if ownerTimeout > 0 {
-		b.mu.Lock()
 		b.tidyTime = ownerTimeout
-		b.mu.Unlock()
 	}
+	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
+	b.mu.Unlock()
 	b.send(message{event: stopRequested})
 	select {
 	case <-b.settled:
@@ -92,14 +96,15 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, placed, now, emptyAt, command := b.hold(), b.scope != nil, b.status, b.emptyAt, b.command
+	s, placed, now, since, emptyAt, command := b.hold(), b.scope != nil, b.status, b.stateSince, b.emptyAt, b.command
 	stalledSince := b.stalled.since
 	b.mu.Unlock()
 	if s == nil {
 		return api.Build{}, false
 	}
 	view := api.Build{
-		ID: b.id, Name: b.record.Name, State: now.state, Reason: now.reason, Mode: b.record.Mode, Placement: api.PlacementScope,
+		ID: b.id, Name: b.record.Name, State: now.state, StateSince: since, Reason: now.reason, Reported: now.stage == stageReported,
+		Mode: b.record.Mode, Placement: api.PlacementScope,
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.ownerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),

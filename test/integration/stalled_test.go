@@ -40,21 +40,6 @@ func startStep(t *testing.T, words ...string) *build {
 	return startCommand(t, "podman", "build", "--no-cache", "--network=none", "--platform", arch64, dir)
 }
 
-// configured starts a daemon that has these lines in its configuration, until the
-// test's end.
-func configured(t *testing.T, lines ...string) {
-	t.Helper()
-	const dir = "/etc/buildwatch/buildwatchd.toml.d"
-	must(t, os.MkdirAll(dir, 0o755))
-	file := filepath.Join(dir, "90-test.toml")
-	must(t, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644))
-	sh(t, "systemctl restart buildwatchd.service")
-	t.Cleanup(func() {
-		must(t, os.Remove(file))
-		sh(t, "systemctl restart buildwatchd.service")
-	})
-}
-
 // now is the build of this owner as the daemon has it at this moment.
 func (b *build) now() (api.Build, bool) {
 	b.t.Helper()
