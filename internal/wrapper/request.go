@@ -47,7 +47,7 @@ func requests(config []byte) []string {
 	}
 	step := stepOf(config)
 	if step == "" {
-		return found
+		return few(found)
 	}
 	deadline := time.Now().Add(searchTime)
 	var holding, unknown []string
@@ -60,13 +60,22 @@ func requests(config []byte) []string {
 		}
 	}
 	if len(holding) == 0 {
-		return found // the step is not as it was written: nothing can be told
+		return few(found) // the step is not as it was written: nothing can be told
 	}
-	return append(holding, unknown...)
+	return few(append(holding, unknown...))
 }
 
-// requestDirs lists the user's request directories in parent, none where there
-// are too many to tell.
+// few is the directories, or none where there are too many to tell. A service that is
+// killed leaves those of its requests, and nobody removes them: it is those that may be
+// this request's that count.
+func few(dirs []string) []string {
+	if len(dirs) > wire.MaxRequests {
+		return nil
+	}
+	return dirs
+}
+
+// requestDirs lists the user's request directories in parent.
 func requestDirs(parent string, uid uint32) []string {
 	dir, err := os.Open(parent)
 	if err != nil {
@@ -87,9 +96,6 @@ func requestDirs(parent string, uid uint32) []string {
 		if err := unix.Lstat(full, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Uid == uid {
 			found = append(found, full)
 		}
-	}
-	if len(found) > wire.MaxRequests {
-		return nil
 	}
 	return found
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // contexts makes request directories as podman's API service does, one for each
@@ -74,6 +76,22 @@ func TestRequestsAreToldApartByTheirSteps(t *testing.T) {
 				t.Errorf("%v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// TestLeftDirectoriesHideNoRequest: a service that is killed leaves those of its
+// requests, more than may be named.
+func TestLeftDirectoriesHideNoRequest(t *testing.T) {
+	var all []map[string]string
+	for range 3 * wire.MaxRequests {
+		all = append(all, map[string]string{"Containerfile": "FROM scratch\nRUN echo of old\n"})
+	}
+	dirs := contexts(t, append(all, map[string]string{"Containerfile": "FROM scratch\nRUN echo now\n"})...)
+	if got := requests(configOf("/bin/sh", "-c", "echo now")); !slices.Equal(got, dirs[len(all):]) {
+		t.Errorf("%v, want %v", got, dirs[len(all):])
+	}
+	if got := requests(configOf("/bin/sh", "-c", "echo of old")); len(got) != 0 {
+		t.Errorf("%d were told", len(got))
 	}
 }
 

@@ -112,6 +112,21 @@ func TestAPIBuildIsEndedWhenItsClientIsGone(t *testing.T) {
 	}
 }
 
+// TestDirectoriesOfKilledServicesHideNoRequest: podman leaves them, and nobody removes
+// them.
+func TestDirectoriesOfKilledServicesHideNoRequest(t *testing.T) {
+	leakCheck(t)
+	serveAPI(t)
+	holdService(t, rootSocket)
+	sh(t, "for i in $(seq 1000 1040); do mkdir -p /var/tmp/libpod_builder$i/build; printf 'FROM scratch\\nRUN echo of old\\n' >/var/tmp/libpod_builder$i/build/Containerfile; done")
+	b := startRemote(t, family)
+	processes := hold(t, listedAs(t, 1, familySize)[0])
+	_ = b.cmd.Process.Kill()
+	allGone(t, processes)
+	sh(t, "rm -r /var/tmp/libpod_builder10*")
+	tidied(t)
+}
+
 // TestOneOfTwoAPIBuildsIsCancelled: that one ends, the other completes with its
 // content whole.
 func TestOneOfTwoAPIBuildsIsCancelled(t *testing.T) {
