@@ -209,9 +209,15 @@ func TestPlanNamesExactlyWhomAStopEnds(t *testing.T) {
 		t.Errorf("another user sees the plan: %s", out)
 	}
 	var plans []api.Plan
-	eventually(t, func() (string, bool) { // crun state runs in the scope now and then
+	eventually(t, func() (string, bool) { // until each has become what it is to be
 		must(t, json.Unmarshal([]byte(sh(t, "%s stop --dry-run --json %s", ctl, view.ID)), &plans))
-		return fmt.Sprintf("%+v", plans), len(plans) == 1 && len(plans[0].Steps) > 2 && len(plans[0].Steps[1].Processes) == familySize+1
+		ready := 0
+		for _, p := range plans[0].Steps[1].Processes {
+			if p.Command == "busybox" {
+				ready++
+			}
+		}
+		return fmt.Sprintf("%+v", plans), ready == familySize-1 && len(plans[0].Steps[1].Processes) == familySize+1
 	})
 	kill, owner := plans[0].Steps[1], plans[0].Steps[2]
 	var planned, there []string
