@@ -3,7 +3,11 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +30,9 @@ func TestMachineIsAskedWhatWasUnderstood(t *testing.T) {
 		{[]string{"--machine=vm", "--socket", "/run/x", "show", "$(id)", "it's"}, "<show><--socket=/run/x><--><$(id)><it's>"},
 		{[]string{"list", "--machine=vm", "--format", "--machine"}, "<list><--format=--machine>"},
 		{[]string{"stop", "--machine", "-t", "0", "--", "-x"}, "<stop><--time=0><--><-x>"},
+		{[]string{"watch", "--json", "--machine=vm", "-f", "state=stuck", "bcdf"}, "<watch><--filter=state=stuck><--json=true><--><bcdf>"},
+		{[]string{"check", "-q", "--machine=vm"}, "<check><--quiet=true>"},
+		{[]string{"stop", "--dry-run", "--machine=vm", "bcdf"}, "<stop><--dry-run=true><--><bcdf>"},
 		{[]string{"version", "--machine=vm"}, "<version>"},
 	} {
 		run(t, "/nowhere", test.args...).expect(t, 0, test.want+"\n", "")
@@ -46,6 +53,28 @@ func TestMachineIsKeptApartFromTheBuild(t *testing.T) {
 		"--machine list x":   `takes no arguments, got "x": see "buildwatchctl list --help"`,
 	} {
 		run(t, "/nowhere", strings.Fields(args)...).expect(t, exitUsage, "", "buildwatchctl: "+want+"\n")
+	}
+}
+
+// TestEachLineOfAMachineComesAtOnce: watch is read while it goes on.
+func TestEachLineOfAMachineComesAtOnce(t *testing.T) {
+	goOn := filepath.Join(t.TempDir(), "go on")
+	podmanmachinetest.Install(t, program, "echo first; until [ -e '"+goOn+"' ]; do sleep 0.02; done; echo second\n")
+	read, write := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- Main([]string{"--machine=vm", "watch"}, Environment{Out: write, Err: io.Discard, Now: nowIs, Getenv: only("", "")})
+		write.Close()
+	}()
+	lines := bufio.NewScanner(read)
+	if !lines.Scan() || lines.Text() != "first" {
+		t.Errorf("the first line is %q", lines.Text())
+	}
+	if err := os.WriteFile(goOn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if !lines.Scan() || lines.Text() != "second" || <-ended != 0 {
+		t.Errorf("the second line is %q", lines.Text())
 	}
 }
 

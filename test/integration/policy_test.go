@@ -122,11 +122,17 @@ func TestReportedBuildThatEndsByItselfIsGone(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	configured(t, "[policy]\nabandoned = \"report\"\n")
-	b := startBuild(t, "RUN /bin/busybox sleep 6\n")
-	view := b.supervised(1)
+	b := startBuild(t, "RUN /bin/busybox sleep 6 & /bin/busybox sleep 6 & wait\n")
+	held := hold(t, b.supervised(3))
+	view := listed(t)[0]
+	started := time.Now()
 	_ = b.cmd.Process.Kill()
 	b.wait()
 	isReported(t, view.ID, api.ReasonOwnerExited)
+	allGone(t, held)
+	if took := time.Since(started); took < 3*time.Second {
+		t.Errorf("its processes have ended after %v", took)
+	}
 	eventually(t, func() (string, bool) {
 		builds := listed(t)
 		return fmt.Sprintf("still listed: %+v", builds), len(builds) == 0
@@ -188,6 +194,34 @@ func TestReportPolicyLeavesObservedAndAPIBuildsAlone(t *testing.T) {
 		allGone(t, held)
 		tidied(t)
 	})
+}
+
+// TestReportedBuildGoesOnAndCompletes: of a buildwatchctl run that was killed, podman
+// lives on, and its next steps are placed as before.
+func TestReportedBuildGoesOnAndCompletes(t *testing.T) {
+	leakCheck(t)
+	configured(t, "[policy]\nabandoned = \"report\"\n")
+	b := startCommand(t, ctl, "run", "--name", "kept", "--", "podman", "build", "--no-cache", "--network=none", "--platform", arch64,
+		"--layers=false", "--tag", "kept", contextDir(t, ticks+"RUN echo end >> /ticks\n"))
+	var view api.Build
+	eventually(t, func() (string, bool) {
+		builds := listed(t)
+		if len(builds) == 1 && builds[0].Processes > 2 {
+			view = builds[0]
+		}
+		return fmt.Sprintf("%+v", builds), view.ID != ""
+	})
+	_ = b.cmd.Process.Kill()
+	isReported(t, view.ID, api.ReasonOwnerExited)
+	eventually(t, func() (string, bool) {
+		builds := listed(t)
+		return fmt.Sprintf("still listed: %+v", builds), len(builds) == 0
+	})
+	if got := fileInImage(t, "kept", "ticks"); got != allTicks+"end\n" {
+		t.Errorf("the image has the ticks %q", got)
+	}
+	sh(t, "podman rmi --force kept")
+	b.wait()
 }
 
 // TestMaxRuntimeEndsABuild with the reason deadline, cleanly; also when it was begun
