@@ -221,7 +221,7 @@ func TestAttack29BusRestartedAndSystemdReexecutedMidCall(t *testing.T) {
 	}
 	stop()
 	t.Logf("disturbed %d times", <-disturbed)
-	sh(t, "systemctl restart dbus.service; systemctl try-restart systemd-logind.service")
+	startBus(t)
 	eventually(t, func() (string, bool) {
 		left, err := try("pgrep --full --list-full 'busybox [s]leep 100'")
 		return "left: " + left, err != nil
