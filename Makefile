@@ -19,7 +19,7 @@ ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine unit test integration matrix demo bench lint install uninstall clean
+.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix demo bench lint install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,8 +39,14 @@ cross: machine-binaries ## build that, and buildwatchctl for macOS and Windows, 
 	GOOS=darwin GOARCH=arm64 $(GO_BUILD) -o build/darwin-arm64/ ./cmd/buildwatchctl
 	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o build/windows-amd64/ ./cmd/buildwatchctl
 
-testmachine:
+testmachine: specimens
 	$(GO_BUILD) -o build/ ./test/machine/cmd/testmachine
+
+# Programs that tests run under emulation; hang-bare is one without a runtime, see there.
+specimens: GO_SPECIMEN = GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath
+specimens:
+	$(GO_SPECIMEN) -o build/specimens/ ./test/specimens/...
+	$(GO_SPECIMEN) -ldflags '-E main.hang' -o build/specimens/hang-bare ./test/specimens/hang
 
 unit: ## run the unit tests (no root needed)
 	$(GO) test ./...
@@ -75,6 +81,7 @@ lint: cross ## gofmt, go vet, staticcheck, go mod tidy, and what is for other sy
 	@test -z "$$(gofmt -l cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
+	GOARCH=arm64 $(GO) vet ./test/specimens/...
 	$(GO) run $(STATICCHECK) -tags integration ./...
 	$(GO) mod tidy -diff
 

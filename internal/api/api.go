@@ -21,6 +21,8 @@ const (
 	PathBuilds = "/v1/builds"           // GET: BuildList
 	PathBuild  = "/v1/builds/{id}"      // GET: BuildDetail
 	PathStop   = "/v1/builds/{id}/stop" // POST: Build, answered when it is gone or stuck
+	PathPlan   = "/v1/builds/{id}/plan" // POST: Plan, of the stop that the same body would ask for
+	PathEvents = "/v1/events"           // GET: Events, one a line, for as long as both sides are there
 	PathInfo   = "/v1/info"             // GET: Info
 	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
@@ -29,10 +31,11 @@ const (
 type State string
 
 // A build goes through these from top to bottom, and may leave out any but the
-// last. Only one that is running or unsure is left alone; an unsure one can become
-// running again.
+// last. One that is running, stalled or unsure is left alone; a stalled or unsure one
+// can become running again.
 const (
 	StateRunning     State = "running"     // its owner lives
+	StateStalled     State = "stalled"     // its owner lives, but nothing of it can go on by itself
 	StateUnsure      State = "unsure"      // whether anybody wants it can't be told, so it is kept
 	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
 	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
@@ -43,7 +46,7 @@ const (
 
 // States lists every state, in the order of a build's life.
 func States() []State {
-	return []State{StateRunning, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
+	return []State{StateRunning, StateStalled, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
 }
 
 // Reason is why a build came to its end.
@@ -56,11 +59,12 @@ const (
 	ReasonClientDisconnected Reason = "client_disconnected" // the client of an API build is gone, its RUN containers lived
 	ReasonStopped            Reason = "stopped"             // a user asked for it
 	ReasonDeadline           Reason = "deadline"            // the time that it was given is over
+	ReasonStalled            Reason = "stalled"             // it was stalled for longer than is allowed
 )
 
 // Reasons lists every reason.
 func Reasons() []Reason {
-	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline}
+	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline, ReasonStalled}
 }
 
 // Placement is how a build is held.
@@ -125,7 +129,9 @@ type Build struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name,omitempty"` // given by who started it, see RunRequest
 	State      State     `json:"state"`
-	Reason     Reason    `json:"reason,omitempty"` // set once the build is no longer running
+	StateSince time.Time `json:"state_since,omitzero"` // when it came to that state, or was found in it
+	Reason     Reason    `json:"reason,omitempty"`     // set once the build is no longer running
+	Reported   bool      `json:"reported,omitempty"`   // abandoned, and by the policy only reported: nothing is sent
 	Mode       Mode      `json:"mode"`
 	Placement  Placement `json:"placement"`
 	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start
@@ -137,10 +143,15 @@ type Build struct {
 	CPUSeconds float64   `json:"cpu_seconds"`       // likewise, so far
 	Scope      string    `json:"scope"`             // unit name; empty for an observed build, until its orphans are gathered
 	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
+
+	// StalledSince is since when nothing of the build has moved; set while it is stalled.
+	StalledSince time.Time `json:"stalled_since,omitzero"`
 }
 
 // Wanted tells whether somebody may still want the build's outcome.
-func (s State) Wanted() bool { return s == StateRunning || s == StateUnsure }
+func (s State) Wanted() bool {
+	return s == StateRunning || s == StateStalled || s == StateUnsure
+}
 
 // Live tells whether anything of the build may still be there.
 func (b Build) Live() bool { return b.State != StateGone }
@@ -215,6 +226,7 @@ type BuildDetail struct {
 	// ProcessesOmitted is how many more there are than ProcessTree shows: it has a bound.
 	ProcessesOmitted int          `json:"processes_omitted,omitempty"`
 	Ladder           []LadderStep `json:"ladder"` // rungs used so far; never null
+	Explanation
 }
 
 // BuildList answers GET PathBuilds: the builds that the caller may see, oldest

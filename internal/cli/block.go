@@ -29,6 +29,20 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	} else {
 		line("State", "%s", r.State())
 	}
+	if since := d.StalledSince; !since.IsZero() {
+		line("Stalled", "since %s, for %s", r.StalledSince(), humanDuration(now.Sub(since)))
+	}
+	if verdict := oneLine(d.Verdict); verdict != "" {
+		line("Why", "%s", verdict)
+		line("Until", "%s", oneLine(d.ChangesWhen))
+	}
+	for i, fact := range d.Facts {
+		label := "Known"
+		if i > 0 {
+			label = ""
+		}
+		line(label, "%s", describeFact(factRow{fact}))
+	}
 	line("Mode", "%s, held by its %s", r.Mode(), orNone(r.Placement()))
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
 	if !d.EndedAt.IsZero() {
@@ -65,6 +79,22 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 		}
 	}
 	return writeSurvivors(out, d.ProcessTree)
+}
+
+func describeFact(f factRow) string {
+	text := fmt.Sprintf("%s: %s", f.Name(), f.Value())
+	where := "now"
+	if since := f.Since(); since != "" {
+		where = "since " + since
+	}
+	text += fmt.Sprintf(" (%s, %s)", f.Source(), where)
+	switch f.fact.Decides {
+	case api.DecidesKeep:
+		text += ": keeps it"
+	case api.DecidesEnd:
+		text += ": ends it"
+	}
+	return text
 }
 
 func describeStep(s stepRow) string {

@@ -1,7 +1,8 @@
 // Package cli is buildwatchctl: its verbs, flags, output and exit codes. It
 // formats what package client returns, and reaches neither processes, cgroups
 // nor systemd by itself. It starts no pager, no other program but podman for
-// --machine, uses no colour, and keeps no state.
+// --machine, and keeps no state. Colour it uses for builds in trouble alone, on a
+// terminal.
 //
 // Each verb has a file of its own. What comes from builds (commands, names) may
 // hold anything, and passes through quote on its way to a terminal.
@@ -14,6 +15,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/buildwatch/buildwatch/internal/client"
 	"github.com/buildwatch/buildwatch/internal/version"
@@ -32,11 +35,22 @@ type Environment struct {
 	Getenv   func(string) string
 	Now      func() time.Time
 	Version  string // of buildwatchctl itself
+	Colour   bool   // Out is a terminal that is to show colour
 }
 
 // System is the process's own environment.
 func System() Environment {
-	return Environment{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version}
+	return Environment{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version,
+		Colour: term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
+	}
+}
+
+// wantsColour tells whether the user's terminal is to show colour.
+//
+// Source: https://no-color.org; terminfo(5) on TERM=dumb.
+func wantsColour(getenv func(string) string) bool {
+	return getenv("NO_COLOR") == "" && getenv("TERM") != "dumb"
 }
 
 // app is one run of buildwatchctl.

@@ -22,6 +22,18 @@ func TestMain(m *testing.M) {
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
+func nowIs() time.Time { return now }
+
+// only is an environment of one variable.
+func only(variable, value string) func(string) string {
+	return func(name string) string {
+		if name == variable {
+			return value
+		}
+		return ""
+	}
+}
+
 // result is what one run of buildwatchctl did.
 type result struct {
 	code     int
@@ -33,13 +45,7 @@ func run(t *testing.T, socket string, args ...string) result {
 	var out, err bytes.Buffer
 	code := Main(args, Environment{
 		Out: &out, Err: &err, Version: "1.2.4",
-		Now: func() time.Time { return now },
-		Getenv: func(name string) string {
-			if name == socketVariable {
-				return socket
-			}
-			return ""
-		},
+		Now: nowIs, Getenv: only(socketVariable, socket),
 	})
 	r := result{code, out.String(), err.String()}
 	for line := range strings.Lines(r.err) {
@@ -80,7 +86,7 @@ func twoBuilds() []api.BuildDetail {
 		},
 		{
 			Build: api.Build{
-				ID: "bcdz2345", State: api.StateStuck, Reason: api.ReasonOwnerExited, Mode: api.ModeAPI, Placement: api.PlacementScope,
+				ID: "bcdz2345", State: api.StateStuck, StateSince: now.Add(-time.Minute), Reason: api.ReasonOwnerExited, Mode: api.ModeAPI, Placement: api.PlacementScope,
 				CreatedAt: now.Add(-5*time.Hour - 30*time.Minute),
 				Owner:     api.Owner{PID: 815, Command: "podman system service --with-a-long-name", Exited: true},
 				User:      api.User{UID: 1001},
@@ -93,6 +99,13 @@ func twoBuilds() []api.BuildDetail {
 			Ladder: []api.LadderStep{
 				{Step: api.StepKill, StartedAt: now.Add(-10 * time.Second), Duration: 2 * time.Second, TimedOut: true, Survivors: 3},
 				{Step: api.StepStop, StartedAt: now.Add(-8 * time.Second), Duration: 2340 * time.Microsecond, Error: "no such unit"},
+			},
+			Explanation: api.Explanation{
+				Verdict: "it was ended", ChangesWhen: "the kernel lets go",
+				Facts: []api.Fact{
+					{Name: api.FactOwner, Value: "PID 815 has ended", Since: now.Add(-11 * time.Second), Source: api.SourcePidfd, Decides: api.DecidesEnd},
+					{Name: api.FactContainers, Value: "1 process is there", Source: api.SourceCgroup},
+				},
 			},
 		},
 	}
@@ -130,7 +143,7 @@ func TestUsageErrors(t *testing.T) {
 		{"list x", `takes no arguments, got "x": see "buildwatchctl list --help"`},
 		{"list --filter x", `--filter "x": not of the form key=value: see "buildwatchctl list --help"`},
 		{"list --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
-		{"list --filter state=asleep", `--filter "state=asleep": the values are running, unsure, abandoned, terminating, killing, stuck, gone: see "buildwatchctl list --help"`},
+		{"list --filter state=asleep", `--filter "state=asleep": the values are running, stalled, unsure, abandoned, terminating, killing, stuck, gone: see "buildwatchctl list --help"`},
 		{"list --filter since=noon", `--filter "since=noon": neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z: see "buildwatchctl list --help"`},
 		{"list --sort x", `--sort "x": the values are created, id, state, user, arch, processes, cpu: see "buildwatchctl list --help"`},
 		{"list --format {{.Nope}}", `--format: there is no placeholder .Nope: see "buildwatchctl list --help"`},

@@ -20,6 +20,10 @@ const detailHelp = `  .ProcessTree   its processes, parents before children: {{r
                  and of survivors .Since .Stack .Waits
   .Ladder        the steps taken to end it: {{range .Ladder}} with
                  .Step .StartedAt .Duration .TimedOut .Survivors .Error
+  .Verdict       what is done with it, and why
+  .ChangesWhen   what would have to happen for that to change
+  .Facts         what that rests on: {{range .Facts}} with
+                 .Name .Value .Since .Source .Decides
 `
 
 // ProcessTree is a placeholder.
@@ -36,6 +40,21 @@ func (r detailRow) Ladder() []stepRow {
 	rows := make([]stepRow, len(r.detail.Ladder))
 	for i, s := range r.detail.Ladder {
 		rows[i] = stepRow{s}
+	}
+	return rows
+}
+
+// Verdict is a placeholder.
+func (r detailRow) Verdict() string { return quote(r.detail.Verdict) }
+
+// ChangesWhen is a placeholder.
+func (r detailRow) ChangesWhen() string { return quote(r.detail.ChangesWhen) }
+
+// Facts is a placeholder.
+func (r detailRow) Facts() []factRow {
+	rows := make([]factRow, len(r.detail.Facts))
+	for i, f := range r.detail.Facts {
+		rows[i] = factRow{f}
 	}
 	return rows
 }
@@ -68,3 +87,12 @@ func (r stepRow) TimedOut() bool               { return r.step.TimedOut }
 func (r stepRow) Survivors() int               { return r.step.Survivors }
 func (r stepRow) Error() string                { return quote(r.step.Error) }
 func (r stepRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.step) }
+
+type factRow struct{ fact api.Fact }
+
+func (r factRow) Name() string                 { return quote(string(r.fact.Name)) }
+func (r factRow) Value() string                { return quote(r.fact.Value) }
+func (r factRow) Since() string                { return timestamp(r.fact.Since) }
+func (r factRow) Source() string               { return quote(string(r.fact.Source)) }
+func (r factRow) Decides() string              { return quote(string(r.fact.Decides)) }
+func (r factRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.fact) }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -115,7 +116,7 @@ func TestManualHasEveryPlaceholderFilterAndKey(t *testing.T) {
 			t.Errorf("%s are not documented", values)
 		}
 	}
-	for _, method := range append(methods[processRow](), methods[stepRow]()...) {
+	for _, method := range slices.Concat(methods[processRow](), methods[stepRow](), methods[factRow](), []string{"Verdict", "ChangesWhen"}) {
 		if !strings.Contains(sections["buildwatchctl show"], "`."+method+"`") || !strings.Contains(detailHelp, "."+method) {
 			t.Errorf("show: .%s is not documented", method)
 		}
@@ -142,6 +143,43 @@ func TestManualHasEveryJSONName(t *testing.T) {
 	compare(t, "show --json", terms(detail, `[a-z_.\[\]]+`), slices.DeleteFunc(all, func(name string) bool { return slices.Contains(names, name) }))
 }
 
+func TestManualHasEveryEventAndPlan(t *testing.T) {
+	sections := manual(t)
+	watch, names, _ := strings.Cut(sections["buildwatchctl watch"], "| name |")
+	var kinds []string
+	for _, kind := range api.EventKinds() {
+		if kind != api.EventAlive && kind != api.EventStopping { // for the client alone
+			kinds = append(kinds, string(kind))
+		}
+	}
+	_, table, _ := strings.Cut(watch, "| `kind` |")
+	compare(t, "kinds of events", terms(table, "[a-z_]+"), kinds)
+	compare(t, "watch --json", terms(names, `[a-z_.\[\]]+`), jsonNames("", reflect.TypeFor[api.Event]()))
+	_, names, _ = strings.Cut(sections["buildwatchctl stop"], "| name in `--json` |")
+	plan := slices.DeleteFunc(jsonNames("", reflect.TypeFor[api.Plan]()), func(name string) bool { return strings.HasPrefix(name, "build.") })
+	compare(t, "stop --dry-run --json", terms(names, `[a-z_.\[\]]+`), append(plan, "build"))
+	_, facts, _ := strings.Cut(sections["buildwatchctl show"], "| fact |")
+	var all []string
+	for _, name := range api.FactNames() {
+		all = append(all, string(name))
+	}
+	compare(t, "facts", terms(facts, "[a-z_]+"), all)
+	for _, source := range api.FactSources() {
+		if !strings.Contains(facts, "`"+string(source)+"`") {
+			t.Errorf("source %s is not documented", source)
+		}
+	}
+}
+
+func TestManualHasEveryExitCodeOfCheck(t *testing.T) {
+	section := manual(t)["buildwatchctl check"]
+	for _, c := range checkCodes {
+		if !strings.Contains(section, fmt.Sprintf("\n| %d | ", c.code)) {
+			t.Errorf("%d is not documented", c.code)
+		}
+	}
+}
+
 // jsonNames lists the names in the JSON document of a type, those of documents
 // in it with a dot.
 func jsonNames(prefix string, of reflect.Type) []string {
@@ -155,7 +193,7 @@ func jsonNames(prefix string, of reflect.Type) []string {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		name = prefix + name
 		inner := field.Type
-		if inner.Kind() == reflect.Slice {
+		if inner.Kind() == reflect.Slice || inner.Kind() == reflect.Pointer {
 			inner = inner.Elem()
 		}
 		switch {
@@ -180,7 +218,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 		seen[cmd.Name()] = cmd
 	}
-	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"list", "run", "show", "stop", "version"}) {
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"check", "list", "run", "show", "stop", "version", "watch"}) {
 		t.Errorf("the verbs are %q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -29,7 +30,9 @@ func (a *app) list() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls", "ps"},
 		Short:   "List the builds",
-		Long: `List the builds that there are, oldest first.
+		Long: `List the builds that there are, oldest first. Below the table standard error
+says which are stuck, stalled, or abandoned and only reported; on a terminal their
+rows are red, unless $NO_COLOR is set.
 
 --format takes "json" or a Go template, which is filled in for each build; with
 "table " before it, columns that have \t between them are aligned below a heading.
@@ -100,7 +103,18 @@ func (a *app) runList(ctx context.Context, flags listFlags) error {
 	if flags.noHeading {
 		head = nil
 	}
-	return fail(f.write(a.Out, rows, head))
+	if flags.format != defaultTable {
+		return fail(f.write(a.Out, rows, head))
+	}
+	var table bytes.Buffer
+	if err := f.write(&table, rows, head); err != nil {
+		return fail(err)
+	}
+	if err := a.writeTable(table.Bytes(), builds); err != nil {
+		return fail(err)
+	}
+	a.warn(builds)
+	return nil
 }
 
 // builds asks for the list of builds, which is never nil.

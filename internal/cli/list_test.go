@@ -18,10 +18,12 @@ func TestListTable(t *testing.T) {
 	run(t, socket, "list").expect(t, 0, `ID        STATE    AGE    OWNER                           USER   ARCH             PROCS  CPU    SCOPE
 bcdz2345  stuck    5h30m  815 podman system service -...  1001   -                1      1h6m   buildwatch-bcdz2345.scope
 bcdf2345  running  72s    4711 podman build               alice  aarch64,riscv64  5      12.3s  buildwatch-bcdf2345.scope
-`, "")
+`, oneStuck)
 	run(t, socket, "ls", "--no-trunc", "--noheading", "--filter", "state=stuck").expect(t, 0,
-		"bcdz2345  stuck  5h30m  815 podman system service --with-a-long-name  1001  -  1  1h6m  buildwatch-bcdz2345.scope\n", "")
+		"bcdz2345  stuck  5h30m  815 podman system service --with-a-long-name  1001  -  1  1h6m  buildwatch-bcdz2345.scope\n", oneStuck)
 }
+
+const oneStuck = "buildwatchctl: 1 build is stuck: \"buildwatchctl show bcdz2345\" says why\n"
 
 func TestListOfNothing(t *testing.T) {
 	socket, _ := start(t)
@@ -72,7 +74,8 @@ func TestListTemplates(t *testing.T) {
 // TestEveryPlaceholder: each that --help documents works, and has a value.
 func TestEveryPlaceholder(t *testing.T) {
 	build := twoBuilds()[1]
-	build.EndedAt = now
+	build.EndedAt, build.StalledSince = now, now
+	build.Reported = true
 	build.Name = "nightly"
 	build.Arch = []string{"aarch64"}
 	socket, _ := start(t, build)

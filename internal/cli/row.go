@@ -16,12 +16,15 @@ import (
 var placeholders = []struct{ name, heading, help string }{
 	{"ID", "ID", "the build's ID"},
 	{"Name", "NAME", "the name that it was given by run --name; empty without"},
-	{"State", "STATE", "running, unsure, abandoned, terminating, killing, stuck or gone"},
+	{"State", "STATE", "running, stalled, unsure, abandoned, terminating, killing, stuck or gone"},
 	{"Reason", "REASON", "why it came to its end; empty while it runs"},
+	{"StateSince", "STATE SINCE", "when it came to its state, as RFC 3339"},
+	{"Reported", "REPORTED", "true if it is abandoned and by the policy only reported"},
 	{"Mode", "MODE", "how it was started: local, api, run or unknown"},
 	{"Placement", "PLACEMENT", "how it is held: scope"},
 	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
 	{"EndedAt", "ENDED AT", "when its last process was gone; empty before"},
+	{"StalledSince", "STALLED SINCE", "while it is stalled, since when nothing of it has moved"},
 	{"Age", "AGE", "the time since CreatedAt"},
 	{"OwnerPID", "OWNER PID", "the process that it belongs to"},
 	{"OwnerCommand", "OWNER COMMAND", "program and verb of that process"},
@@ -82,10 +85,13 @@ func (r row) ID() string           { return r.text(r.build.ID) }
 func (r row) Name() string         { return r.text(r.build.Name) }
 func (r row) State() string        { return r.text(string(r.build.State)) }
 func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
+func (r row) StateSince() string   { return r.text(timestamp(r.build.StateSince)) }
+func (r row) Reported() bool       { return r.build.Reported }
 func (r row) Mode() string         { return r.text(string(r.build.Mode)) }
 func (r row) Placement() string    { return r.text(string(r.build.Placement)) }
 func (r row) CreatedAt() string    { return r.text(timestamp(r.build.CreatedAt)) }
 func (r row) EndedAt() string      { return r.text(timestamp(r.build.EndedAt)) }
+func (r row) StalledSince() string { return r.text(timestamp(r.build.StalledSince)) }
 func (r row) Age() string          { return humanDuration(r.now.Sub(r.build.CreatedAt)) }
 func (r row) OwnerPID() int        { return r.build.Owner.PID }
 func (r row) OwnerCommand() string { return r.fit(quote(r.build.Owner.Command), ownerWidth) }

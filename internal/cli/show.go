@@ -20,8 +20,9 @@ func (a *app) show() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show ID...",
 		Short: "Show all that is known of builds, with their processes",
-		Long: `Show all that is known of builds: their processes, what those wait for, and the
-steps taken to end them. An ID may be shortened while it is unique.
+		Long: `Show all that is known of builds: why each is kept or being ended, since when and
+by which means that is known, and what would change it; the steps taken to end it; its
+processes, and what those wait for. An ID may be shortened while it is unique.
 
 --format takes "json" or a Go template. Its placeholders are those of
 "buildwatchctl list", and:
@@ -104,5 +105,5 @@ func (a *app) details(ctx context.Context, ids []string) ([]api.BuildDetail, []e
 // sampleDetail has something in every list, so that a template for it is tried
 // in whole.
 func sampleDetail() detailRow {
-	return detailRow{detail: api.BuildDetail{ProcessTree: []api.Process{{}}, Ladder: []api.LadderStep{{}}}}
+	return detailRow{detail: api.BuildDetail{ProcessTree: []api.Process{{}}, Ladder: []api.LadderStep{{}}, Explanation: api.Explanation{Facts: []api.Fact{{}}}}}
 }

@@ -15,9 +15,9 @@ import (
 )
 
 type stopFlags struct {
-	all, ignore bool
-	filter      []string
-	seconds     int
+	all, ignore, dryRun, json bool
+	filter                    []string
+	seconds                   int
 }
 
 func (a *app) stop() *cobra.Command {
@@ -32,8 +32,12 @@ func (a *app) stop() *cobra.Command {
 killed first, so that a living podman or buildah sees the step fail and tidies up
 after itself. The ID of each build that is gone is printed.
 
-An ID may be shortened while it is unique. --filter is as in "buildwatchctl list".`,
+An ID may be shortened while it is unique. --filter is as in "buildwatchctl list".
+
+--dry-run sends nothing. It shows, in the order of the ladder, which processes would
+get which signal by which means, and what would follow if that did not do.`,
 		Example: `  buildwatchctl stop bcd2
+  buildwatchctl stop --dry-run bcd2
   buildwatchctl stop --filter user=alice --time 0`,
 		ValidArgsFunction: a.completeIDs,
 		Args: func(_ *cobra.Command, ids []string) error {
@@ -43,6 +47,8 @@ An ID may be shortened while it is unique. --filter is as in "buildwatchctl list
 				return errors.New("takes either IDs, or --all or --filter")
 			case !chosen && len(ids) == 0:
 				return errors.New("needs at least one ID, --all or --filter")
+			case flags.json && !flags.dryRun:
+				return errors.New("takes --json with --dry-run only")
 			}
 			return nil
 		},
@@ -63,6 +69,8 @@ An ID may be shortened while it is unique. --filter is as in "buildwatchctl list
 	f.StringArrayVarP(&flags.filter, "filter", "f", nil, "stop the builds that `key=value` fits")
 	f.BoolVarP(&flags.ignore, "ignore", "i", false, "take a build that is not there for done")
 	f.IntVarP(&flags.seconds, "time", "t", 0, "`seconds` that a living owner has to tidy up (default as buildwatchd is configured)")
+	f.BoolVar(&flags.dryRun, "dry-run", false, "send nothing: show what would be done")
+	f.BoolVar(&flags.json, "json", false, "with --dry-run: print a JSON array")
 	completeFlags(cmd)
 	return cmd
 }
@@ -82,12 +90,15 @@ func (a *app) runStop(ctx context.Context, flags stopFlags, request api.StopRequ
 				ids = append(ids, b.ID)
 			}
 		}
-		if len(ids) == 0 {
+		if len(ids) == 0 && !flags.json {
 			a.sayNone(len(wanted) > 0)
 			return nil
 		}
 		// One that ends by itself meanwhile is what was asked for.
 		flags.ignore = true
+	}
+	if flags.dryRun {
+		return fail(a.planAll(ctx, unique(ids), request, flags.ignore, flags.json)...)
 	}
 	return fail(a.stopAll(ctx, unique(ids), request, flags.ignore)...)
 }

@@ -33,6 +33,15 @@ func writeSurvivors(out io.Writer, processes []api.Process) error {
 	return err
 }
 
+// describeStuck names a survivor and what it waits for in one line.
+func describeStuck(p processRow) string {
+	text := fmt.Sprintf("%d %s in %s", p.PID(), orNone(p.Command()), orNone(p.WChan()))
+	if waits := p.Waits(); waits != "" {
+		text += " for " + waits
+	}
+	return text
+}
+
 func describeWaits(waits []api.Wait) string {
 	texts := make([]string, len(waits))
 	for i, w := range waits {

@@ -36,6 +36,13 @@ func (c *Client) Stop(ctx context.Context, id string, request api.StopRequest) (
 	return b, err
 }
 
+// Plan returns what Stop would do with the same arguments. Nothing of it is done.
+func (c *Client) Plan(ctx context.Context, id string, request api.StopRequest) (api.Plan, error) {
+	var p api.Plan
+	err := c.call(ctx, http.MethodPost, pathOf(api.PathPlan, id), request, &p)
+	return p, err
+}
+
 // Run asks for a build of the calling process's own, and for it to be moved into
 // the build's scope. It is there when Run returns without an error.
 func (c *Client) Run(ctx context.Context, request api.RunRequest) (api.Build, error) {

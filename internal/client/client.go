@@ -103,14 +103,19 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 		return callError(ctx, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		var refusal api.Error
-		if err := json.Unmarshal(answer, &refusal); err != nil || refusal.Code == "" {
-			return fmt.Errorf("%w: HTTP status %d", ErrNotBuildwatchd, response.StatusCode)
-		}
-		return &refusal
+		return refusal(response.StatusCode, answer)
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotBuildwatchd, err)
 	}
 	return nil
+}
+
+// refusal is the error that an answer is.
+func refusal(status int, answer []byte) error {
+	var refusal api.Error
+	if err := json.Unmarshal(answer, &refusal); err != nil || refusal.Code == "" {
+		return fmt.Errorf("%w: HTTP status %d", ErrNotBuildwatchd, status)
+	}
+	return &refusal
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -150,5 +151,67 @@ func TestAnswersOfOthers(t *testing.T) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
+	}
+}
+
+func TestWatch(t *testing.T) {
+	builds := controltest.NewBuilds(build("bbbb2222", 1000), build("cccc2222", 0))
+	c := connect(t, controltest.Start(t, builds, 1000))
+	enough := errors.New("enough")
+	var kinds []api.EventKind
+	err := c.Watch(t.Context(), func(e api.Event) error {
+		kinds = append(kinds, e.Kind)
+		switch e.Kind {
+		case api.EventReady:
+			go func() {
+				builds.Tell(api.Event{Kind: api.EventAlive})
+				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.EventBuild{ID: "cccc2222"}}) // another's
+				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.EventBuild{ID: "bbbb2222", User: api.User{UID: 1000}}})
+			}()
+		case api.EventGone:
+			if e.Build.ID != "bbbb2222" {
+				t.Errorf("told %+v", e.Build)
+			}
+			return enough
+		}
+		return nil
+	})
+	if want := []api.EventKind{api.EventPresent, api.EventReady, api.EventGone}; err != enough || !slices.Equal(kinds, want) {
+		t.Errorf("told %v, want %v; %v", kinds, want, err)
+	}
+}
+
+func TestWatchSaysWhyItEnds(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n"
+	for says, want := range map[string]error{
+		head + `{"kind":"ready"}` + "\n" + `{"kind":"stopping"}` + "\n": client.ErrStopping,
+		head + `{"kind":"ready"}` + "\n":                                client.ErrClosed,
+		head + "hello\n":                                                client.ErrNotBuildwatchd,
+		"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}":         client.ErrNotBuildwatchd,
+		"": client.ErrClosed,
+	} {
+		socket := filepath.Join(t.TempDir(), "s")
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, says)
+			conn.Close()
+		}()
+		if err := connect(t, socket).Watch(t.Context(), func(api.Event) error { return nil }); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", says, err, want)
+		}
+		l.Close()
+	}
+	var refusal *api.Error
+	socket := controltest.Start(t, controltest.NewBuilds(), 1000)
+	if _, err := connect(t, socket).Plan(t.Context(), "nosuchid", api.StopRequest{}); !errors.As(err, &refusal) || refusal.Code != api.CodeNotFound {
+		t.Errorf("a plan for none: %v", err)
 	}
 }

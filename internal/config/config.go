@@ -19,7 +19,9 @@ type Config struct {
 	Log       Log
 	Metrics   Metrics
 	Ladder    Ladder
+	Stalled   Stalled
 	Placement Placement
+	Policy    Policy
 	Limits    Limits
 
 	origins map[string]Origin
@@ -54,10 +56,34 @@ func (l Ladder) Total() time.Duration {
 	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout + l.SurvivorsTimeout + l.HelpersTimeout
 }
 
+// Stalled is section [stalled]: when a live build that hangs is called stalled, and
+// what is done then.
+type Stalled struct {
+	After     time.Duration // for which nothing of it has moved
+	Policy    string        // report or kill
+	KillAfter time.Duration // for which it has been stalled, before it is ended with policy kill
+}
+
+// Kills tells whether stalled builds are ended.
+func (s Stalled) Kills() bool { return s.Policy == policyKill }
+
 // Placement is section [placement].
 type Placement struct {
 	Timeout time.Duration // for placing one RUN container, from request to answer
 }
+
+// Policy is section [policy]: what is done with builds that are over, and when
+// one is.
+type Policy struct {
+	Abandoned  string        // AbandonedEnd or AbandonedReport
+	MaxRuntime time.Duration // of every build; 0 for no end
+}
+
+// Values of Policy.Abandoned.
+const (
+	AbandonedEnd    = "end"    // what nobody wants any more is ended
+	AbandonedReport = "report" // it is only shown
+)
 
 // Limits is section [limits].
 type Limits struct {

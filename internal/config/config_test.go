@@ -143,6 +143,18 @@ func TestDefaultLadderFitsIntoACancelledJob(t *testing.T) {
 	}
 }
 
+func TestMaxRuntimeMayBeNone(t *testing.T) {
+	if d := Default().Policy.MaxRuntime; d != 0 {
+		t.Errorf("by default it is %v", d)
+	}
+	for text, want := range map[string]time.Duration{"0s": 0, "0": 0, "1s": time.Second, "2h": 2 * time.Hour, "720h": 720 * time.Hour} {
+		c := load(t, tree(t, map[string]string{MainFile: "[policy]\nmax_runtime = \"" + text + "\"\n"}))
+		if c.Policy.MaxRuntime != want {
+			t.Errorf("%q is %v", text, c.Policy.MaxRuntime)
+		}
+	}
+}
+
 func TestPlacementEndsBeforeTheWrapperGivesUp(t *testing.T) {
 	if maxPlacement >= wire.Patience {
 		t.Errorf("placement may take %v, the wrapper waits %v", maxPlacement, wire.Patience)
@@ -168,7 +180,7 @@ func TestKeysAndFieldsAgree(t *testing.T) {
 			t.Errorf("key %s has no field, or two keys have one name", k.name)
 		}
 		delete(fields, k.name)
-		changed := &Config{}
+		changed := unlikely()
 		k.kind.reset(changed)
 		if got := changedFields(changed); len(got) != 1 || got[0] != k.name {
 			t.Errorf("key %s sets %v", k.name, got)
@@ -179,14 +191,35 @@ func TestKeysAndFieldsAgree(t *testing.T) {
 	}
 }
 
-func changedFields(c *Config) (names []string) {
+// unlikely returns a configuration whose values are no key's default.
+func unlikely() *Config {
+	c := &Config{}
 	v := reflect.ValueOf(c).Elem()
 	for i := range v.NumField() {
 		if !v.Type().Field(i).IsExported() {
 			continue
 		}
 		for j := range v.Field(i).NumField() {
-			if !v.Field(i).Field(j).IsZero() {
+			switch f := v.Field(i).Field(j); f.Kind() {
+			case reflect.Int, reflect.Int64:
+				f.SetInt(1)
+			case reflect.String:
+				f.SetString("unlikely")
+			}
+		}
+	}
+	return c
+}
+
+// changedFields returns the names of the fields that are not unlikely's.
+func changedFields(c *Config) (names []string) {
+	v, before := reflect.ValueOf(c).Elem(), reflect.ValueOf(unlikely()).Elem()
+	for i := range v.NumField() {
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
+		for j := range v.Field(i).NumField() {
+			if !v.Field(i).Field(j).Equal(before.Field(i).Field(j)) {
 				names = append(names, snake(v.Type().Field(i).Name)+"."+snake(v.Field(i).Type().Field(j).Name))
 			}
 		}

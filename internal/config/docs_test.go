@@ -44,7 +44,7 @@ func TestSampleFileIsValidWhenUncommented(t *testing.T) {
 		t.Errorf("%d of %d keys set:\n%s", len(c.origins), len(keys), text)
 	}
 	c.origins = nil
-	if d := Default(); c.Ladder != d.Ladder || c.Log != d.Log || c.Metrics != d.Metrics || c.Placement != d.Placement || c.Limits != d.Limits {
+	if d := Default(); c.Ladder != d.Ladder || c.Log != d.Log || c.Metrics != d.Metrics || c.Placement != d.Placement || c.Policy != d.Policy || c.Limits != d.Limits {
 		t.Errorf("it sets %+v, not the defaults", c)
 	}
 }

@@ -32,6 +32,11 @@ const (
 	// maxPlacement leaves the answer time to reach the wrapper, which gives up
 	// after one second (package wire, Patience).
 	maxPlacement = 900 * time.Millisecond
+	// In less than a second too little happens under emulation to tell a hang.
+	minStalled = time.Second
+	maxStalled = 24 * time.Hour
+	minRuntime = time.Second
+	maxRuntime = 30 * 24 * time.Hour
 )
 
 // keys is every key there is, in the order in which they are printed. Keys of
@@ -99,6 +104,25 @@ var keys = []key{
 		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. build: only what the build itself serves, or fuse-overlayfs for its storage. user: also what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
 	{
+		name: "stalled.after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.After }),
+		doc:  "After what time a live build is called stalled: none of its processes has run for so long, and emulated ones among them hang, each thread waiting in a futex for another.",
+	},
+	{
+		name: "stalled.policy",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Stalled.Policy },
+			preset: policyReport,
+			words:  []string{policyReport, policyKill},
+		},
+		doc: "What is done about a stalled build: report it (list, log, metrics), or also kill it, as buildwatchctl stop would.",
+	},
+	{
+		name: "stalled.kill_after",
+		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.KillAfter }),
+		doc:  "With policy kill, for how long a build must have been called stalled before it is ended. One that goes on meanwhile is not.",
+	},
+	{
 		name: "placement.timeout",
 		kind: duration{
 			field:  func(c *Config) *time.Duration { return &c.Placement.Timeout },
@@ -107,6 +131,24 @@ var keys = []key{
 			max:    maxPlacement,
 		},
 		doc: "How long putting one RUN container into its build's scope may take. When it is over, the step runs without supervision. The OCI runtime wrapper itself waits one second at most.",
+	},
+	{
+		name: "policy.abandoned",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Policy.Abandoned },
+			preset: AbandonedEnd,
+			words:  []string{AbandonedEnd, AbandonedReport},
+		},
+		doc: "What is done with a build that nobody wants any more, because its owner has ended, its client is gone or max_runtime is over. end: what is left of it is ended. report: nothing is sent to it; it is listed as abandoned, logged once and counted, until it ends by itself. buildwatchctl stop, and the deadline of buildwatchctl run --timeout, are users' wishes and end a build in either case.",
+	},
+	{
+		name: "policy.max_runtime",
+		kind: durationOrNone{duration{
+			field: func(c *Config) *time.Duration { return &c.Policy.MaxRuntime },
+			min:   minRuntime,
+			max:   maxRuntime,
+		}},
+		doc: "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
 	},
 	{
 		name: "limits.connections_per_user",
@@ -118,6 +160,17 @@ var keys = []key{
 		},
 		doc: "How many connections to each of the daemon's sockets one user may have open at the same time.",
 	},
+}
+
+// What is done about what was found.
+const (
+	policyReport = "report"
+	policyKill   = "kill"
+)
+
+// stalledFor is the kind of the times of section [stalled].
+func stalledFor(field func(*Config) *time.Duration) duration {
+	return duration{field: field, preset: 10 * time.Minute, min: minStalled, max: maxStalled}
 }
 
 // timeout is the kind of a ladder step's key.

@@ -45,6 +45,26 @@ func (k duration) set(c *Config, v value) error {
 	return nil
 }
 
+// durationOrNone is a duration whose 0, the default, stands for none.
+type durationOrNone struct{ duration }
+
+func (k durationOrNone) bounds() string { return k.duration.bounds() + `, or "0s" for none` }
+
+func (k durationOrNone) set(c *Config, v value) error {
+	if v.form != formString {
+		return fmt.Errorf("must be a duration in quotes, such as %q, not %s", short(k.max), v.form)
+	}
+	d, err := time.ParseDuration(v.text)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s is not a duration such as %q", quoted(v.text), short(k.max))
+	case d != 0 && (d < k.min || d > k.max):
+		return fmt.Errorf("%s is out of bounds: %s", quoted(v.text), k.bounds())
+	}
+	*k.field(c) = d
+	return nil
+}
+
 // short is Duration.String without trailing zero units: "10m", not "10m0s".
 func short(d time.Duration) string {
 	s := d.String()

@@ -37,6 +37,12 @@ type Builds interface {
 	// that goes away does not call its wish back. ownerTimeout is as in
 	// api.StopRequest.
 	Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
+	// Plan says what Stop would do.
+	Plan(ctx context.Context, id string, ownerTimeout time.Duration) (api.Plan, error)
+	// Watch calls each with the builds that there are and then with all that happens
+	// to builds, of those users that may lets pass, until ctx ends, the builds are no
+	// longer watched, or each fails. may must not wait; each may.
+	Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error
 }
 
 // Runner begins the build of a process that asks for it, and moves the process into
@@ -75,6 +81,7 @@ type bounds struct {
 	request time.Duration // to send a request, from its first byte or the connect
 	idle    time.Duration // between two requests
 	answer  time.Duration // to read an answer
+	line    time.Duration // to read a line of the stream of events
 	run     time.Duration // to place a process
 	grace   time.Duration // for requests under way when the daemon stops
 	header  int           // bytes
@@ -90,6 +97,7 @@ func New(options Options) *Server {
 		request: 5 * time.Second,
 		idle:    10 * time.Second,
 		answer:  5 * time.Second,
+		line:    time.Minute,
 		run:     api.RunTimeout,
 		grace:   250 * time.Millisecond,
 		header:  16 << 10,

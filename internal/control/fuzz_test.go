@@ -26,6 +26,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/v1/builds/../builds/b/stop", `null`)
 	f.Add("POST", "/v1/builds/b%00/stop", `{"OWNER_TIMEOUT_NS":1}{}`)
 	f.Add("GET", "/v1/builds/\x1b[2J\u202e", "")
+	f.Add("POST", "/v1/builds/bbbb2222/plan", `{"owner_timeout_ns":1}`)
+	f.Add("GET", "/v1/events", "")
 	f.Add("GET", "/v1/info", "")
 	log := logrus.New()
 	log.SetOutput(io.Discard)

@@ -17,7 +17,7 @@ const maxNamed = 10
 func (s *Server) visible(c peer.Credentials) []api.Build {
 	builds := make([]api.Build, 0)
 	for _, b := range s.Builds.List() {
-		if mayUse(c, b) {
+		if mayUse(c, b.User) {
 			builds = append(builds, presentable(b))
 		}
 	}
@@ -25,7 +25,7 @@ func (s *Server) visible(c peer.Credentials) []api.Build {
 	return builds
 }
 
-func mayUse(c peer.Credentials, b api.Build) bool { return c.IsRoot() || c.Owns(b.User.UID) }
+func mayUse(c peer.Credentials, of api.User) bool { return c.IsRoot() || c.Owns(of.UID) }
 
 // presentable keeps the promise that a list is never null.
 func presentable(b api.Build) api.Build {

@@ -9,7 +9,8 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 )
 
-// handler answers one verb: with a document, or an error.
+// handler answers one verb: with a document, or an error; or by itself, and then
+// returns answered.
 type handler func(s *Server, w http.ResponseWriter, r *http.Request, id string) (any, error)
 
 // verbs are all requests that there are.
@@ -20,6 +21,8 @@ var verbs = []struct {
 	{"list", http.MethodGet, api.PathBuilds, list},
 	{"show", http.MethodGet, api.PathBuild, show},
 	{"stop", http.MethodPost, api.PathStop, stop},
+	{"plan", http.MethodPost, api.PathPlan, plan},
+	{"watch", http.MethodGet, api.PathEvents, watch},
 	{"run", http.MethodPost, api.PathRun, run},
 	{"info", http.MethodGet, api.PathInfo, info},
 }
@@ -45,6 +48,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if verb.method == r.Method {
 			answer, err := s.call(verb.handle, w, r, id)
 			s.Observe(verb.name, err != nil)
+			if answer == (answered{}) {
+				return
+			}
 			s.reply(w, r, answer, err)
 			return
 		}

@@ -50,6 +50,23 @@ func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ time.Duration
 	return b.build(), ctx.Err()
 }
 
+func (b *oneBuild) Plan(context.Context, string, time.Duration) (api.Plan, error) {
+	return api.Plan{Build: api.EventBuild{ID: "bbbb2222"}}, nil
+}
+
+// Watch tells of the one build, again and again, for as long as somebody reads.
+func (b *oneBuild) Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error {
+	if !may(api.User{UID: 1000}) {
+		return nil
+	}
+	for ctx.Err() == nil {
+		if err := each(api.Event{Kind: api.EventState, Build: &api.EventBuild{ID: "bbbb2222"}}); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
 // serve starts a server whose peers are all UID 1000, and returns how to connect
 // to it and how to stop it.
 func serve(t *testing.T, s *Server) (connect func() net.Conn, stop func()) {

@@ -23,5 +23,8 @@ func show(s *Server, _ http.ResponseWriter, r *http.Request, given string) (any,
 	if detail.Ladder == nil {
 		detail.Ladder = []api.LadderStep{}
 	}
+	if detail.Facts == nil {
+		detail.Facts = []api.Fact{}
+	}
 	return detail, nil
 }

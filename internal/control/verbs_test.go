@@ -95,7 +95,7 @@ func TestAnothersBuildIsAsGoodAsNone(t *testing.T) {
 	with := controltest.NewBuilds(build("cccc2222", bob), build("cccd2222", bob), build("bbbb2222", alice))
 	without := controltest.NewBuilds(build("bbbb2222", alice))
 	for _, id := range []string{"cccc2222", "cccc", "ccc", "c", "cccc22222"} {
-		for _, request := range [][2]string{{"GET", "/v1/builds/" + id}, {"POST", "/v1/builds/" + id + "/stop"}} {
+		for _, request := range [][2]string{{"GET", "/v1/builds/" + id}, {"POST", "/v1/builds/" + id + "/stop"}, {"POST", "/v1/builds/" + id + "/plan"}} {
 			codeWith, bodyWith := ask(t, controltest.Start(t, with, alice), request[0], request[1], "")
 			codeWithout, bodyWithout := ask(t, controltest.Start(t, without, alice), request[0], request[1], "")
 			if codeWith != 404 || codeWith != codeWithout || bodyWith != bodyWithout {

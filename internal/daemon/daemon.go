@@ -25,6 +25,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/stall"
 	"github.com/buildwatch/buildwatch/internal/survivors"
 	"github.com/buildwatch/buildwatch/internal/version"
 	"github.com/buildwatch/buildwatch/internal/watch"
@@ -55,7 +56,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	// The parts are counted from the first, so the counters come before all.
 	var watcher *watch.Watcher
 	var ready atomic.Bool
-	reader := proc.NewReader()
+	reader, hung := proc.NewReader(), stall.NewReader()
 	counters := metrics.New(metrics.Options{
 		Ready:       ready.Load,
 		Version:     version.Version,
@@ -63,7 +64,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Builds:      func() []api.Build { return watcher.List() },
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
-		HungReads:   reader.Stuck,
+		HungReads:   func() int { return reader.Stuck() + hung.Stuck() },
 
 		PlacementCauses: words(placement.Causes()),
 	})
@@ -85,9 +86,10 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Reader:   reader,
 		Observer: counters,
 		Log:      logrus.NewEntry(log.Logger),
-	}, timeouts(cfg.Ladder))
+	}, timeouts(cfg.Ladder), policy(cfg.Policy))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
+	watcher.WatchStalled(stalled(cfg.Stalled), hung)
 
 	sockets, err := openSockets()
 	if err != nil {
@@ -210,6 +212,18 @@ func timeouts(l config.Ladder) watch.Timeouts {
 		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
 		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout, Survivors: l.SurvivorsTimeout, Helpers: l.HelpersTimeout,
 	}
+}
+
+func stalled(s config.Stalled) watch.Stalled {
+	rules := watch.Stalled{After: s.After}
+	if s.Kills() {
+		rules.KillAfter = s.KillAfter
+	}
+	return rules
+}
+
+func policy(p config.Policy) watch.Policy {
+	return watch.Policy{Report: p.Abandoned == config.AbandonedReport, MaxRuntime: p.MaxRuntime}
 }
 
 type placementObserver struct{ *metrics.Metrics }

@@ -45,6 +45,8 @@ type Metrics struct {
 
 	buildsStarted     *counters
 	buildsEnded       *counters
+	buildsStalled     prometheus.Counter
+	abandonedReported *counters
 	buildDuration     *histograms
 	cancelDuration    *histograms
 	stepDuration      *histograms
@@ -69,6 +71,9 @@ func New(o Options) *Metrics {
 
 		buildsStarted: newCounters("builds_started_total", "builds first seen", "mode", words(api.Modes())),
 		buildsEnded:   newCounters("builds_ended_total", "builds gone", "reason", words(api.Reasons())),
+		buildsStalled: newCounter("builds_stalled_total", "times that a build was called stalled"),
+		abandonedReported: newCounters("abandoned_reported_total", "not ended, by [policy] abandoned = report",
+			"reason", words(api.ReportedReasons())),
 		buildDuration: newHistograms("build_duration_seconds", "first RUN step to gone",
 			buildBuckets, "mode", words(api.Modes())),
 		cancelDuration: newHistograms("cancel_duration_seconds", "fact known to last process gone",
@@ -96,7 +101,7 @@ func New(o Options) *Metrics {
 	info.Set(1)
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds},
-		m.buildsStarted, m.buildsEnded, m.buildDuration, m.cancelDuration,
+		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
 		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
@@ -110,16 +115,22 @@ func New(o Options) *Metrics {
 // BuildStarted counts a build that was seen for the first time.
 func (m *Metrics) BuildStarted(mode api.Mode) { m.buildsStarted.inc(string(mode)) }
 
+// AbandonedReported counts a build that would have been ended, for that reason.
+func (m *Metrics) AbandonedReported(reason api.Reason) { m.abandonedReported.inc(string(reason)) }
+
 // BuildEnded counts a build that is gone: lived is the time since its first RUN
-// step, cancel that since the fact that ended it was known. Of a build that
-// completed by itself cancel is not looked at.
+// step, cancel that since the fact that ended it was known; 0 for a build that
+// nobody has ended.
 func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	m.buildsEnded.inc(string(reason))
 	m.buildDuration.observe(string(mode), lived)
-	if reason != api.ReasonCompleted {
+	if reason != api.ReasonCompleted && cancel > 0 {
 		m.cancelDuration.observe(string(reason), cancel)
 	}
 }
+
+// BuildStalled counts a build that was called stalled.
+func (m *Metrics) BuildStalled() { m.buildsStalled.Inc() }
 
 // LadderStep counts a step of the kill ladder that was used.
 func (m *Metrics) LadderStep(step api.LadderStep) {

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What the packages control and scopes report.
 var (
-	testVerbs   = []string{"list", "show", "stop", "run", "info"}
+	testVerbs   = []string{"list", "show", "stop", "plan", "watch", "run", "info"}
 	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit"}
 	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request"}
 )
@@ -106,11 +106,13 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
-		"builds":                        placedAndObserved("running", "unsure", "abandoned", "terminating", "killing", "stuck"),
+		"builds":                        placedAndObserved("running", "stalled", "unsure", "abandoned", "terminating", "killing", "stuck"),
 		"builds_started_total":          modes,
-		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline"},
+		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
+		"builds_stalled_total":          {""},
+		"abandoned_reported_total":      {"owner_exited", "client_disconnected", "deadline", "stalled"},
 		"build_duration_seconds":        modes,
-		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline"},
+		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
 		"ladder_step_duration_seconds":  steps,
 		"ladder_step_timeouts_total":    steps,
 		"fuse_aborts_total":             {""},
@@ -184,6 +186,9 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.BuildStarted(api.ModeAPI)
 	m.BuildEnded(api.ReasonCompleted, api.ModeLocal, time.Minute, 0)
 	m.BuildEnded(api.ReasonStopped, api.ModeLocal, time.Minute, time.Millisecond)
+	m.BuildStalled()
+	m.AbandonedReported(api.ReasonDeadline)
+	m.BuildEnded(api.ReasonDeadline, api.ModeLocal, time.Minute, 0) // by itself, in the end
 	m.LadderStep(api.LadderStep{Step: api.StepKill, Duration: time.Millisecond})
 	m.LadderStep(api.LadderStep{Step: api.StepStop, Duration: time.Second, TimedOut: true})
 	m.Placement(time.Millisecond, "")
@@ -195,8 +200,10 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.APIRequest("stop", true)
 	for name, want := range map[string]map[string]float64{
 		"builds_started_total":          {"local": 1, "api": 1},
-		"builds_ended_total":            {"completed": 1, "stopped": 1},
-		"build_duration_seconds":        {"local": 2},
+		"builds_ended_total":            {"completed": 1, "stopped": 1, "deadline": 1},
+		"abandoned_reported_total":      {"deadline": 1},
+		"build_duration_seconds":        {"local": 3},
+		"builds_stalled_total":          {"": 1},
 		"cancel_duration_seconds":       {"stopped": 1},
 		"ladder_step_duration_seconds":  {"kill": 1, "stop": 1},
 		"ladder_step_timeouts_total":    {"stop": 1},
@@ -219,13 +226,14 @@ func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
 		word := fmt.Sprint("word", i)
 		m.BuildStarted(api.Mode(word))
 		m.BuildEnded(api.Reason(word), api.Mode(word), 0, 0)
+		m.AbandonedReported(api.Reason(word))
 		m.LadderStep(api.LadderStep{Step: api.Step(word), TimedOut: true})
 		m.Placement(0, word)
 		m.DBusRequest(word, 0, errors.New(word))
 		m.APIRequest(word, true)
 	}
 	for name, family := range gather(t, m) {
-		if n := len(family.GetMetric()); n > 12 { // builds: 6 states by 2 placements
+		if n := len(family.GetMetric()); n > 14 { // builds: 7 states by 2 placements
 			t.Errorf("%s has %d series", name, n)
 		}
 	}

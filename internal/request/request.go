@@ -78,6 +78,12 @@ const (
 	Over                     // it is over for good: both witnesses say so
 )
 
+// Sight is what was seen of a request at one moment.
+type Sight struct {
+	Standing            Standing
+	DirsGone, ConnsGone int // of Request.Dirs and Request.Conns
+}
+
 // standing decides on how many of the directories and connections are gone.
 func (r Request) standing(dirsGone, connsGone int) Standing {
 	noDir := len(r.Dirs) > 0 && dirsGone == len(r.Dirs)

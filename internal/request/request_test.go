@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -143,7 +144,15 @@ func wait(t *testing.T, w *Watcher, r Request) (standing chan Standing, over cha
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	standing, over = make(chan Standing, 10), make(chan error, 1)
-	go func() { over <- w.Wait(ctx, r, func(now Standing) { standing <- now }) }()
+	go func() {
+		last := Standing(-1)
+		over <- w.Wait(ctx, r, func(now Sight) {
+			if now.Standing != last {
+				last = now.Standing
+				standing <- last
+			}
+		})
+	}()
 	return standing, over
 }
 
@@ -215,6 +224,30 @@ func TestRequestWhoseDirectoryWasRemovedIsKept(t *testing.T) {
 	ends(t, over)
 }
 
+// TestEachWitnessIsTold: what is known of a build's request is shown to its user.
+func TestEachWitnessIsTold(t *testing.T) {
+	self, clients := service(t, 2)
+	dir := makeDir(t)
+	w := NewWatcher()
+	r := see(t, w, self, dir)
+	ctx, cancel := context.WithTimeout(context.Background(), never)
+	defer cancel()
+	var seen []Sight
+	err := w.Wait(ctx, r, func(now Sight) {
+		seen = append(seen, now)
+		switch len(seen) {
+		case 1:
+			clients[0].Close()
+		case 2:
+			os.Remove(dir)
+		}
+	})
+	want := []Sight{{Live, 0, 0}, {Live, 0, 1}, {Over, 1, 1}}
+	if err != nil || !slices.Equal(seen, want) {
+		t.Errorf("seen %v, want %v; %v", seen, want, err)
+	}
+}
+
 func TestRequestWhoseHandlerHangsEndsWithAllConnections(t *testing.T) {
 	self, clients := service(t, 2)
 	w := NewWatcher()
@@ -229,7 +262,7 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 	self, _ := service(t, 1)
 	w := NewWatcher()
 	ctx, cancel := context.WithCancel(context.Background())
-	err := w.Wait(ctx, see(t, w, self, makeDir(t)), func(Standing) { cancel() })
+	err := w.Wait(ctx, see(t, w, self, makeDir(t)), func(Sight) { cancel() })
 	if err != context.Canceled {
 		t.Errorf("Wait returned %v", err)
 	}

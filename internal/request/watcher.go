@@ -38,19 +38,20 @@ type Watcher struct {
 func NewWatcher() *Watcher { return &Watcher{removed: make(chan struct{})} }
 
 // Wait returns nil when the request is over, or the context's error. changed is
-// called first with how the request stands, and again with each change.
-func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Standing)) error {
+// called first with what is seen of the request, and again with each change.
+func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) error {
 	w.begin()
 	defer w.end()
-	told, pause := Standing(-1), every
+	told, pause := Sight{Standing: -1}, every
 	var left time.Time // when the directory was first seen gone
 	for {
 		removed := w.next() // before the look, so that nothing is missed
 		now := r.look()
 		switch {
-		case now == Over:
+		case now.Standing == Over:
+			changed(now)
 			return nil
-		case now != Left:
+		case now.Standing != Left:
 			left, pause = time.Time{}, every
 		case left.IsZero():
 			left, pause = time.Now(), first
@@ -59,7 +60,7 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Standing)) e
 		default:
 			pause = every
 		}
-		if now != told && (now != Left || time.Since(left) >= patience) {
+		if now != told && (now.Standing != Left || time.Since(left) >= patience) {
 			changed(now)
 			told = now
 		}
@@ -77,19 +78,20 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Standing)) e
 }
 
 // look finds out how the request stands now.
-func (r Request) look() Standing {
-	dirs, conns := 0, 0
+func (r Request) look() Sight {
+	var now Sight
 	for _, d := range r.Dirs {
 		if d.gone() {
-			dirs++
+			now.DirsGone++
 		}
 	}
 	for _, c := range r.Conns {
 		if c.gone() {
-			conns++
+			now.ConnsGone++
 		}
 	}
-	return r.standing(dirs, conns)
+	now.Standing = r.standing(now.DirsGone, now.ConnsGone)
+	return now
 }
 
 func (w *Watcher) next() <-chan struct{} {

@@ -55,7 +55,7 @@ func mountOf() (string, error) {
 // realCgroups gives a test the hierarchy, and an empty cgroup of its own in it,
 // which goes with everything in it when the test ends. Root can always have one,
 // and must: the test fails if not. Other users are rarely allowed to.
-func realCgroups(t *testing.T) (root, own *cgroup) {
+func realCgroups(t testing.TB) (root, own *cgroup) {
 	t.Helper()
 	root, own, err := makeOwn(t)
 	switch {
@@ -69,7 +69,7 @@ func realCgroups(t *testing.T) (root, own *cgroup) {
 	return nil, nil
 }
 
-func makeOwn(t *testing.T) (root, own *cgroup, err error) {
+func makeOwn(t testing.TB) (root, own *cgroup, err error) {
 	mount, err := mountOf()
 	if err != nil {
 		return nil, nil, err
@@ -91,7 +91,7 @@ func makeOwn(t *testing.T) (root, own *cgroup, err error) {
 }
 
 // removeTree ends what is in a cgroup and removes it.
-func removeTree(t *testing.T, dir string) {
+func removeTree(t testing.TB, dir string) {
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,8 +37,14 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	if known.Process.Signal(unix.Signal(0)) != nil || unknown.Process.Signal(unix.Signal(0)) != nil {
 		t.Error("a process was ended")
 	}
-	if events, err := step.read("cgroup.events"); err != nil || !strings.Contains(string(events), "frozen 0") {
-		t.Errorf("it stays frozen: %s, %v", events, err)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the kernel takes a moment
+		events, err := step.read("cgroup.events")
+		if err == nil && strings.Contains(string(events), "frozen 0") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it stays frozen: %s, %v", events, err)
+		}
 	}
 	ours[unknown.Process.Pid] = true
 	// Another cgroup of the name is none of it.

@@ -302,6 +302,14 @@ func (s *Scope) Members() []Member {
 	return found
 }
 
+// Keepers lists what is in the scope and is no process of the build: its keeper.
+func (s *Scope) Keepers() []Member {
+	if s.gathered {
+		return nil
+	}
+	return s.membersOf(keeperDir)
+}
+
 func (s *Scope) membersOf(name string) []Member {
 	dir, err := s.dir.sub(name)
 	if err != nil {
@@ -323,6 +331,28 @@ func (s *Scope) CPUTime() time.Duration {
 		}
 	}
 	return total
+}
+
+// Steps lists the processes of the build's RUN containers alone.
+func (s *Scope) Steps() []Member { return s.membersOf(s.stepsDir()) }
+
+// StepsCPUTime is CPUTime of those containers alone.
+func (s *Scope) StepsCPUTime() time.Duration {
+	dir, err := s.dir.sub(s.stepsDir())
+	if err != nil {
+		return 0
+	}
+	defer dir.close()
+	used, _ := dir.cpuTime()
+	return used
+}
+
+// stepsDir is the cgroup that holds those, whatever else the scope holds.
+func (s *Scope) stepsDir() string {
+	if s.gathered {
+		return "."
+	}
+	return containersDir
 }
 
 // Record returns what the scope was started with.

@@ -67,7 +67,7 @@ func decide(f facts) verdict {
 		return verdict{abort: api.AbortNotNeeded}
 	case f.mounter != f.owner:
 		return verdict{abort: api.AbortMounter}
-	case f.serving == byAnother, f.serving == byUser && (f.mode != OfUser || f.others):
+	case !f.servedByUs():
 		return verdict{api.AbortServer, f.server}
 	case f.used != 0:
 		return verdict{api.AbortUsed, f.used}
@@ -75,6 +75,11 @@ func decide(f facts) verdict {
 		return verdict{abort: api.AbortLater}
 	}
 	return verdict{abort: api.AbortDone}
+}
+
+// servedByUs tells whether who serves the connection does not speak against an abort.
+func (f facts) servedByUs() bool {
+	return f.serving != byAnother && (f.serving != byUser || f.mode == OfUser && !f.others)
 }
 
 // judge decides about one connection that the threads can reach, and aborts it if
@@ -139,6 +144,9 @@ func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, thread
 		}
 	}
 	f.serving, f.server = who(host.sure, host.perhaps, c.uid, c.examiner.pidNamespace(), inside)
+	if !f.servedByUs() {
+		return
+	}
 	for _, p := range append(host.sure, host.perhaps...) {
 		home = append(home, p.namespace)
 	}

@@ -85,9 +85,9 @@ func TestFamily(t *testing.T) {
 	var s scan
 	for pid, parent := range map[int]int{
 		1: 0, 10: 1 /* a shell */, 20: 10 /* podman */, 30: 20 /* a monitor */, 40: 30 /* the step */, 41: 40,
-		50: 10 /* another podman */, 60: 1 /* a service */, 61: 60 /* its monitor */, 62: 61, /* its step */
+		50: 10 /* another podman */, 60: 1 /* a service */, 61: 60 /* its monitor */, 62: 61 /* its step's first process */, 63: 62,
 	} {
-		p := process{parent: parent}
+		p := process{parent: parent, exiting: pid == 62}
 		p.PID = pid
 		s.processes = append(s.processes, p)
 	}
@@ -97,7 +97,7 @@ func TestFamily(t *testing.T) {
 	}{
 		{Remains{PIDs: []int{41, 40}, Builders: []int{20}}, []int{20, 30, 40, 41}},
 		{Remains{PIDs: []int{41, 40}}, []int{30, 40, 41}},
-		{Remains{PIDs: []int{62}}, []int{61, 62}},
+		{Remains{PIDs: []int{63}}, []int{61, 62, 63}},
 	} {
 		family := s.family(row.left)
 		for _, p := range s.processes {

@@ -25,12 +25,17 @@ type process struct {
 	pidNamespace uint32
 	state        string
 	parent       int
+	exiting      bool // killed, and on its way out: as the first process of a PID namespace that has survivors
 }
 
-// kernelThread is the flag of a process that has no memory of its own.
+// Flags of a process that has no memory of its own, and of one that ends.
 //
-// Source: linux, include/linux/sched.h, PF_KTHREAD; proc_pid_stat(5), flags.
-const kernelThread = 0x200000
+// Source: linux, include/linux/sched.h, PF_KTHREAD and PF_EXITING;
+// proc_pid_stat(5), flags.
+const (
+	kernelThread   = 0x200000
+	exitingProcess = 0x4
+)
 
 // processes lists the host's, but for the kernel's own threads.
 func (e *Examiner) processes() ([]process, error) {
@@ -49,7 +54,7 @@ func (e *Examiner) processes() ([]process, error) {
 			continue // it has ended
 		}
 		found = append(found, process{
-			Proc: p, uids: status.UIDs, state: stat.State, parent: stat.PPID,
+			Proc: p, uids: status.UIDs, state: stat.State, parent: stat.PPID, exiting: stat.Flags&exitingProcess != 0,
 			namespace: namespaceOf(p, "mnt"), pidNamespace: namespaceOf(p, "pid"),
 		})
 	}
@@ -174,9 +179,9 @@ func (e *Examiner) scan() (scan, error) {
 // children, and who waits for its processes: the monitor of a RUN step sees the mounts
 // that it has prepared for the step.
 func (s scan) family(left Remains) map[int]bool {
-	parents := map[int]int{}
+	parents, exiting := map[int]int{}, map[int]bool{}
 	for _, p := range s.processes {
-		parents[p.PID] = p.parent
+		parents[p.PID], exiting[p.PID] = p.parent, p.exiting
 	}
 	family := map[int]bool{}
 	for _, p := range s.processes {
@@ -186,8 +191,11 @@ func (s scan) family(left Remains) map[int]bool {
 	}
 	for _, pid := range left.PIDs {
 		family[pid] = true
-		if parent := parents[pid]; parent > 1 {
+		for parent := parents[pid]; parent > 1; parent = parents[parent] {
 			family[parent] = true
+			if !exiting[parent] {
+				break
+			}
 		}
 	}
 	return family

@@ -34,19 +34,23 @@ type build struct {
 
 	placing chan struct{} // holds a token; who has it may change scope
 
-	mu        sync.Mutex
-	scope     Scope     // nil until the first container is placed
-	seen      *observed // nil unless a step did not come through the wrapper
-	command   string    // see api.Owner
-	status    status
-	tidyTime  time.Duration // how long the owner may tidy up
-	overSince time.Time     // when the fact that ended it was known
-	emptyAt   time.Time     // when its last process was seen gone
-	ladder    []api.LadderStep
-	remains   remains
-	storage   storage
+	mu         sync.Mutex
+	scope      Scope     // nil until the first container is placed
+	seen       *observed // nil unless a step did not come through the wrapper
+	command    string    // see api.Owner
+	status     status
+	stateSince time.Time // when it came to its state
+	known      map[api.FactName]knowledge
+	cause      api.FactName  // the fact that ended it
+	tidyTime   time.Duration // how long the owner may tidy up
+	overSince  time.Time     // when the fact that ended it was known
+	emptyAt    time.Time     // when its last process was seen gone
+	ladder     []api.LadderStep
+	remains    remains
+	storage    storage
 
 	inspecting sync.Mutex // one look at survivors at a time
+	stalled    stalledBuild
 }
 
 // message is an event on its way; of is the stage that it is the outcome of.
@@ -64,20 +68,29 @@ func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
 
 // makeBuild is newBuild for a build to which nothing is to happen yet.
 func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
+	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
+		r.StartedUSec = now
+	}
 	life, stop := context.WithCancel(w.life)
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, scope: s,
-		user:     api.User{UID: r.UID},
-		log:      w.log.WithField("id", r.ID),
-		events:   make(chan message, 8),
-		settled:  make(chan struct{}),
-		life:     life,
-		stop:     stop,
-		placing:  make(chan struct{}, 1),
-		command:  r.Command,
-		status:   status{state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun},
-		tidyTime: w.timeouts.Owner,
+		user:    api.User{UID: r.UID},
+		log:     w.log.WithField("id", r.ID),
+		events:  make(chan message, 8),
+		settled: make(chan struct{}),
+		life:    life,
+		stop:    stop,
+		placing: make(chan struct{}, 1),
+		command: r.Command,
+		status: status{
+			state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun,
+			reportOnly: w.policy.Report,
+		},
+		stateSince: time.Now(),
+		known:      map[api.FactName]knowledge{},
+		tidyTime:   w.timeouts.Owner,
 	}
+	b.learnOwner()
 	b.placing <- struct{}{}
 	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
 		b.user.Name = u.Username
@@ -87,6 +100,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 
 // begin starts what applies events to the build, and what waits for them.
 func (b *build) begin() {
+	b.watcher.wakeStallWatch()
 	b.watcher.running.Go(b.run)
 	if b.status.state == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)
@@ -101,9 +115,7 @@ func (b *build) begin() {
 			b.watcher.running.Go(func() { b.waitForClient(client) })
 		}
 	}
-	if b.record.DeadlineUSec > 0 {
-		b.watcher.running.Go(b.waitForDeadline)
-	}
+	b.keepTime()
 }
 
 // run applies events until the build is gone or the daemon stops.
@@ -158,8 +170,9 @@ func (b *build) waitForClient(client *proc.Handle) {
 
 // waitForRequest watches the API request that the build belongs to.
 func (b *build) waitForRequest() {
-	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Standing) {
-		switch now {
+	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Sight) {
+		b.learnRequest(now)
+		switch now.Standing {
 		case request.Live:
 			b.send(message{event: requestCertain})
 		case request.Doubtful:
@@ -198,10 +211,13 @@ func (b *build) apply(m message) {
 	if ended {
 		b.rungEnded(before.stage, after.empty)
 	}
-	if after.state != before.state {
+	b.tellState(before, after)
+	if after.state != before.state || before.stage == stageReported && act == actBegin {
 		b.watcher.changed(b, before, after)
 	}
 	switch act {
+	case actReport:
+		b.watcher.running.Go(b.waitWhileReported)
 	case actBegin:
 		b.watcher.running.Go(b.waitForEmpty)
 		b.apply(message{event: begin})
@@ -227,10 +243,11 @@ func (b *build) busy() bool {
 // ended. It is called with the lock.
 func (b *build) note(before, after status, m message) (ended bool) {
 	now := time.Now()
-	if before.state.Wanted() && !after.state.Wanted() {
-		b.overSince = now
+	b.learnEvent(m.event)
+	if before.open() && !after.open() || before.state.Wanted() && !after.state.Wanted() {
+		b.overSince, b.cause = now, causeOf(m.event)
 	}
-	if m.event == emptied {
+	if m.event == emptied || after.state == api.StateGone && b.emptyAt.IsZero() {
 		b.emptyAt = now
 	}
 	if after.state == api.StateStuck && before.state != api.StateStuck {
@@ -245,10 +262,31 @@ func (b *build) note(before, after status, m message) (ended bool) {
 		}
 		ended = true
 	}
+	if isNews(before, after) {
+		b.stateSince = now
+	}
 	if rung := after.stage.rung(); rung != "" && rung != before.stage.rung() {
 		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
 	}
 	return ended
+}
+
+// isNews tells whether who watches is to hear of the step from one status to the other.
+func isNews(before, after status) bool {
+	return after.state != before.state || (before.stage == stageReported) != (after.stage == stageReported)
+}
+
+// tellState tells who watches of a new state.
+func (b *build) tellState(before, after status) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case !isNews(before, after):
+	case after.state == api.StateGone:
+		b.tell(api.Event{Kind: api.EventGone, Was: before.state, Took: b.tookToEnd()})
+	default:
+		b.tell(api.Event{Kind: api.EventState, Was: before.state})
+	}
 }
 
 // rungEnded counts what a rung has left, and tells of it. The processes are looked
@@ -266,9 +304,20 @@ func (b *build) rungEnded(stage stage, empty bool) {
 			ended = b.ladder[i]
 		}
 	}
+	told := ended
+	b.tell(api.Event{Kind: api.EventStep, Step: &told})
 	b.mu.Unlock()
 	b.watcher.observer.LadderStep(ended)
 	b.logStep(ended)
+}
+
+// tookToEnd is the time from the fact that ended the build to its last process
+// gone; 0 for one that nobody has ended. It is called with the lock.
+func (b *build) tookToEnd() time.Duration {
+	if len(b.ladder) == 0 {
+		return 0
+	}
+	return b.emptyAt.Sub(b.overSince)
 }
 
 // logStep tells of a rung that is over: that it was used is news for who looks

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -52,6 +53,8 @@ type fakeScope struct {
 	record         []byte
 	members        []scopes.Member
 	discards       int
+	cpu            atomic.Int64 // used by its steps
+	cpuOfLook      int64        // and more by each look at that
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
@@ -62,6 +65,8 @@ func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spe
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
+func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
+func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
 
 func (s *fakeScope) Attach(orphans []*proc.Handle) error {
 	for _, h := range orphans {
@@ -122,6 +127,8 @@ func (s *fakeScope) EnterClient(pid int, act func() error, alive func() bool) er
 func (s *fakeScope) Holds(cgroup string) bool {
 	return cgroup == s.Cgroup() || strings.HasPrefix(cgroup, s.Cgroup()+"/")
 }
+
+func (s *fakeScope) Keepers() []scopes.Member { return nil }
 
 func (s *fakeScope) KillContainers() error {
 	s.calls <- "kill containers"
@@ -221,12 +228,14 @@ func helpsNot(context.Context) error { return nil }
 
 // recorder is an Observer.
 type recorder struct {
-	started chan api.Mode
-	ended   chan ending
-	mu      sync.Mutex
-	steps   []api.LadderStep
-	freed   int
-	unstuck []time.Duration
+	started  chan api.Mode
+	ended    chan ending
+	reported chan api.Reason
+	mu       sync.Mutex
+	steps    []api.LadderStep
+	freed    int
+	unstuck  []time.Duration
+	stalled  atomic.Int32 // how often
 }
 
 type ending struct {
@@ -240,6 +249,9 @@ func (r *recorder) BuildStarted(mode api.Mode) { r.started <- mode }
 func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	r.ended <- ending{reason, mode, lived, cancel}
 }
+
+func (r *recorder) BuildStalled()                       { r.stalled.Add(1) }
+func (r *recorder) AbandonedReported(reason api.Reason) { r.reported <- reason }
 
 func (r *recorder) LadderStep(step api.LadderStep) {
 	r.mu.Lock()
@@ -280,14 +292,14 @@ func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (req
 	return f.see, nil
 }
 
-func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Standing)) error {
+func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Sight)) error {
 	for {
 		select {
 		case now := <-f.standing:
+			changed(request.Sight{Standing: now})
 			if now == request.Over {
 				return nil
 			}
-			changed(now)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -377,12 +389,12 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
 		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &fakeCgroups{},
-		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000)},
+		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
 	b.Watcher = New(Parts{
 		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
 		Observer: b.seen, Log: logrus.NewEntry(log),
-	}, timeouts)
+	}, timeouts, Policy{})
 	t.Cleanup(func() {
 		b.Close()
 		self.Close()

@@ -25,6 +25,9 @@ type Hold interface {
 	WaitEmpty(context.Context) error
 	Members() []scopes.Member
 	CPUTime() time.Duration
+	// Steps and StepsCPUTime are Members and CPUTime without a client's.
+	Steps() []scopes.Member
+	StepsCPUTime() time.Duration
 	Discard(context.Context)
 	Close()
 }
@@ -37,6 +40,7 @@ type Scope interface {
 	Enter(pid int, act func() error, alive func() bool) error
 	EnterClient(pid int, act func() error, alive func() bool) error
 	Holds(cgroup string) bool
+	Keepers() []scopes.Member
 	KillContainers() error
 	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
 	// Attach moves processes in that were elsewhere, of a build that is over.
@@ -81,6 +85,8 @@ func (h both) CgroupKill(ctx context.Context) error {
 	err := h.Hold.CgroupKill(ctx) // first: it takes no time
 	return errors.Join(err, h.seen.CgroupKill(ctx))
 }
+func (h both) Steps() []scopes.Member      { return append(h.Hold.Steps(), h.seen.Steps()...) }
+func (h both) StepsCPUTime() time.Duration { return h.Hold.StepsCPUTime() + h.seen.StepsCPUTime() }
 
 func (h both) Busy() (bool, error) {
 	placed, err := h.Hold.Busy()

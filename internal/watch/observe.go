@@ -50,7 +50,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) {
 		return
 	}
 	b.mu.Lock()
-	over := !b.status.state.Wanted()
+	over := !b.status.open()
 	b.see(s.Processes)
 	b.mu.Unlock()
 	if over {
@@ -108,6 +108,7 @@ func (b *build) see(step Followed) {
 		b.watcher.observer.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"pid": b.record.outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
 			Infof("Build %s of UID %d is observed: it did not come through the wrapper", b.id, b.record.UID)
+		b.tell(api.Event{Kind: api.EventStarted})
 	}
 }
 

@@ -309,6 +309,11 @@ func (o *observed) CPUTime() time.Duration {
 	return used
 }
 
+// What was seen are steps.
+
+func (o *observed) Steps() []scopes.Member      { return o.Members() }
+func (o *observed) StepsCPUTime() time.Duration { return o.CPUTime() }
+
 func (o *observed) Discard(ctx context.Context) {
 	if s := o.made(); s != nil {
 		s.Discard(ctx)

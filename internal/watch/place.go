@@ -72,7 +72,7 @@ func (p *Place) Enter(act func() error) error {
 	// containers, between the look at its state and the move.
 	p.build.mu.Lock()
 	defer p.build.mu.Unlock()
-	if !p.build.status.state.Wanted() {
+	if !p.build.status.open() {
 		return EndedError{p.build.status.reason}
 	}
 	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
@@ -95,7 +95,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	b.mu.Lock()
 	s, now := b.scope, b.status
 	b.mu.Unlock()
-	if !now.state.Wanted() {
+	if !now.open() {
 		return nil, EndedError{now.reason}
 	}
 	if err := b.life.Err(); err != nil {
@@ -114,14 +114,15 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.status.state.Wanted() {
+	if !b.status.open() {
 		b.watcher.running.Go(func() {
 			fresh.Discard(b.watcher.life)
 			fresh.Close()
 		})
 		return nil, EndedError{b.status.reason}
 	}
-	if b.hold() == nil {
+	first := b.hold() == nil
+	if first {
 		b.watcher.observer.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
 			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
@@ -130,6 +131,9 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		b.scope.Close()
 	}
 	b.scope = fresh
+	if first {
+		b.tell(api.Event{Kind: api.EventStarted})
+	}
 	return fresh, nil
 }
 

@@ -21,6 +21,7 @@ type record struct {
 	ID          string          `json:"id"`
 	UID         uint32          `json:"uid"`
 	CreatedUSec int64           `json:"created_usec"` // since the epoch
+	StartedUSec int64           `json:"started_usec"` // the same moment on CLOCK_MONOTONIC
 	Mode        api.Mode        `json:"mode"`
 	Owner       proc.Identity   `json:"owner"`             // the builder
 	Clients     []proc.Identity `json:"clients,omitempty"` // see owner
@@ -69,8 +70,8 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
 	case r.Name != "" && limits.CheckName(r.Name) != nil:
 		return record{}, errors.New("record: bad name")
-	case r.DeadlineUSec < 0:
-		return record{}, fmt.Errorf("record: deadline %d", r.DeadlineUSec)
+	case r.DeadlineUSec < 0 || r.StartedUSec < 0:
+		return record{}, fmt.Errorf("record: deadline %d, started %d", r.DeadlineUSec, r.StartedUSec)
 	}
 	return r, nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
@@ -177,7 +176,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err = proc.ErrGone
-	if b.status.state.Wanted() {
+	if b.status.open() {
 		err = s.EnterClient(caller.PID, func() error {
 			// Looked at again: it may have given up, and have become the command,
 			// which then runs unwatched, as its buildwatchctl knows.
@@ -192,6 +191,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 		return err
 	}
 	b.scope = s
+	b.tell(api.Event{Kind: api.EventStarted})
 	return nil
 }
 
@@ -289,24 +289,4 @@ func (b *build) learnCommand() {
 			return
 		}
 	}
-}
-
-// waitForDeadline waits until the build's time is over.
-func (b *build) waitForDeadline() {
-	left := time.Duration(b.record.DeadlineUSec)*time.Microsecond - monotonic()
-	select {
-	case <-time.After(left):
-		b.send(message{event: deadlinePassed})
-	case <-b.life.Done():
-	}
-}
-
-// monotonic is the time since boot, in which systemd counts RuntimeMaxSec too: a
-// record that a restart of the daemon reads means the same.
-func monotonic() time.Duration {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
-		panic(err) // the clock is always there
-	}
-	return time.Duration(now.Nano())
 }

@@ -15,6 +15,8 @@ type status struct {
 	// its owner is in there. So the containers are ended by themselves first, and
 	// all else that is in the scope when the owner is gone, or had its time.
 	clientInside bool
+	// reportOnly: a build that is over is left as it is, unless a user asks for its end.
+	reportOnly bool
 	// empty: the build is over and no process is left in its scope.
 	empty bool
 	// ownerTried: the owner had its time to tidy up, and was told to end.
@@ -30,12 +32,17 @@ type status struct {
 	unitStopped bool
 }
 
+// open tells whether the build may have further containers: somebody may want it,
+// or nothing is to be done to it.
+func (s status) open() bool { return s.state.Wanted() || s.stage == stageReported }
+
 // stage is what is being done about a build that is over. Every stage but the
-// first and the last two has a time limit of its own.
+// first two and the last two has a time limit of its own.
 type stage string
 
 const (
 	stageNone       stage = ""            // nothing: the build runs
+	stageReported   stage = "reported"    // nothing: the build is over, and only shown as that
 	stageLetStart   stage = "let_start"   // containers that are being made are awaited
 	stageContainers stage = "containers"  // the containers alone were told to end, not their client
 	stageKill       stage = "kill"        // KillUnit was called
@@ -81,7 +88,11 @@ const (
 	requestLeft      event = "the API request's directory is gone" // becomes one of the others, see ifBusy
 	requestDoubted   event = "it can't be told whether the API request has ended"
 	requestCertain   event = "the API request has not ended"
-	deadlinePassed   event = "the build's time is over"
+	deadlinePassed   event = "the time that its user gave the build is over"
+	maxRuntimePassed event = "the time that every build has is over"
+	stalledSeen      event = "nothing of the build can go on by itself"
+	stalledOver      event = "the build goes on"
+	stalledTooLong   event = "the build was stalled for too long"
 	stopRequested    event = "stop requested"
 	helpersFound     event = "the build's storage has helpers"
 	begin            event = "begin" // the answer to actBegin
@@ -115,6 +126,7 @@ type action string
 const (
 	actNothing action = ""
 	actBegin   action = "begin"  // say what was decided, then send begin
+	actReport  action = "report" // say what would have been done
 	actEnter   action = "enter"  // do what the new stage does, and start its timer
 	actForget  action = "forget" // the build is gone; see that its scope is too
 )
@@ -139,31 +151,50 @@ func next(s status, e event) (status, action) {
 	}
 
 	switch s.state {
-	case api.StateRunning, api.StateUnsure:
+	case api.StateRunning, api.StateStalled, api.StateUnsure:
 		switch e {
 		case ownerExitedIdle, requestEndedIdle, emptied: // emptied: orphans that nobody is known to own
 			s.state, s.reason, s.stage, s.empty = api.StateGone, api.ReasonCompleted, stageDone, true
 			return s, actForget
 		case ownerExitedBusy, clientExited:
-			s.state, s.reason = api.StateAbandoned, api.ReasonOwnerExited
-			return s, actBegin
+			return over(s, api.ReasonOwnerExited)
 		case requestEndedBusy:
-			s.state, s.reason = api.StateAbandoned, api.ReasonClientDisconnected
-			return s, actBegin
+			return over(s, api.ReasonClientDisconnected)
+		case maxRuntimePassed:
+			return over(s, api.ReasonDeadline)
 		case requestDoubted:
 			s.state = api.StateUnsure
 		case requestCertain:
-			s.state = api.StateRunning
+			if s.state == api.StateUnsure {
+				s.state = api.StateRunning
+			}
+		case stalledSeen: // of an unsure build, whether it is wanted at all is the greater doubt
+			if s.state == api.StateRunning {
+				s.state = api.StateStalled
+			}
+		case stalledOver:
+			if s.state == api.StateStalled {
+				s.state = api.StateRunning
+			}
+		case stalledTooLong:
+			if s.state == api.StateStalled {
+				return over(s, api.ReasonStalled)
+			}
 		case stopRequested:
-			s.state, s.reason = api.StateAbandoned, api.ReasonStopped
-			return s, actBegin
+			return wished(s, api.ReasonStopped)
 		case deadlinePassed:
-			s.state, s.reason = api.StateAbandoned, api.ReasonDeadline
-			return s, actBegin
+			return wished(s, api.ReasonDeadline)
 		}
 
 	case api.StateAbandoned:
 		switch {
+		case s.stage == stageReported && e == stopRequested:
+			return wished(s, api.ReasonStopped)
+		case s.stage == stageReported && e == deadlinePassed:
+			return wished(s, api.ReasonDeadline)
+		case s.stage == stageReported && (e == ownerExitedIdle || e == requestEndedIdle || s.empty && !s.ownerLives):
+			s.state, s.stage, s.empty = api.StateGone, stageDone, true
+			return s, actForget
 		case s.stage == stageNone && e == begin && s.ownerLives:
 			return enter(s, stageLetStart)
 		case s.stage == stageNone && e == begin,
@@ -184,6 +215,22 @@ func next(s status, e event) (status, action) {
 		}
 	}
 	return s, actNothing
+}
+
+// over is the end of a build that nobody wants any more, by what is known of it.
+func over(s status, why api.Reason) (status, action) {
+	if s.reportOnly {
+		s.state, s.reason, s.stage = api.StateAbandoned, why, stageReported
+		return s, actReport
+	}
+	return wished(s, why)
+}
+
+// wished is the end of a build that a user has asked for: that is never only
+// reported.
+func wished(s status, why api.Reason) (status, action) {
+	s.state, s.reason, s.stage = api.StateAbandoned, why, stageNone
+	return s, actBegin
 }
 
 // climb takes the next rung of the ladder when the present one has had its

@@ -8,6 +8,7 @@ import (
 
 var (
 	running      = status{state: api.StateRunning, ownerLives: true}
+	stalled      = status{state: api.StateStalled, ownerLives: true}
 	unsure       = status{state: api.StateUnsure, ownerLives: true}
 	abandoned    = status{state: api.StateAbandoned, reason: api.ReasonOwnerExited}
 	orphans      = status{state: api.StateUnsure}
@@ -22,6 +23,9 @@ var (
 	freeing      = with(at(abandoned, api.StateKilling, stageFree), isFreed)
 	freeingLive  = with(at(stopped, api.StateKilling, stageFree), isFreed)
 	stuck        = with(at(abandoned, api.StateStuck, stageSurvivors), isFreed)
+	careful      = with(running, isReportOnly)
+	reported     = at(with(abandoned, isReportOnly), api.StateAbandoned, stageReported)
+	reportedLive = with(reported, lives)
 )
 
 func at(s status, state api.State, stage stage) status {
@@ -34,14 +38,15 @@ func with(s status, change func(*status)) status {
 	return s
 }
 
-func isEmpty(s *status)  { s.empty = true }
-func isTried(s *status)  { s.ownerTried = true }
-func isSpared(s *status) { s.ownerSpared = true }
-func isInside(s *status) { s.clientInside = true }
-func isFreed(s *status)  { s.freed = true }
-func isHelped(s *status) { s.helpers = true }
-func isSwept(s *status)  { s.swept = true }
-func lives(s *status)    { s.ownerLives = true }
+func isEmpty(s *status)      { s.empty = true }
+func isTried(s *status)      { s.ownerTried = true }
+func isSpared(s *status)     { s.ownerSpared = true }
+func isInside(s *status)     { s.clientInside = true }
+func isSwept(s *status)      { s.swept = true }
+func isReportOnly(s *status) { s.reportOnly = true }
+func lives(s *status)        { s.ownerLives = true }
+func isFreed(s *status)      { s.freed = true }
+func isHelped(s *status)     { s.helpers = true }
 
 // TestNext is the table of the state machine, row by row.
 func TestNext(t *testing.T) {
@@ -65,6 +70,29 @@ func TestNext(t *testing.T) {
 		{"the service ends", unsure, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
 		{"an unsure build that ends by itself", unsure, ownerExitedIdle, api.StateGone, stageDone, actForget},
 		{"a stop of an unsure build", unsure, stopRequested, api.StateAbandoned, stageNone, actBegin},
+
+		{"a build that hangs", running, stalledSeen, api.StateStalled, stageNone, actNothing},
+		{"it hangs once", stalled, stalledSeen, api.StateStalled, stageNone, actNothing},
+		{"it goes on", stalled, stalledOver, api.StateRunning, stageNone, actNothing},
+		{"a build that does not hang goes on", running, stalledOver, api.StateRunning, stageNone, actNothing},
+		{"it hangs for too long", stalled, stalledTooLong, api.StateAbandoned, stageNone, actBegin},
+		{"it has gone on right before", running, stalledTooLong, api.StateRunning, stageNone, actNothing},
+		{"a stop of one that hangs", stalled, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"the deadline of one that hangs", stalled, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
+		{"the owner of one that hangs ends", stalled, ownerExitedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"who waits for its owner ends", stalled, clientExited, api.StateAbandoned, stageNone, actBegin},
+		{"one that hung ends by itself", stalled, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"its client goes", stalled, requestEndedBusy, api.StateAbandoned, stageNone, actBegin},
+		{"its client may be gone", stalled, requestDoubted, api.StateUnsure, stageNone, actNothing},
+		{"its client is there", stalled, requestCertain, api.StateStalled, stageNone, actNothing},
+		{"whether an unsure build hangs is not asked", unsure, stalledSeen, api.StateUnsure, stageNone, actNothing},
+		{"nor does it go on", unsure, stalledOver, api.StateUnsure, stageNone, actNothing},
+		{"nor is it ended for that", unsure, stalledTooLong, api.StateUnsure, stageNone, actNothing},
+		{"orphans are not ended for that", orphans, stalledTooLong, api.StateUnsure, stageNone, actNothing},
+		{"a hang seen too late", killing, stalledSeen, api.StateTerminating, stageKill, actNothing},
+		{"a hang that is over too late", killing, stalledOver, api.StateTerminating, stageKill, actNothing},
+		{"survivors do not go on", stuck, stalledOver, api.StateStuck, stageSurvivors, actNothing},
+
 		{"doubt comes too late", killing, requestDoubted, api.StateTerminating, stageKill, actNothing},
 		{"a running build has no ladder", running, timeOver, api.StateRunning, stageNone, actNothing},
 
@@ -156,6 +184,29 @@ func TestNext(t *testing.T) {
 		{"what it has left survives all", at(with(with(with(abandoned, isInside), isSwept), isTried), api.StateKilling, stageCgroupKill), timeOver,
 			api.StateKilling, stageFree, actEnter},
 
+		{"the time of every build", running, maxRuntimePassed, api.StateAbandoned, stageNone, actBegin},
+		{"the time of every build, in doubt", unsure, maxRuntimePassed, api.StateAbandoned, stageNone, actBegin},
+		{"the time of every build, of what is over", killing, maxRuntimePassed, api.StateTerminating, stageKill, actNothing},
+
+		{"reported: an owner that leaves containers", careful, ownerExitedBusy, api.StateAbandoned, stageReported, actReport},
+		{"reported: an owner nobody waits for", careful, clientExited, api.StateAbandoned, stageReported, actReport},
+		{"reported: a client that goes", careful, requestEndedBusy, api.StateAbandoned, stageReported, actReport},
+		{"reported: the time of every build", careful, maxRuntimePassed, api.StateAbandoned, stageReported, actReport},
+		{"reported: in doubt before", with(unsure, isReportOnly), requestEndedBusy, api.StateAbandoned, stageReported, actReport},
+		{"a user's stop is not only reported", careful, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"nor is a user's own deadline", careful, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
+		{"a build that ends by itself is nothing to report", careful, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"a stop of what was reported", reported, stopRequested, api.StateAbandoned, stageNone, actBegin},
+		{"its user's deadline passes later", reportedLive, deadlinePassed, api.StateAbandoned, stageNone, actBegin},
+		{"reported once", reported, ownerExitedBusy, api.StateAbandoned, stageReported, actNothing},
+		{"reported: no time ends it", reported, maxRuntimePassed, api.StateAbandoned, stageReported, actNothing},
+		{"reported: no ladder", reported, timeOver, api.StateAbandoned, stageReported, actNothing},
+		{"reported: nothing begins by itself", reported, begin, api.StateAbandoned, stageReported, actNothing},
+		{"reported: ended by itself", reported, emptied, api.StateGone, stageDone, actForget},
+		{"reported: its owner ends, and nothing is left", reportedLive, ownerExitedIdle, api.StateGone, stageDone, actForget},
+		{"reported: its owner ends, containers do not", reportedLive, ownerExitedBusy, api.StateAbandoned, stageReported, actNothing},
+		{"reported: its request ends, and nothing is left", reportedLive, requestEndedIdle, api.StateGone, stageDone, actForget},
+
 		{"the kernel lets go", stuck, emptied, api.StateGone, stageDone, actForget},
 		{"the kernel lets go, the owner is left", with(stuck, lives), emptied, api.StateStuck, stageSurvivors, actNothing},
 		{"the kernel lets go, the storage is served", with(stuck, isHelped), emptied, api.StateStuck, stageHelpers, actEnter},
@@ -174,8 +225,9 @@ func TestNext(t *testing.T) {
 // order, the ladder has no cycle, a build is gone only when nothing is left, and
 // one that is over never runs again.
 func TestEveryPathEnds(t *testing.T) {
-	// Without requestCertain: an unsure build may be running again, as often as it likes.
-	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
+	// Without requestCertain and stalledOver: an unsure or stalled build may be running
+	// again, as often as it likes.
+	events := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, maxRuntimePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s status, onPath map[status]bool, climbed int)
 	seen := map[status]bool{}
 	walk = func(s status, onPath map[status]bool, climbed int) {
@@ -209,13 +261,43 @@ func TestEveryPathEnds(t *testing.T) {
 			delete(onPath, after)
 		}
 	}
-	for _, kind := range []func(*status){func(*status) {}, isSpared, isInside} {
+	for _, kind := range []func(*status){func(*status) {}, isSpared, isInside, isReportOnly} {
 		start := with(running, kind)
 		walk(start, map[status]bool{start: true}, 0)
 	}
 	walk(orphans, map[status]bool{orphans: true}, 0)
 	if len(seen) < 30 {
 		t.Errorf("only %d states were reached", len(seen))
+	}
+}
+
+// TestNothingIsSentToWhatIsOnlyReported: but by a user's wish no path leads from a
+// build to the ladder.
+func TestNothingIsSentToWhatIsOnlyReported(t *testing.T) {
+	wishes := []event{stopRequested, deadlinePassed}
+	all := []event{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestDoubted, requestCertain, clientExited, maxRuntimePassed, emptied, timeOver, callSucceeded, callFailed, begin}
+	for _, kind := range []func(*status){func(*status) {}, isSpared, isInside} {
+		seen := map[status]bool{}
+		var walk func(status)
+		walk = func(s status) {
+			if seen[s] {
+				return
+			}
+			seen[s] = true
+			for _, e := range all {
+				after, act := next(s, e)
+				if act == actBegin || act == actEnter || !after.open() && after.state != api.StateGone {
+					t.Errorf("%+v: %q leads to %s/%q, %q", s, e, after.state, after.stage, act)
+				}
+				walk(after)
+			}
+			for _, e := range wishes {
+				if after, act := next(s, e); s.state != api.StateGone && (act != actBegin || after.stage == stageReported) {
+					t.Errorf("%+v: %q leads to %s/%q, %q", s, e, after.state, after.stage, act)
+				}
+			}
+		}
+		walk(with(careful, kind))
 	}
 }
 

@@ -116,6 +116,9 @@ func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context
 	b.mu.Unlock()
 	for _, number := range report.Aborted {
 		b.watcher.observer.Freed()
+		b.mu.Lock()
+		b.tell(api.Event{Kind: api.EventFreed, Connection: number})
+		b.mu.Unlock()
 		b.log.WithField("fuse_connection", number).
 			Warnf("Build %s: FUSE connection %d, for which its last processes waited, was aborted: %s", b.id, number, describeMount(report, number))
 	}

@@ -11,16 +11,21 @@ import (
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
-// List returns every build that has had a container, oldest first.
-func (w *Watcher) List() []api.Build {
+// all returns every build, in any order.
+func (w *Watcher) all() []*build {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	builds := make([]*build, 0, len(w.byID))
 	for _, b := range w.byID {
 		builds = append(builds, b)
 	}
-	w.mu.Unlock()
+	return builds
+}
+
+// List returns every build that has had a container, oldest first.
+func (w *Watcher) List() []api.Build {
 	list := []api.Build{}
-	for _, b := range builds {
+	for _, b := range w.all() {
 		if view, ok := b.view(); ok {
 			list = append(list, view)
 		}
@@ -47,7 +52,7 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 	}
 	view, _ := b.view()
 	tree, omitted := b.processes()
-	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history()}, nil
+	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
 }
 
 // Stop ends a build that may still be wanted, and returns when it is gone, or
@@ -58,11 +63,12 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, ownerTimeout t
 		return api.Build{}, err
 	}
 	b.log.WithField("by_uid", by).Infof("UID %d asks for the end of build %s", by, b.id)
+	b.mu.Lock()
 	if ownerTimeout > 0 {
-		b.mu.Lock()
 		b.tidyTime = ownerTimeout
-		b.mu.Unlock()
 	}
+	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
+	b.mu.Unlock()
 	b.send(message{event: stopRequested})
 	select {
 	case <-b.settled:
@@ -90,19 +96,24 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, placed, now, emptyAt, command := b.hold(), b.scope != nil, b.status, b.emptyAt, b.command
+	s, placed, now, since, emptyAt, command := b.hold(), b.scope != nil, b.status, b.stateSince, b.emptyAt, b.command
+	stalledSince := b.stalled.since
 	b.mu.Unlock()
 	if s == nil {
 		return api.Build{}, false
 	}
 	view := api.Build{
-		ID: b.id, Name: b.record.Name, State: now.state, Reason: now.reason, Mode: b.record.Mode, Placement: api.PlacementScope,
+		ID: b.id, Name: b.record.Name, State: now.state, StateSince: since, Reason: now.reason, Reported: now.stage == stageReported,
+		Mode: b.record.Mode, Placement: api.PlacementScope,
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.ownerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),
 	}
 	if !placed {
 		view.Placement = api.PlacementObserved
+	}
+	if now.state == api.StateStalled {
+		view.StalledSince = stalledSince
 	}
 	if now.state == api.StateGone {
 		view.EndedAt = emptyAt

@@ -30,17 +30,27 @@ type Timeouts struct {
 	Helpers    time.Duration // the storage's helper processes, SIGTERM until SIGKILL
 }
 
+// Policy is what is done with builds that are over, and when one is.
+type Policy struct {
+	Report     bool          // what nobody wants any more is reported, and not ended
+	MaxRuntime time.Duration // of every build, counted from its beginning; 0 for no end
+}
+
 // Observer is told what happens, for those who count.
 type Observer interface {
 	BuildStarted(mode api.Mode)
+	// AbandonedReported: the build would have been ended for that reason, but for
+	// the policy.
+	AbandonedReported(reason api.Reason)
 	// BuildEnded: lived is from the first RUN step to gone; cancel from the
-	// fact that ended it to the last process gone, 0 for a build that completed.
+	// fact that ended it to the last process gone, 0 for a build that nobody ended.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
 	LadderStep(step api.LadderStep)
 	// Freed: a FUSE connection that survivors waited for was aborted.
 	Freed()
 	// Unstuck: a stuck build is gone, after so long.
 	Unstuck(after time.Duration)
+	BuildStalled()
 }
 
 // Starter makes the scope of a new build.
@@ -49,7 +59,7 @@ type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
 // Requests tells when API requests are over: package request.
 type Requests interface {
 	See(ctx context.Context, service *proc.Handle, uid uint32, dirs []string) (request.Request, error)
-	Wait(ctx context.Context, r request.Request, changed func(request.Standing)) error
+	Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error
 }
 
 // Watcher holds the builds. Its methods may be called at once.
@@ -60,13 +70,18 @@ type Watcher struct {
 	requests Requests
 	examiner Examiner
 	timeouts Timeouts
+	policy   Policy
+	since    time.Time // when it was made, and its policy came into force
 	observer Observer
+	events   hub
 	log      *logrus.Entry
 	args     *proc.Reader
 
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of this package
+
+	begun chan struct{} // holds a token after a build has begun, see WatchStalled
 
 	mu      sync.Mutex
 	byID    map[string]*build
@@ -86,12 +101,13 @@ type Parts struct {
 }
 
 // New returns a watcher that holds no build yet.
-func New(parts Parts, timeouts Timeouts) *Watcher {
+func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
 		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
 		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
-		life: life, end: end,
+		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
+		life: life, end: end, begun: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
@@ -218,13 +234,27 @@ func (w *Watcher) changed(b *build, before, after status) {
 	switch after.state {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
+	case api.StateStalled:
+		b.logStalled(log)
+		w.observer.BuildStalled()
+	case api.StateRunning:
+		if before.state == api.StateStalled {
+			log.Infof("Build %s goes on: it is not stalled any more", b.id)
+		}
 	case api.StateAbandoned:
+		if after.stage == stageReported {
+			w.observer.AbandonedReported(after.reason)
+			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.reason, b.describeProcesses())
+			return
+		}
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
 	case api.StateStuck:
 		b.logStuck(log)
 		b.settle()
 	case api.StateGone:
 		switch {
+		case before.stage == stageReported:
+			log.Infof("Build %s, which was over (%s) and left alone, has ended by itself", b.id, after.reason)
 		case before.state == api.StateStuck:
 			after := time.Since(b.stuckSince())
 			w.observer.Unstuck(after)
@@ -244,10 +274,7 @@ func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
 	s, seen, reason, stopped := b.hold(), b.seen, b.status.reason, b.status.unitStopped
-	var cancel time.Duration
-	if reason != api.ReasonCompleted {
-		cancel = b.emptyAt.Sub(b.overSince)
-	}
+	cancel := b.tookToEnd()
 	b.mu.Unlock()
 	b.settle()
 	if s == nil {

@@ -48,12 +48,15 @@ func TestAttack34FileSystemOfOthersIsNeverAborted(t *testing.T) {
 			aborts := metric(t, "buildwatch_fuse_aborts_total")
 			p, view := startWaiters(t, row.victim, s)
 			p.signal(t, 9)
-			detail := inState(t, view.ID, api.StateStuck)
-			for _, process := range detail.ProcessTree {
-				if len(process.Waits) != 1 || process.Waits[0].Abort != row.want || pid != 0 && process.Waits[0].AbortPID != pid {
-					t.Errorf("waits for %+v, want %s by process %d", process.Waits, row.want, pid)
+			eventually(t, func() (string, bool) { // in doubt it looks again
+				said, right := "", true
+				for _, process := range inState(t, view.ID, api.StateStuck).ProcessTree {
+					w := process.Waits
+					right = right && len(w) == 1 && w[0].Abort == row.want && (pid == 0 || w[0].AbortPID == pid)
+					said += fmt.Sprintf("waits for %+v, want %s by process %d\n", w, row.want, pid)
 				}
-			}
+				return said, right
+			})
 			if now := metric(t, "buildwatch_fuse_aborts_total"); now != aborts || !s.works(row.server) {
 				t.Errorf("%s aborts, before %s; it works: %v", now, aborts, s.works(row.server))
 			}

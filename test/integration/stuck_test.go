@@ -5,7 +5,6 @@ package integration
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,13 +23,19 @@ func startWaiters(t *testing.T, who user, s *fuseServer, flags ...string) (*prog
 	t.Helper()
 	p := startRootless(t, who, waiters, strings.Join(append(flags, "--network=none --volume "+s.dir+":/fm"), " "))
 	view := listedOf(t, who, 4)
+	s.waitedFor(t)
+	return p, view
+}
+
+// waitedFor waits until the waiters wait.
+func (s *fuseServer) waitedFor(t *testing.T) {
+	t.Helper()
 	eventually(t, func() (string, bool) {
 		out := sh(t, "cat /sys/fs/fuse/connections/%s/waiting", mountNumber(t, s.dir))
 		n, _ := strconv.Atoi(out)
 		states := sh(t, "ps -e -o stat=,comm= | grep -c '^D.* busybox' || true")
 		return fmt.Sprintf("%s requests, %s processes in D", out, states), n >= 2 && states >= "2"
 	})
-	return p, view
 }
 
 // inState waits until the build is in the state, and returns what is known of it.
@@ -45,18 +50,6 @@ func inState(t *testing.T, id string, state api.State) api.BuildDetail {
 		return fmt.Sprintf("%+v, %v", detail, err), err == nil && detail.State == state
 	})
 	return detail
-}
-
-// configured restarts the daemon with a drop-in, and without it after the test.
-func configured(t *testing.T, content string) {
-	t.Helper()
-	const dir = "/etc/buildwatch/buildwatchd.toml.d"
-	must(t, os.MkdirAll(dir, 0o755))
-	must(t, os.WriteFile(dir+"/test.toml", []byte(content), 0o644))
-	t.Cleanup(func() {
-		sh(t, "rm -r %s; systemctl restart buildwatchd.service", dir)
-	})
-	sh(t, "systemctl restart buildwatchd.service")
 }
 
 // TestProcessThatWaitsForFUSEIsFreed: a file system that belongs to the build alone
@@ -94,21 +87,67 @@ func TestProcessThatWaitsForFUSEIsFreed(t *testing.T) {
 	}
 }
 
+// TestSurvivorsAreFreedHoweverTheyAreBuilt: of a request to a service that lives on
+// for others, and that then tidies up; of a build that went round the wrapper; with the
+// client in the scope.
+func TestSurvivorsAreFreedHoweverTheyAreBuilt(t *testing.T) {
+	volume := func(s *fuseServer) string { return "--volume=" + s.dir + ":/fm" }
+	for name, start := range map[string]func(t *testing.T, s *fuseServer) *build{
+		"API": func(t *testing.T, s *fuseServer) *build {
+			serveAPI(t)
+			holdService(t, rootSocket)
+			return startRemote(t, waiters, volume(s))
+		},
+		"runtime by hand": func(t *testing.T, s *fuseServer) *build {
+			return startOutside(t, waiters, "runtime by hand", volume(s))
+		},
+		"chroot": func(t *testing.T, s *fuseServer) *build {
+			return startOutside(t, waiters, "chroot", volume(s))
+		},
+		"run": func(t *testing.T, s *fuseServer) *build {
+			return startCommand(t, "buildwatchctl", "run", "--", "podman", "build", volume(s), "--no-cache", "--network=none", "--platform", arch64, contextDir(t, waiters))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			s := startFUSE(t, root)
+			b := start(t, s)
+			view := listedOf(t, root, 4)
+			s.waitedFor(t)
+			held := hold(t, view)
+			started := time.Now()
+			_ = b.cmd.Process.Kill()
+			allGone(t, held)
+			t.Logf("gone after %v", time.Since(started))
+			eventually(t, func() (string, bool) { return fmt.Sprintf("listed: %+v", listed(t)), len(listed(t)) == 0 })
+			if name == "API" {
+				tidied(t)
+			}
+		})
+	}
+}
+
 // TestStuckBuildIsNamedAndFollowed: who is left, in what, for what; in the list, the
 // journal and the metrics; also by the next daemon; until the kernel lets go.
 func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
-	configured(t, "[ladder]\nabort_fuse = \"never\"\n")
+	configured(t, "[ladder]", `abort_fuse = "never"`)
 	s := startFUSE(t, root)
 	p, view := startWaiters(t, root, s)
 	p.signal(t, 9)
-	detail := inState(t, view.ID, api.StateStuck)
-	check := func(detail api.BuildDetail) {
+	check := func() {
 		t.Helper()
+		detail := inState(t, view.ID, api.StateStuck)
 		if len(detail.ProcessTree) != 2 {
 			t.Fatalf("want two survivors: %+v", detail.ProcessTree)
 		}
+		eventually(t, func() (string, bool) { // a host under load is not looked through in the time of a rung
+			detail = inState(t, view.ID, api.StateStuck)
+			w := detail.ProcessTree[0].Waits
+			return fmt.Sprintf("waits for %+v", w), len(w) == 1 && len(w[0].Servers) == 1
+		})
 		for _, process := range detail.ProcessTree {
 			kernel := sh(t, "awk '/^State/ {print $2}' /proc/%d/status; cat /proc/%d/wchan", process.PID, process.PID)
 			if got := process.State + "\n" + process.WChan; got != kernel || !process.Survivor || process.Arch != "aarch64" || process.Since.IsZero() {
@@ -125,7 +164,7 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 			}
 		}
 	}
-	check(detail)
+	check()
 	for series, want := range map[string]string{
 		`buildwatch_builds{placement="scope",state="stuck"}`: "1",
 		"buildwatch_survivors":                               "2",
@@ -143,7 +182,7 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 
 	sh(t, "systemctl kill --signal=KILL buildwatchd.service")
 	startDaemonOnly(t)
-	check(inState(t, view.ID, api.StateStuck))
+	check()
 
 	held := hold(t, view)
 	started := time.Now()

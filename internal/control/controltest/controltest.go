@@ -28,6 +28,7 @@ type Builds struct {
 	mu     sync.Mutex
 	builds []api.BuildDetail
 	stops  []Stop
+	events chan api.Event
 }
 
 // Stop is a stop that was asked for.
@@ -38,7 +39,9 @@ type Stop struct {
 }
 
 // NewBuilds makes builds of the given ones.
-func NewBuilds(builds ...api.BuildDetail) *Builds { return &Builds{builds: builds} }
+func NewBuilds(builds ...api.BuildDetail) *Builds {
+	return &Builds{builds: builds, events: make(chan api.Event)}
+}
 
 // List is for control.Builds.
 func (b *Builds) List() []api.Build {
@@ -85,6 +88,62 @@ func (b *Builds) Stop(ctx context.Context, id string, by uint32, ownerTimeout ti
 	gone.State, gone.Reason = api.StateGone, api.ReasonStopped
 	b.builds = slices.Delete(b.builds, i, i+1)
 	return gone, nil
+}
+
+// Plan is for control.Builds.
+func (b *Builds) Plan(_ context.Context, id string, ownerTimeout time.Duration) (api.Plan, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.index(id)
+	if i < 0 {
+		return api.Plan{}, errGone
+	}
+	return api.Plan{Build: *brief(b.builds[i].Build), Steps: []api.PlanStep{
+		{Step: api.StepKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: time.Second,
+			Text: "all in the scope is killed", Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
+		{Step: api.StepOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: max(ownerTimeout, 3*time.Second), Text: "the owner may tidy up",
+			Processes: []api.PlanProcess{{PID: 4711, Command: "podman"}}},
+		{Step: api.StepCgroupKill, If: api.PlanProcessesLeft, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: b.builds[i].Cgroup,
+			Limit: time.Second, Text: "the kernel kills what is left"},
+	}}, nil
+}
+
+// Tell tells one who watches of an event, when it is read.
+func (b *Builds) Tell(e api.Event) { b.events <- e }
+
+// Watch is for control.Builds.
+func (b *Builds) Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error {
+	for _, build := range b.List() {
+		if !may(build.User) {
+			continue
+		}
+		if err := each(api.Event{Kind: api.EventPresent, Build: brief(build)}); err != nil {
+			return err
+		}
+	}
+	if err := each(api.Event{Kind: api.EventReady}); err != nil {
+		return err
+	}
+	for {
+		select {
+		case e := <-b.events:
+			if e.Build != nil && !may(e.Build.User) {
+				continue
+			}
+			if err := each(e); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func brief(b api.Build) *api.EventBuild {
+	return &api.EventBuild{
+		ID: b.ID, Name: b.Name, State: b.State, Reason: b.Reason, Reported: b.Reported, Mode: b.Mode, Placement: b.Placement,
+		CreatedAt: b.CreatedAt, Owner: b.Owner, User: b.User, Scope: b.Scope,
+	}
 }
 
 // Stops returns the stops asked for so far, in order.

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"slices"
+	"time"
+)
+
+// EventKind is what an Event tells.
+type EventKind string
+
+// The kinds known to this version. A client passes over those that it does not
+// know: more will come.
+const (
+	EventPresent  EventKind = "present"   // the build was there when the watching began, or after events were dropped
+	EventReady    EventKind = "ready"     // all that are present were told; what follows happens now
+	EventStarted  EventKind = "started"   // a build is watched
+	EventState    EventKind = "state"     // a build came to another state
+	EventStep     EventKind = "step"      // a rung of the ladder was left
+	EventStuck    EventKind = "survivors" // what has outlived SIGKILL
+	EventFreed    EventKind = "freed"     // a FUSE connection that survivors waited for was aborted
+	EventGone     EventKind = "gone"      // nothing of a build is left
+	EventDropped  EventKind = "dropped"   // who watches did not read in time: so many events are missing
+	EventAlive    EventKind = "alive"     // nothing has happened for a while
+	EventStopping EventKind = "stopping"  // the daemon is being stopped; builds live on
+)
+
+// EventKinds lists every kind.
+func EventKinds() []EventKind {
+	return []EventKind{EventPresent, EventReady, EventStarted, EventState, EventStep, EventStuck, EventFreed, EventGone, EventDropped, EventAlive, EventStopping}
+}
+
+// AliveInterval is how long the stream of events is silent at most.
+const AliveInterval = 15 * time.Second
+
+// Event is one line of the answer to GET PathEvents: something that happened to a
+// build that the caller may see. First come the builds that there are.
+type Event struct {
+	Time    time.Time     `json:"time"`
+	Kind    EventKind     `json:"kind"`
+	Build   *EventBuild   `json:"build,omitempty"`   // as it was then; not there in ready, dropped, alive, stopping
+	Was     State         `json:"was,omitempty"`     // state, gone: the state before
+	Step    *LadderStep   `json:"step,omitempty"`    // step: the rung
+	Took    time.Duration `json:"took_ns,omitempty"` // gone: from the fact that ended it to the last process gone
+	Dropped int           `json:"dropped,omitempty"` // dropped: how many
+	// Survivors: of survivors, some of the processes.
+	Survivors []Process `json:"survivors,omitempty"`
+	// Connection: of freed, as in Wait.
+	Connection uint32 `json:"fuse_connection,omitempty"`
+}
+
+// EventBuild is what an event says of its build: what is known without a look at
+// its processes. Names mean what they do in Build.
+type EventBuild struct {
+	ID        string    `json:"id"`
+	Name      string    `json:"name,omitempty"`
+	State     State     `json:"state"`
+	Reason    Reason    `json:"reason,omitempty"`
+	Reported  bool      `json:"reported,omitempty"`
+	Mode      Mode      `json:"mode"`
+	Placement Placement `json:"placement"`
+	CreatedAt time.Time `json:"created_at"`
+	Owner     Owner     `json:"owner"`
+	User      User      `json:"user"`
+	Scope     string    `json:"scope"`
+}
+
+// AsBuild is the build without what an event does not say.
+func (b EventBuild) AsBuild() Build {
+	return Build{
+		ID: b.ID, Name: b.Name, State: b.State, Reason: b.Reason, Reported: b.Reported, Mode: b.Mode, Placement: b.Placement,
+		CreatedAt: b.CreatedAt, Owner: b.Owner, User: b.User, Scope: b.Scope, Arch: []string{},
+	}
+}
+
+// ReportedReasons lists the reasons for which a build can be reported instead of
+// ended: all but the end by itself and a user's wish.
+func ReportedReasons() []Reason {
+	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return r == ReasonCompleted || r == ReasonStopped })
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// maxPlanned is how many processes a step of a plan names for a person.
+const maxPlanned = 20
+
+// planAll shows what a stop would do to each build. Nothing is sent.
+func (a *app) planAll(ctx context.Context, ids []string, request api.StopRequest, ignore, asJSON bool) []error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := a.client()
+	defer c.Close()
+	plans := []api.Plan{}
+	var errs []error
+	for _, id := range ids {
+		p, err := c.Plan(ctx, id, request)
+		switch {
+		case err == nil:
+			plans = append(plans, p)
+		case ignore && isGone(err):
+		default:
+			errs = append(errs, err)
+		}
+	}
+	if asJSON {
+		return append(errs, writeJSON(a.Out, plans))
+	}
+	for i, p := range plans {
+		if i > 0 {
+			fmt.Fprintln(a.Out)
+		}
+		errs = append(errs, writePlan(a.Out, p))
+	}
+	return errs
+}
+
+// writePlan shows a plan to a person.
+func writePlan(out io.Writer, p api.Plan) error {
+	var text bytes.Buffer
+	b := row{build: p.Build.AsBuild()}
+	fmt.Fprintf(&text, "Build %s (%s, %s of %s): nothing is sent. A stop would do this:\n", b.ID(), b.State(), b.Owner(), b.User())
+	left := false
+	for i, s := range p.Steps {
+		if s.If == api.PlanProcessesLeft && !left {
+			fmt.Fprintln(&text, "And if processes are left:")
+		}
+		left = s.If == api.PlanProcessesLeft
+		fmt.Fprintf(&text, "%3d. %s\n", i+1, describePlanStep(s))
+		for j, process := range s.Processes {
+			if j == maxPlanned {
+				fmt.Fprintf(&text, "       and %d more\n", len(s.Processes)-maxPlanned)
+				break
+			}
+			fmt.Fprintf(&text, "       %d %s\n", process.PID, orNone(quote(process.Command)))
+		}
+	}
+	_, err := out.Write(text.Bytes())
+	return err
+}
+
+// meansText says how a step is done.
+var meansText = map[api.PlanMeans]string{
+	api.MeansPidfd:      "by descriptor",
+	api.MeansKillUnit:   "KillUnit",
+	api.MeansStopUnit:   "StopUnit",
+	api.MeansCgroupKill: "cgroup.kill",
+	api.MeansFUSEAbort:  "FUSE abort",
+}
+
+func describePlanStep(s api.PlanStep) string {
+	text := oneLine(s.Text)
+	if s.If == api.PlanOwnerLives {
+		text = "if it still lives, " + text
+	}
+	if s.Step != "" {
+		text = quote(string(s.Step)) + ": " + text
+	}
+	var details []string
+	if how := meansText[s.Means]; how != "" {
+		details = append(details, strings.TrimSpace(strings.TrimSpace(quote(s.Signal)+" "+how)+" "+quote(s.On)))
+	}
+	return fmt.Sprintf("%s (%s)", text, strings.Join(append(details, humanStep(s.Limit)+" at most"), ", "))
+}

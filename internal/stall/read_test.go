@@ -1,0 +1,166 @@
+package stall
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const emulator = "qemu-aarch64"
+
+// settled looks until two looks, one 100 ms after the other, say the same, or a while
+// is over; and returns the last.
+func settled(r *Reader, pids ...int) Sample {
+	last := r.Sample(context.Background(), 0, pids)
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
+		time.Sleep(100 * time.Millisecond)
+		next := r.Sample(context.Background(), 0, pids)
+		if len(next.Hung) > 0 && next.Marks == last.Marks {
+			return next
+		}
+		last = next
+	}
+	return last
+}
+
+// TestProcessThatHangs: a real one, with a Go program's monitor thread among its own.
+func TestProcessThatHangs(t *testing.T) {
+	pid := startAs(t, emulator, "hang")
+	r := NewReader()
+	s := settled(r, pid)
+	if len(s.Hung) != 1 || s.Hung[0].PID != pid || s.Hung[0].Arch != "aarch64" || s.Hung[0].PPID != os.Getpid() {
+		t.Fatalf("hung are %+v", s.Hung)
+	}
+	threads := s.Hung[0].Threads
+	if len(threads) < 6 || !slices.Contains(threads, Monitor) || strings.Count(s.Marks, "\n") != len(threads) {
+		t.Errorf("its threads wait in %v, and leave the marks\n%s", threads, s.Marks)
+	}
+	if r.Stuck() != 0 {
+		t.Errorf("%d reads are under way", r.Stuck())
+	}
+}
+
+// TestParentOfWhatHangs waits with it. Its child was started as it was.
+func TestParentOfWhatHangs(t *testing.T) {
+	pid := startAs(t, emulator, "parent")
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var child int
+	if _, err := fmt.Sscan(string(content), &child); err != nil {
+		t.Fatalf("its children are %q: %v", content, err)
+	}
+	r := NewReader()
+	if s := settled(r, pid, child); len(s.Hung) != 1 || s.Hung[0].PID != child {
+		t.Errorf("hung are %+v", s.Hung)
+	}
+	if s := r.Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
+		t.Errorf("without its child, %+v hang", s.Hung)
+	}
+}
+
+// TestProcessThatMayGoOn: real ones, each with threads that hang beside.
+func TestProcessThatMayGoOn(t *testing.T) {
+	for _, row := range []struct{ program, role string }{
+		{emulator, "hang for an hour"},
+		{emulator, "sleep"},
+		{emulator, "nanosleep"},
+		{emulator, "timer"},
+		{"native", "hang"},
+	} {
+		pid := startAs(t, row.program, row.role)
+		time.Sleep(200 * time.Millisecond)
+		if s := NewReader().Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
+			t.Errorf("%s as %s: hung are %+v", row.role, row.program, s.Hung)
+		}
+	}
+}
+
+// TestWhatIsNotThereDoesNotHang: nor what is too much to look at.
+func TestWhatIsNotThereDoesNotHang(t *testing.T) {
+	pid := startAs(t, emulator, "hang")
+	r := NewReader()
+	if s := settled(r, pid); len(s.Hung) != 1 {
+		t.Fatalf("hung are %+v", s.Hung)
+	}
+	late, cancel := context.WithCancel(context.Background())
+	cancel()
+	many := slices.Repeat([]int{pid}, maxProcesses+1)
+	for name, s := range map[string]Sample{
+		"no process":    r.Sample(context.Background(), 0, nil),
+		"one that ends": r.Sample(context.Background(), 0, []int{pid, 1 << 30}),
+		"too many":      r.Sample(context.Background(), 0, many),
+		"out of time":   r.Sample(late, 0, []int{pid}),
+	} {
+		if len(s.Hung) > 0 {
+			t.Errorf("%s: hung are %+v", name, s.Hung)
+		}
+	}
+}
+
+// Attack 32: the kernel waits for a process that is looked at. A user's looks that hang
+// are few, and no others'.
+func TestLookThatHangsIsLeftBehind(t *testing.T) {
+	const hung, honest = 1000, 1001
+	r := NewReader()
+	gate := make(chan struct{})
+	r.read = func(_ context.Context, pids []int) Sample {
+		if pids[0] == hung {
+			<-gate
+		}
+		return Sample{Hung: []Process{{PID: pids[0]}}}
+	}
+	for range 3 * maxStuckOfUser {
+		if s := r.Sample(context.Background(), 1000, []int{hung}); len(s.Hung) > 0 {
+			t.Errorf("a look that hangs says %+v", s)
+		}
+	}
+	if n := r.Stuck(); n != maxStuckOfUser {
+		t.Errorf("%d looks hang, want %d", n, maxStuckOfUser)
+	}
+	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 {
+		t.Error("another user's build is not looked at")
+	}
+	for uid := uint32(2000); r.Stuck() < maxStuck; uid++ {
+		now, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		r.Sample(now, uid, []int{hung})
+		cancel()
+	}
+	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) > 0 {
+		t.Errorf("%d looks hang", r.Stuck())
+	}
+	close(gate)
+	for deadline := time.Now().Add(3 * time.Second); r.Stuck() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d looks are under way", r.Stuck())
+		}
+	}
+	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 || r.Stuck() != 0 || len(r.underway) != 0 {
+		t.Errorf("after all have ended: %+v, %v", s, r.underway)
+	}
+}
+
+// BenchmarkSample looks at a process that hangs, with nine threads, and at one that
+// sleeps.
+func BenchmarkSample(b *testing.B) {
+	for _, role := range []string{"hang", "nanosleep"} {
+		b.Run(role, func(b *testing.B) {
+			pids := []int{startAs(b, emulator, role)}
+			r := NewReader()
+			s := settled(r, pids...)
+			threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pids[0]))
+			if err != nil || (len(s.Hung) > 0) != (role == "hang") {
+				b.Fatalf("%+v, %v", s, err)
+			}
+			for b.Loop() {
+				r.Sample(context.Background(), 0, pids)
+			}
+			b.ReportMetric(float64(len(threads)), "threads")
+		})
+	}
+}

@@ -1,0 +1,202 @@
+package watch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// explain says why the build is kept, or is being ended: by what is known of it,
+// since when, and by what the state machine makes of that.
+func (b *build) explain() api.Explanation {
+	containers := b.containersNow()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	keeps := keptBy(b.status, b.record.Mode, b.known)
+	facts := []api.Fact{}
+	for _, name := range api.FactNames() {
+		fact := api.Fact{Name: name, Source: sourceOf(name)}
+		if k, ok := b.known[name]; ok {
+			fact.Value, fact.Since = k.value, k.since
+		}
+		switch name {
+		case api.FactContainers:
+			fact = containers
+		case api.FactPolicy:
+			fact.Value, fact.Since = b.watcher.policy.describe(), b.watcher.since
+		case api.FactMotion:
+			if b.status.state == api.StateStalled {
+				fact.Value, fact.Since = "nothing of it has moved, and every thread of its emulated processes waits for another", b.stalled.since
+			}
+		case api.FactSurvivors:
+			if n := len(b.remains.report.Processes); n > 0 && b.status.state == api.StateStuck {
+				fact.Value, fact.Since = fmt.Sprintf("%d processes have outlived SIGKILL", n), b.remains.stuck
+			}
+		case api.FactDeadline:
+			fact = b.timeFact(fact, b.deadline())
+		case api.FactMaxRuntime:
+			fact = b.timeFact(fact, b.lastMoment())
+		}
+		switch {
+		case fact.Value == "":
+			continue
+		case slices.Contains(keeps, name):
+			fact.Decides = api.DecidesKeep
+		case name == b.cause && !b.status.state.Wanted():
+			fact.Decides = api.DecidesEnd
+		}
+		facts = append(facts, fact)
+	}
+	verdict, changes := judge(b.status, b.record.Mode)
+	if b.status.state.Wanted() {
+		changes += b.timesLeft()
+	}
+	return api.Explanation{Verdict: verdict, ChangesWhen: changes, Facts: facts}
+}
+
+func (p Policy) describe() string {
+	if p.Report {
+		return "abandoned builds are only reported"
+	}
+	return "abandoned builds are ended"
+}
+
+// containersNow looks whether any process of the build's is there.
+func (b *build) containersNow() api.Fact {
+	fact := api.Fact{Name: api.FactContainers, Source: api.SourceCgroup}
+	held := b.held()
+	if held == nil {
+		return fact
+	}
+	b.mu.Lock()
+	if b.scope == nil {
+		fact.Source = api.SourceProc
+	}
+	b.mu.Unlock()
+	switch busy, err := held.Busy(); {
+	case err != nil:
+		fact.Value = "whether processes are there can't be told: " + err.Error()
+	case busy:
+		if n := len(held.Members()); n == 1 {
+			fact.Value = "1 process is there"
+		} else {
+			fact.Value = fmt.Sprintf("%d processes are there", n)
+		}
+	default:
+		fact.Value = "no process is there"
+	}
+	return fact
+}
+
+// timeFact completes what is known of a deadline, 0 for none.
+func (b *build) timeFact(fact api.Fact, at time.Duration) api.Fact {
+	if at > 0 && fact.Value == "" {
+		fact.Value, fact.Since = "it is over at "+wallClock(at), b.record.created()
+	}
+	return fact
+}
+
+// wallClock is what clocks will show at a point of CLOCK_MONOTONIC.
+func wallClock(at time.Duration) string {
+	return time.Now().Add(at - monotonic()).Format(time.RFC3339)
+}
+
+// timesLeft says when time alone changes what is done. It is called with the lock.
+func (b *build) timesLeft() string {
+	text := ""
+	if at := b.deadline(); at > 0 {
+		text += "; the time that its user gave it is over, at " + wallClock(at)
+	}
+	if at := b.lastMoment(); at > 0 {
+		text += "; max_runtime is over, at " + wallClock(at)
+	}
+	return text
+}
+
+// keptBy lists the facts by which a build is not ended now.
+func keptBy(s status, mode api.Mode, known map[api.FactName]knowledge) []api.FactName {
+	var keeps []api.FactName
+	switch {
+	case s.stage == stageReported:
+		return []api.FactName{api.FactPolicy}
+	case !s.state.Wanted():
+		return nil
+	case mode == api.ModeAPI:
+		keeps = []api.FactName{api.FactRequest}
+		if _, ok := known[api.FactRequest]; !ok {
+			keeps = []api.FactName{api.FactOwner}
+		}
+	default:
+		keeps = []api.FactName{api.FactOwner}
+		if _, ok := known[api.FactClient]; ok {
+			keeps = append(keeps, api.FactClient)
+		}
+	}
+	return keeps
+}
+
+// judge says what is done with a build in this state and stage, and what would
+// have to happen for that to change.
+func judge(s status, mode api.Mode) (verdict, changes string) {
+	stop := `somebody who may asks by "buildwatchctl stop"`
+	fate := "what is left is ended"
+	if s.reportOnly {
+		fate = "it is reported, and left alone"
+	}
+	switch s.state {
+	case api.StateRunning:
+		if mode == api.ModeAPI {
+			return "it is kept, because its API request is not over",
+				"the request ends: its directory is removed and one of the connections is closed, or all are closed, or the service ends. If processes are left then, " + fate + ". Or " + stop
+		}
+		return "it is kept, because its owner lives",
+			"the owner, or a process that waits for it, ends: if processes are left then, " + fate + ". Or " + stop
+	case api.StateUnsure:
+		if mode == api.ModeAPI {
+			return "it is kept, because it can't be told whether its API request is over",
+				"it can be told: a connection is closed, the last process ends, or the service does. Or " + stop
+		}
+		return "it is kept, because nobody saw whom it belongs to", "its processes end by themselves, or " + stop
+	case api.StateStalled:
+		return "it is kept, because its owner lives, though it hangs: nothing of it can go on by itself", "something of it goes on, or its owner ends, or " + stop
+	case api.StateAbandoned:
+		if s.stage == stageReported {
+			return fmt.Sprintf("it is over (%s) and would be ended, but is only reported: nothing is sent to it", s.reason),
+				"its processes end by themselves, or " + stop + ", or buildwatchd is restarted with another policy"
+		}
+		return fmt.Sprintf("it is being ended (%s); containers that are being made are awaited first", s.reason),
+			"nothing calls that back; its processes are told to end next"
+	case api.StateTerminating, api.StateKilling:
+		return fmt.Sprintf("it is being ended (%s): %s", s.reason, s.stage.present()), "nothing calls that back; the ladder goes on until nothing is left"
+	case api.StateStuck:
+		return fmt.Sprintf("it was ended (%s), and something has survived SIGKILL: there is nothing more to send", s.reason),
+			"the kernel lets go of what is left, or what that waits for becomes the build's alone and is ended: see ladder.abort_fuse"
+	}
+	return strings.TrimSpace("nothing of it is left " + string(s.reason)), "nothing"
+}
+
+// present says what is being done in a stage of the ladder.
+func (s stage) present() string {
+	switch s {
+	case stageContainers, stageKill:
+		return "its processes got SIGKILL"
+	case stageTidy:
+		return "its owner may tidy up"
+	case stageTerm:
+		return "its owner got SIGTERM"
+	case stageKillOwner:
+		return "its owner got SIGKILL"
+	case stageStop:
+		return "systemd stops its scope"
+	case stageCgroupKill:
+		return "the kernel was told to kill its cgroups"
+	case stageFree:
+		return "what its last processes wait for is ended, where that is its own"
+	case stageHelpers:
+		return "who served its storage is told to end"
+	}
+	return string(s)
+}

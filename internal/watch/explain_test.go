@@ -1,0 +1,145 @@
+package watch
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/request"
+)
+
+// fact returns what is said of it, and fails the test where nothing is.
+func (b *bench) fact(id string, name api.FactName) api.Fact {
+	b.t.Helper()
+	detail, err := b.Detail(context.Background(), id)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	i := slices.IndexFunc(detail.Facts, func(f api.Fact) bool { return f.Name == name })
+	if i < 0 {
+		b.t.Fatalf("nothing is said of %q: %+v", name, detail.Facts)
+	}
+	return detail.Facts[i]
+}
+
+func TestExplanationOfABuildThatRuns(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	w.policy.MaxRuntime = time.Hour
+	client, builder := startChild(t, ""), startChild(t, "")
+	before := time.Now()
+	b, _ := w.run(builder.owner(t, client))
+	detail, err := w.Detail(context.Background(), b.id)
+	if err != nil || detail.Verdict != "it is kept, because its owner lives" || !strings.Contains(detail.ChangesWhen, "max_runtime is over, at ") {
+		t.Errorf("%+v, %v", detail.Explanation, err)
+	}
+	for name, decides := range map[api.FactName]api.Decides{
+		api.FactOwner: api.DecidesKeep, api.FactClient: api.DecidesKeep, api.FactContainers: "", api.FactMaxRuntime: "", api.FactPolicy: "",
+	} {
+		f := w.fact(b.id, name)
+		if f.Decides != decides || f.Value == "" || !slices.Contains(api.FactSources(), f.Source) {
+			t.Errorf("said is %+v, want that it decides %q", f, decides)
+		}
+		if name == api.FactOwner && (f.Since.Before(before) || f.Since.After(time.Now())) {
+			t.Errorf("known since %v", f.Since)
+		}
+	}
+	// What was known keeps its time, what is new has one of its own.
+	owner := w.fact(b.id, api.FactOwner).Since
+	time.Sleep(20 * time.Millisecond)
+	client.end()
+	eventually(t, "the client's end is known", func() bool { return w.fact(b.id, api.FactClient).Decides == api.DecidesEnd })
+	if f := w.fact(b.id, api.FactClient); f.Since.Sub(owner) < 20*time.Millisecond {
+		t.Errorf("the client's end is known since %v, the owner since %v", f.Since, owner)
+	}
+	if f := w.fact(b.id, api.FactOwner); f.Decides != "" || !f.Since.Equal(owner) {
+		t.Errorf("said is %+v", f)
+	}
+	builder.end()
+	w.end()
+}
+
+func TestExplanationOfAnAPIBuild(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	w.policy.Report = true
+	c := startChild(t, "")
+	o := served(t, c, "/var/tmp/libpod_builder1")
+	o.request.Conns = []request.Conn{{Inode: 1}, {Inode: 2}}
+	b, _ := w.run(o)
+	w.asked.standing <- request.Live
+	eventually(t, "its request is known", func() bool { return b.knows(api.FactRequest) })
+	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesKeep || f.Value != "it is served" {
+		t.Errorf("said is %+v", f)
+	}
+	if f := w.fact(b.id, api.FactDirectory); f.Value != "/var/tmp/libpod_builder1 is there" || f.Source != api.SourceInotify {
+		t.Errorf("said is %+v", f)
+	}
+	if f := w.fact(b.id, api.FactConnections); f.Value != "0 of 2 are closed" || f.Source != api.SourceSockDiag {
+		t.Errorf("said is %+v", f)
+	}
+	w.asked.standing <- request.Over
+	w.reported()
+	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesEnd || f.Value != "it is over" {
+		t.Errorf("said is %+v", f)
+	}
+	if f := w.fact(b.id, api.FactPolicy); f.Decides != api.DecidesKeep {
+		t.Errorf("said is %+v", f)
+	}
+	detail, _ := w.Detail(context.Background(), b.id)
+	if !strings.Contains(detail.Verdict, "client_disconnected") || !strings.Contains(detail.ChangesWhen, "buildwatchctl stop") {
+		t.Errorf("%+v", detail.Explanation)
+	}
+	if _, err := w.Stop(context.Background(), b.id, 1000, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *build) knows(name api.FactName) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.known[name]
+	return ok
+}
+
+// TestEveryStateIsExplained, and every stage of the ladder.
+func TestEveryStateIsExplained(t *testing.T) {
+	for _, state := range api.States() {
+		for _, mode := range api.Modes() {
+			for _, stage := range []stage{stageNone, stageReported, stageLetStart, stageContainers, stageKill, stageTidy, stageTerm, stageKillOwner, stageStop, stageCgroupKill, stageSurvivors, stageDone} {
+				verdict, changes := judge(status{state: state, stage: stage, reason: api.ReasonStopped}, mode)
+				if verdict == "" || changes == "" {
+					t.Errorf("%s/%q of %s: %q, %q", state, stage, mode, verdict, changes)
+				}
+			}
+		}
+	}
+	for _, name := range api.FactNames() {
+		if !slices.Contains(api.FactSources(), sourceOf(name)) {
+			t.Errorf("%s is read from %q", name, sourceOf(name))
+		}
+	}
+}
+
+// TestStopIsAFact: it names who asked.
+func TestStopIsAFact(t *testing.T) {
+	w := newBench(t, Timeouts{never, never, never, never, never, soon, soon})
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = w.Stop(context.Background(), b.id, 4711, 0)
+	}()
+	eventually(t, "the owner may tidy up", func() bool { return b.current().stage == stageTidy })
+	if f := w.fact(b.id, api.FactStop); f.Value != "asked for by UID 4711" || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
+		t.Errorf("said is %+v", f)
+	}
+	if detail, _ := w.Detail(context.Background(), b.id); detail.Verdict != "it is being ended (stopped): its owner may tidy up" {
+		t.Errorf("%q", detail.Verdict)
+	}
+	s.clear()
+	c.end()
+	<-done
+}

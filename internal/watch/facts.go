@@ -1,0 +1,139 @@
+package watch
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/request"
+)
+
+// knowledge is what is known about one thing, and since when.
+type knowledge struct {
+	value string
+	since time.Time
+}
+
+// learn keeps what became known. What was known already keeps its time. It is
+// called with the lock, or before anybody else knows the build.
+func (b *build) learn(about api.FactName, value string) {
+	if b.known[about].value != value {
+		b.known[about] = knowledge{value, time.Now()}
+	}
+}
+
+// learnOwner keeps who the owner is when the build begins, or is found again.
+func (b *build) learnOwner() {
+	switch {
+	case b.owner == nil && b.record.Owner.PID == 0:
+		b.learn(api.FactOwner, "nobody saw who started it")
+	case b.owner == nil:
+		b.learn(api.FactOwner, fmt.Sprintf("PID %d has ended", b.record.Owner.PID))
+	default:
+		b.learn(api.FactOwner, b.nameOwner()+" lives")
+		if len(b.owner.clients) > 0 {
+			var pids []string
+			for _, client := range b.owner.clients {
+				pids = append(pids, strconv.Itoa(client.PID))
+			}
+			b.learn(api.FactClient, "PID "+strings.Join(pids, ", ")+" waits for the owner")
+		}
+	}
+}
+
+func (b *build) nameOwner() string {
+	return fmt.Sprintf("PID %d (%s)", b.record.Owner.PID, b.record.Command)
+}
+
+// learnEvent keeps what an event says. It is called with the lock.
+func (b *build) learnEvent(e event) {
+	switch e {
+	case ownerExitedIdle, ownerExitedBusy:
+		if b.record.Owner.PID > 0 {
+			b.learn(api.FactOwner, b.nameOwner()+" has ended")
+		}
+	case clientExited:
+		b.learn(api.FactClient, "a process that waited for the owner has ended before it")
+	case requestEndedIdle, requestEndedBusy:
+		b.learn(api.FactRequest, "it is over")
+	case requestDoubted:
+		b.learn(api.FactRequest, "whether it is over can't be told")
+	case requestCertain:
+		b.learn(api.FactRequest, "it is served")
+	case deadlinePassed:
+		b.learn(api.FactDeadline, "it is over")
+	case maxRuntimePassed:
+		b.learn(api.FactMaxRuntime, "it is over")
+	}
+}
+
+// learnRequest keeps what was seen of the build's API request.
+func (b *build) learnRequest(now request.Sight) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.owner.request
+	switch {
+	case len(r.Dirs) == 0:
+		b.learn(api.FactDirectory, "it is not known")
+	case len(r.Dirs) > 1:
+		b.learn(api.FactDirectory, fmt.Sprintf("%d of the %d that may be its own are gone", now.DirsGone, len(r.Dirs)))
+	case now.DirsGone > 0:
+		b.learn(api.FactDirectory, r.Dirs[0].Path+" is gone")
+	default:
+		b.learn(api.FactDirectory, r.Dirs[0].Path+" is there")
+	}
+	switch {
+	case len(r.Conns) == 0:
+		b.learn(api.FactConnections, "none is known: the service has none on a unix socket")
+	case r.Partial:
+		b.learn(api.FactConnections, fmt.Sprintf("%d of %d are closed, there were more", now.ConnsGone, len(r.Conns)))
+	default:
+		b.learn(api.FactConnections, fmt.Sprintf("%d of %d are closed", now.ConnsGone, len(r.Conns)))
+	}
+}
+
+// causeOf is the fact by which an event ends a build; "" for one that does not.
+func causeOf(e event) api.FactName {
+	switch e {
+	case ownerExitedIdle, ownerExitedBusy:
+		return api.FactOwner
+	case clientExited:
+		return api.FactClient
+	case requestEndedIdle, requestEndedBusy:
+		return api.FactRequest
+	case deadlinePassed:
+		return api.FactDeadline
+	case maxRuntimePassed:
+		return api.FactMaxRuntime
+	case stalledTooLong:
+		return api.FactMotion
+	case stopRequested:
+		return api.FactStop
+	}
+	return ""
+}
+
+// sourceOf is where a fact is read.
+func sourceOf(about api.FactName) api.FactSource {
+	switch about {
+	case api.FactOwner, api.FactClient:
+		return api.SourcePidfd
+	case api.FactRequest:
+		return api.SourceConclusions
+	case api.FactDirectory:
+		return api.SourceInotify
+	case api.FactConnections:
+		return api.SourceSockDiag
+	case api.FactDeadline, api.FactMaxRuntime:
+		return api.SourceClock
+	case api.FactMotion:
+		return api.SourceCounters
+	case api.FactStop:
+		return api.SourceUser
+	case api.FactPolicy:
+		return api.SourceConfig
+	}
+	return api.SourceProc
+}

@@ -1,0 +1,204 @@
+package watch
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+	"github.com/sirupsen/logrus/hooks/test"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/stall"
+)
+
+// fakeSampler says what the test says of processes.
+type fakeSampler struct {
+	mu    sync.Mutex
+	marks string // "" : they may go on
+	asked int
+	pids  []int // of the last time
+}
+
+func (f *fakeSampler) Sample(_ context.Context, _ uint32, pids []int) stall.Sample {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	f.pids = pids
+	if f.marks == "" {
+		return stall.Sample{}
+	}
+	return stall.Sample{Hung: []stall.Process{{PID: 7, Command: "go\n", Arch: "aarch64", Threads: make([]stall.Wait, 9)}}, Marks: f.marks}
+}
+
+func (f *fakeSampler) say(marks string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.marks = marks
+}
+
+func (f *fakeSampler) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
+}
+
+const stalledAfter = 60 * time.Millisecond
+
+// hungBuild is a build of one step that hangs from the start.
+func hungBuild(t *testing.T, rules Stalled) (*bench, *fakeSampler, *build, *fakeScope, *child) {
+	t.Helper()
+	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
+	w.script = func(s *fakeScope) { s.members = []scopes.Member{{PID: 7}} }
+	w.WatchStalled(rules, sampler)
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	return w, sampler, b, s, c
+}
+
+func (b *build) is(t *testing.T, state api.State) {
+	t.Helper()
+	eventually(t, "the build to be "+string(state), func() bool { return b.current().state == state })
+}
+
+func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
+	w, sampler, b, s, _ := hungBuild(t, Stalled{After: stalledAfter})
+	hook := test.NewLocal(w.log.Logger)
+	begun := time.Now()
+	b.is(t, api.StateStalled)
+	view := w.List()[0]
+	if took := time.Since(begun); took < stalledAfter || view.StalledSince.IsZero() || time.Since(view.StalledSince) < stalledAfter {
+		t.Errorf("after %v it is %+v", took, view)
+	}
+	if !slices.Equal(sampler.pids, []int{7}) {
+		t.Errorf("looked at %v", sampler.pids)
+	}
+	s.cpu.Add(int64(time.Second))
+	b.is(t, api.StateRunning)
+	if view := w.List()[0]; !view.StalledSince.IsZero() {
+		t.Errorf("a running build is %+v", view)
+	}
+	b.is(t, api.StateStalled)
+	if again := w.List()[0]; !again.StalledSince.After(view.StalledSince) {
+		t.Errorf("stalled since %v, before that since %v", again.StalledSince, view.StalledSince)
+	}
+	sampler.say("")
+	b.is(t, api.StateRunning)
+	if n := w.seen.stalled.Load(); n != 2 {
+		t.Errorf("counted %d times", n)
+	}
+	warned, told := 0, 0
+	for _, e := range hook.AllEntries() {
+		switch {
+		case e.Level == logrus.WarnLevel && e.Data["id"] == b.id && e.Data["since"] != nil && e.Data["processes"] == `7 "go\n" (aarch64, 9 threads)`:
+			warned++
+		case e.Level == logrus.InfoLevel && e.Data["state"] == "running":
+			told++
+		}
+	}
+	if warned != 2 || told != 2 {
+		t.Errorf("warned %d times, and said %d times that it goes on", warned, told)
+	}
+	select {
+	case call := <-s.calls:
+		t.Errorf("%q was called", call)
+	default:
+	}
+}
+
+// TestBuildThatComputesIsNotLookedAt: its counter tells enough.
+func TestBuildThatComputesIsNotLookedAt(t *testing.T) {
+	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
+	w.script = func(s *fakeScope) { s.cpuOfLook = int64(time.Second) }
+	w.WatchStalled(Stalled{After: stalledAfter}, sampler)
+	b, _ := w.run(startChild(t, "").owner(t))
+	time.Sleep(3 * stalledAfter)
+	if n, now := sampler.count(), b.current(); n != 0 || now.state != api.StateRunning {
+		t.Errorf("looked at %d times, and %+v", n, now)
+	}
+}
+
+func TestStalledBuildIsEndedByPolicy(t *testing.T) {
+	const killAfter = 100 * time.Millisecond
+	w, _, b, s, c := hungBuild(t, Stalled{After: stalledAfter, KillAfter: killAfter})
+	b.is(t, api.StateStalled)
+	seen := time.Now()
+	s.until(t, "kill")
+	if took := time.Since(seen); took < killAfter*8/10 {
+		t.Errorf("ended after %v", took)
+	}
+	c.end()
+	if e := w.end(); e.reason != api.ReasonStalled {
+		t.Errorf("ended as %+v", e)
+	}
+}
+
+// TestBuildThatGoesOnInTimeIsNotEnded: the time begins anew with each hang.
+func TestBuildThatGoesOnInTimeIsNotEnded(t *testing.T) {
+	_, _, b, s, _ := hungBuild(t, Stalled{After: stalledAfter, KillAfter: never})
+	for range 3 {
+		b.is(t, api.StateStalled)
+		s.cpu.Add(int64(time.Second))
+		b.is(t, api.StateRunning)
+	}
+}
+
+// TestStalledBuildEndsAsAnyOther: by its user, its owner, or itself.
+func TestStalledBuildEndsAsAnyOther(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		end  func(*bench, *build, *fakeScope, *child)
+		want api.Reason
+	}{
+		{"stop", func(_ *bench, b *build, s *fakeScope, c *child) {
+			b.send(message{event: stopRequested})
+			s.until(t, "kill")
+			c.end()
+		}, api.ReasonStopped},
+		{"the owner", func(_ *bench, _ *build, _ *fakeScope, c *child) { c.end() }, api.ReasonOwnerExited},
+		{"itself", func(_ *bench, _ *build, s *fakeScope, c *child) {
+			s.set(func() { s.busy = false })
+			c.end()
+		}, api.ReasonCompleted},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w, _, b, s, c := hungBuild(t, Stalled{After: stalledAfter})
+			b.is(t, api.StateStalled)
+			row.end(w, b, s, c)
+			if e := w.end(); e.reason != row.want {
+				t.Errorf("ended as %+v", e)
+			}
+		})
+	}
+}
+
+// TestUnsureBuildIsNotCalledStalled, and nothing is read of it.
+func TestUnsureBuildIsNotCalledStalled(t *testing.T) {
+	_, sampler, b, _, _ := hungBuild(t, Stalled{After: stalledAfter, KillAfter: time.Millisecond})
+	b.send(message{event: requestDoubted})
+	b.is(t, api.StateUnsure)
+	time.Sleep(stalledAfter)
+	before := sampler.count()
+	time.Sleep(2 * stalledAfter)
+	if n, now := sampler.count(), b.current(); n != before || now.state != api.StateUnsure {
+		t.Errorf("looked at %d times, and %+v", n-before, now)
+	}
+}
+
+// TestLooksBeginAnewWithTheNextBuild: after the last one they have ended.
+func TestLooksBeginAnewWithTheNextBuild(t *testing.T) {
+	w, _, b, s, c := hungBuild(t, Stalled{After: stalledAfter})
+	b.is(t, api.StateStalled)
+	s.set(func() { s.busy = false })
+	c.end()
+	w.end()
+	time.Sleep(2 * stalledAfter)
+	if len(w.all()) != 0 {
+		t.Fatal("the build is not gone")
+	}
+	again, _ := w.run(startChild(t, "").owner(t))
+	again.is(t, api.StateStalled)
+}
