@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -119,14 +118,6 @@ type slowHandle struct{ released chan struct{} }
 func (h *slowHandle) Read(context.Context, []byte, int64) (fuse.ReadResult, syscall.Errno) {
 	<-h.released
 	return fuse.ReadResultData([]byte("released\n")), 0
-}
-
-// fuseConnections lists the FUSE connections of the whole kernel.
-func fuseConnections(t *testing.T) []string {
-	t.Helper()
-	all, err := filepath.Glob("/sys/fs/fuse/connections/*")
-	must(t, err)
-	return all
 }
 
 // mountNumber is the number of the FUSE connection that is mounted at dir, by the
