@@ -94,6 +94,26 @@ func (c *cgroup) ensure(name string) (*cgroup, error) {
 	return c.sub(name)
 }
 
+// ensureDomain is ensure for a cgroup that processes are to be moved to. Its owner
+// can make it a threaded one, which takes none from elsewhere, and can't be made
+// what it was: it is made anew, if it is empty.
+//
+// Source: cgroup-v2.rst, "Threads".
+func (c *cgroup) ensureDomain(name string) (*cgroup, error) {
+	sub, err := c.ensure(name)
+	if err != nil {
+		return nil, err
+	}
+	if kind, err := sub.read("cgroup.type"); err != nil || string(bytes.TrimSpace(kind)) == "domain" {
+		return sub, nil // in doubt it is found out by the move
+	}
+	sub.close()
+	if err := unix.Unlinkat(int(c.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil, &fs.PathError{Op: "rmdir", Path: path.Join(c.path, name), Err: err}
+	}
+	return c.ensure(name)
+}
+
 func (c *cgroup) close() { _ = c.dir.Close() }
 
 func (c *cgroup) read(name string) ([]byte, error) { return c.readUpTo(name, math.MaxInt64) }

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // patience is longer than anything here takes, but in a broken test.
@@ -408,6 +409,23 @@ func TestThreadedCgroupsHideNobody(t *testing.T) {
 		t.Errorf("members %v", members)
 	}
 	wantPopulated(t, own, true)
+}
+
+// Attack 22: a user makes the leaf threaded, where no process can be moved to.
+func TestThreadedLeafIsMadeAnew(t *testing.T) {
+	_, own := realCgroups(t)
+	leaf := makeSub(t, makeSub(t, own, containersDir), wire.Leaf)
+	if err := leaf.write("cgroup.type", "threaded"); err != nil {
+		t.Fatal(err)
+	}
+	s := &Scope{dir: own, unit: "test"}
+	p := startIn(t, nil, "")
+	if err := s.Enter(p.Process.Pid, func() error { return nil }, func() bool { return true }); err != nil {
+		t.Error(err)
+	}
+	if where, err := proc.CgroupOf(p.Process.Pid); err != nil || where != leaf.path {
+		t.Errorf("the caller is in %q, %v", where, err)
+	}
 }
 
 func TestCPUTimeIsTheKernels(t *testing.T) {

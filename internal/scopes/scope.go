@@ -176,7 +176,7 @@ func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
 		return err
 	}
 	defer containers.close()
-	leaf, err := containers.ensure(wire.Leaf) // a user may have removed it
+	leaf, err := containers.ensureDomain(wire.Leaf) // a user may have removed it
 	if err != nil {
 		return err
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// A fuseServer is a FUSE file system with three files: "fine" can be read; a read of
-// "hang", which the kernel caches, or of "direct", which it does not, is answered
-// when the server is released.
+// A fuseServer is a FUSE file system with four files: "fine" can be read; a read of
+// "hang" and "config.json", which the kernel caches, or of "direct", which it does not,
+// is answered when the server is released.
 type fuseServer struct {
 	cmd *exec.Cmd
 	dir string
@@ -69,7 +69,7 @@ func (s *fuseServer) works(who user) bool {
 // serveFUSE is the role.
 func serveFUSE(dir string, options ...string) error {
 	root := &fuseRoot{released: make(chan struct{})}
-	server, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{
+	server, err := fs.Mount(dir, root, &fs.Options{UID: uint32(os.Getuid()), GID: uint32(os.Getgid()), MountOptions: fuse.MountOptions{
 		DirectMountStrict: os.Getuid() == 0, // others need fusermount3
 		AllowOther:        slices.Contains(options, "allow_other"),
 	}})
@@ -93,7 +93,7 @@ type fuseRoot struct {
 func (r *fuseRoot) OnAdd(ctx context.Context) {
 	fine := &fs.MemRegularFile{Data: []byte("fine\n"), Attr: fuse.Attr{Mode: 0o444}}
 	r.AddChild("fine", r.NewPersistentInode(ctx, fine, fs.StableAttr{}), false)
-	for name, flags := range map[string]uint32{"hang": 0, "direct": fuse.FOPEN_DIRECT_IO} {
+	for name, flags := range map[string]uint32{"hang": 0, "config.json": 0, "direct": fuse.FOPEN_DIRECT_IO} {
 		r.AddChild(name, r.NewPersistentInode(ctx, &slowFile{flags: flags, released: r.released}, fs.StableAttr{}), false)
 	}
 }
@@ -109,7 +109,7 @@ func (f *slowFile) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall
 }
 
 func (f *slowFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
-	out.Mode, out.Size = 0o444, 4096
+	out.Mode, out.Size, out.Nlink = 0o444, 4096, 1
 	return 0
 }
 

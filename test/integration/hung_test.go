@@ -238,10 +238,16 @@ func TestMessageBusIsNotNeeded(t *testing.T) {
 // stopBus stops the message bus until the test ends.
 func stopBus(t *testing.T) {
 	t.Helper()
-	t.Cleanup(func() {
-		sh(t, "systemctl start dbus.socket dbus.service; systemctl try-restart systemd-logind.service")
-	})
+	t.Cleanup(func() { startBus(t) })
 	sh(t, "systemctl stop dbus.socket dbus.service 2>&1; ! busctl --timeout=1 list")
+}
+
+// startBus starts the message bus anew, and what does not come back by itself when the
+// bus was away: sessions, and the users' systemd, without which bookworm's rootless
+// podman runs no container.
+func startBus(t *testing.T) {
+	t.Helper()
+	sh(t, "systemctl restart dbus.socket dbus.service; systemctl restart systemd-logind.service user@%d.service user@%d.service", userIDs[builder], userIDs[core])
 }
 
 // hangJobs makes a job that stops the scope wait for another that does not end: a
@@ -321,7 +327,7 @@ func TestObservedBuildThatRunsAway(t *testing.T) {
 	step := fmt.Sprintf("RUN %s='process bomb' %s 1 %s & /bin/busybox sleep 1001\n", roleEnv, bombProgram, bombRuns)
 	b := startOutside(t, step, "cgroupfs by hand", append([]string{"--pid=host"}, strings.Fields(bombFlags(t))...)...)
 	view := b.supervised(1)
-	if !strings.HasPrefix(view.Cgroup, "/buildah-buildah") {
+	if !strings.Contains(view.Cgroup, "/buildah-buildah") {
 		t.Fatalf("it is in %s", view.Cgroup)
 	}
 	time.Sleep(time.Second)

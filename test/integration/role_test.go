@@ -49,6 +49,10 @@ func play(role string, args []string) int {
 		err = forge(args[0])
 	case "bomb":
 		err = bomb(args[0])
+	case "ask":
+		err = askForAPlace()
+	case "become root":
+		err = becomeRoot(args)
 	case "process bomb":
 		err = processBomb(args[0], args[1])
 	case "fuse server":
