@@ -107,7 +107,7 @@ func (b *build) knows(name api.FactName) bool {
 func TestEveryStateIsExplained(t *testing.T) {
 	for _, state := range api.States() {
 		for _, mode := range api.Modes() {
-			for _, stage := range []stage{stageNone, stageReported, stageLetStart, stageContainers, stageKill, stageTidy, stageTerm, stageKillOwner, stageStop, stageCgroupKill, stageSurvivors, stageDone} {
+			for _, stage := range []stage{stageNone, stageReported, stageLetStart, stageContainers, stageKill, stageTidy, stageTerm, stageKillOwner, stageStop, stageCgroupKill, stageFree, stageHelpers, stageSurvivors, stageDone} {
 				verdict, changes := judge(status{state: state, stage: stage, reason: api.ReasonStopped}, mode)
 				if verdict == "" || changes == "" {
 					t.Errorf("%s/%q of %s: %q, %q", state, stage, mode, verdict, changes)

@@ -86,7 +86,7 @@ func TestAttack24ForkBomb(t *testing.T) {
 			view := listedBomb(t, bomb.who, p)
 			least := bomb.number
 			if bomb.then != bombSleeps {
-				least = least * 3 / 4 // those that spin come to their turn late
+				least /= 2 // those that spin come to their turn late
 			}
 			populated(t, view.Cgroup, least)
 			owner, err := proc.Open(p.pid)

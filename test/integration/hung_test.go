@@ -247,7 +247,10 @@ func stopBus(t *testing.T) {
 // podman runs no container.
 func startBus(t *testing.T) {
 	t.Helper()
-	sh(t, "systemctl restart dbus.socket dbus.service; systemctl restart systemd-logind.service user@%d.service user@%d.service", userIDs[builder], userIDs[core])
+	eventually(t, func() (string, bool) { // restarted often, it is held back for a while
+		out, err := try("systemctl reset-failed; systemctl restart dbus.socket dbus.service && systemctl restart systemd-logind.service user@%d.service user@%d.service", userIDs[builder], userIDs[core])
+		return out, err == nil
+	})
 }
 
 // hangJobs makes a job that stops the scope wait for another that does not end: a

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -223,6 +224,18 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 	view := b.supervised(2)
 	// Both containers of the first moment are placed; the daemon is away for the
 	// step that follows.
+	eventually(t, func() (string, bool) {
+		c := control()
+		defer c.Close()
+		detail, err := c.Show(context.Background(), view.ID)
+		placed := map[string]bool{}
+		for _, p := range detail.ProcessTree {
+			if strings.Contains(p.Cgroup, "/d/run-") && p.Arch != "" {
+				placed[p.Cgroup] = true
+			}
+		}
+		return fmt.Sprintf("%+v, %v", detail, err), len(placed) == 2
+	})
 	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 	write(t, filepath.Join(dir, "go"), "")
 	eventually(t, func() (string, bool) {

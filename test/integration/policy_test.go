@@ -122,7 +122,7 @@ func TestReportedBuildThatEndsByItselfIsGone(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	configured(t, "[policy]\nabandoned = \"report\"\n")
-	b := startBuild(t, "RUN /bin/busybox sleep 6 & /bin/busybox sleep 6 & wait\n")
+	b := startBuild(t, "RUN /bin/busybox sleep 15 & /bin/busybox sleep 15 & wait\n")
 	held := hold(t, b.supervised(3))
 	view := listed(t)[0]
 	started := time.Now()

@@ -5,6 +5,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -108,6 +109,9 @@ func TestSurvivorsAreFreedHoweverTheyAreBuilt(t *testing.T) {
 			return startCommand(t, "buildwatchctl", "run", "--", "podman", "build", volume(s), "--no-cache", "--network=none", "--platform", arch64, contextDir(t, waiters))
 		},
 	} {
+		if name == "API" && strings.HasPrefix(sh(t, "podman version --format '{{.Client.Version}}'"), "4.") {
+			continue // that API hands no volumes on to the build (measured with 4.3.1)
+		}
 		t.Run(name, func(t *testing.T) {
 			leakCheck(t)
 			mayLeaveStorage(t)
@@ -136,6 +140,13 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	configured(t, "[ladder]", `abort_fuse = "never"`)
 	s := startFUSE(t, root)
 	p, view := startWaiters(t, root, s)
+	watched := t.TempDir() + "/watched"
+	follow := exec.Command("bash", "-c", fmt.Sprintf("exec %s watch --json %s >%s", ctl, view.ID, watched))
+	must(t, follow.Start())
+	t.Cleanup(func() {
+		_ = follow.Process.Kill()
+		_ = follow.Wait()
+	})
 	p.signal(t, 9)
 	check := func() {
 		t.Helper()
@@ -173,6 +184,12 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 			t.Errorf("%s is %q, want %s", series, got, want)
 		}
 	}
+	if out, _ := try("%s check; echo $?", ctl); !strings.Contains(out, view.ID) || !strings.HasSuffix(out, "\n20") {
+		t.Errorf("check says\n%s", out)
+	}
+	if out := sh(t, "%s list 2>&1", ctl); !strings.Contains(out, "1 build is stuck") {
+		t.Errorf("list says\n%s", out)
+	}
 	if out := sh(t, "%s show %s", ctl, view.ID); !strings.Contains(out, "FUSE connection "+mountNumber(t, s.dir)) || !strings.Contains(out, "switched off") {
 		t.Errorf("show says\n%s", out)
 	}
@@ -194,6 +211,12 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	}
 	if got := metric(t, "buildwatch_stuck_duration_seconds_count"); got != "1" {
 		t.Errorf("%q stuck builds were counted", got)
+	}
+	if err := follow.Wait(); err != nil {
+		t.Errorf("watch: %v", err)
+	}
+	if out := sh(t, "cat %s", watched); !strings.Contains(out, `"kind":"survivors"`) || !strings.Contains(out, `"kind":"gone"`) {
+		t.Errorf("watch says\n%s", out)
 	}
 	if out := sh(t, "journalctl -u buildwatchd -o cat --since=-1min"); !strings.Contains(out, "the kernel let go of the last process") {
 		t.Errorf("the journal says\n%s", out)
