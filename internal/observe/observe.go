@@ -76,7 +76,7 @@ func New(o Options) *Follower {
 	return &Follower{
 		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, args: proc.NewReader(),
 		self: namespaces{
-			mnt: namespace(selfPID, "mnt"), uts: namespace(selfPID, "uts"), pid: namespace(selfPID, "pid"),
+			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
 		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1),
 	}
@@ -283,14 +283,14 @@ func (f *Follower) held(monitor *proc.Handle, program fileID) *Step {
 	builderUID, builderErr := builder.UID()
 	is, ok := f.programs.builder(builder.PID)
 	if uidErr != nil || builderErr != nil || uid != builderUID || !ok || is != program ||
-		namespace(builder.PID, "pid") != f.self.pid || !builder.Alive() {
+		proc.Namespace(builder.PID, "pid") != f.self.pid || !builder.Alive() {
 		builder.Close()
 		return nil
 	}
 	return &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
 		follower: f, chroot: args[0] == ChrootMonitor,
-		outside: namespaces{mnt: namespace(monitor.PID, "mnt"), uts: namespace(monitor.PID, "uts"), pid: f.self.pid},
+		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
 	}
 }
 

@@ -58,16 +58,16 @@ func (f *Follower) lookForOrphans() {
 	reaper := executable(1)
 	found := false
 	for pid, e := range all {
-		if known[e.Identity] || pid == 1 || executable(e.ppid) != reaper || namespace(e.ppid, "pid") != f.self.pid {
+		if known[e.Identity] || pid == 1 || executable(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.self.pid {
 			continue
 		}
 		cgroup := proc.Cgroup(pid)
 		root := ""
-		if namespace(pid, "pid") == f.self.pid && namespace(pid, "uts") != f.self.uts {
+		if proc.Namespace(pid, "pid") == f.self.pid && proc.Namespace(pid, "uts") != f.self.uts {
 			root = rootMount(pid)
 		}
 		name := stepName(cgroup, root)
-		if name == "" || f.Placed(cgroup) || namespace(pid, "mnt") == f.self.mnt {
+		if name == "" || f.Placed(cgroup) || proc.Namespace(pid, "mnt") == f.self.mnt {
 			continue
 		}
 		found = f.orphan(e, name) || found

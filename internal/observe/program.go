@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // builders are the programs that build.
@@ -83,19 +85,7 @@ func isBuilderName(exe string) bool {
 }
 
 func (p *programs) trusted(st unix.Statx_t) bool {
-	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0 &&
-		p.systems[[2]uint32{st.Dev_major, st.Dev_minor}]
-}
-
-// namespace returns the kernel's name for the namespace of a kind ("mnt", "uts",
-// "pid") that the process is in, or "".
-func namespace(pid int, kind string) string {
-	var target [64]byte
-	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, target[:])
-	if err != nil {
-		return ""
-	}
-	return string(target[:n])
+	return proc.IsRoots(st) && p.systems[[2]uint32{st.Dev_major, st.Dev_minor}]
 }
 
 var errNotOurs = errors.New("a user namespace that is not below ours")
@@ -106,8 +96,8 @@ var errNotOurs = errors.New("a user namespace that is not below ours")
 //
 // Source: ioctl_ns(2), NS_GET_PARENT and NS_GET_OWNER_UID, Linux 4.9 and 4.11.
 func namespaceOwner(pid int) (uid uint32, nested bool, err error) {
-	own := namespace(unix.Getpid(), "user")
-	if namespace(pid, "user") == own {
+	own := proc.Namespace(unix.Getpid(), "user")
+	if proc.Namespace(pid, "user") == own {
 		return 0, false, nil
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)

@@ -102,8 +102,8 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 	}
 	if s.pin != nil {
 		for pid, e := range all {
-			if !known[e.Identity] && namespace(pid, "uts") == s.uts {
-				s.take(e, known, func(h *proc.Handle) bool { return namespace(h.PID, "uts") == s.uts })
+			if !known[e.Identity] && proc.Namespace(pid, "uts") == s.uts {
+				s.take(e, known, func(h *proc.Handle) bool { return proc.Namespace(h.PID, "uts") == s.uts })
 			}
 		}
 	}
@@ -144,8 +144,8 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 // namespace alone tells nothing: a thread of the monitor's may have one of its
 // own, and the runtime that it starts is then in it.
 func (s *Step) inside(h *proc.Handle) bool {
-	outer := namespaces{mnt: namespace(s.Monitor.PID, "mnt"), uts: namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
-	inner := namespaces{mnt: namespace(h.PID, "mnt"), uts: namespace(h.PID, "uts"), pid: namespace(h.PID, "pid")}
+	outer := namespaces{mnt: proc.Namespace(s.Monitor.PID, "mnt"), uts: proc.Namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
+	inner := namespaces{mnt: proc.Namespace(h.PID, "mnt"), uts: proc.Namespace(h.PID, "uts"), pid: proc.Namespace(h.PID, "pid")}
 	if outer.mnt == "" || outer.uts == "" || inner.mnt == "" || inner.uts == "" || inner.pid == "" || !h.Alive() {
 		return false // in doubt not; it is looked at again
 	}
@@ -216,7 +216,7 @@ func (s *Step) hold(h *proc.Handle, known map[proc.Identity]bool) {
 // freed: its name would be used again. It costs some hundred bytes and holds on
 // to nothing else, unlike a mount namespace.
 func (s *Step) pinNamespace(h *proc.Handle) {
-	uts := namespace(h.PID, "uts")
+	uts := proc.Namespace(h.PID, "uts")
 	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
 		return // --uts=host
 	}
@@ -225,7 +225,7 @@ func (s *Step) pinNamespace(h *proc.Handle) {
 	if err != nil {
 		return
 	}
-	if namespace(h.PID, "uts") != uts || !h.Alive() {
+	if proc.Namespace(h.PID, "uts") != uts || !h.Alive() {
 		pin.Close()
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // Process is what can be seen of a process without holding it. It may be
@@ -67,6 +68,17 @@ func HasExeced(pid int) bool {
 	}
 	stat, err := p.Stat()
 	return err != nil || stat.Flags&forkedNoExec == 0
+}
+
+// Namespace returns the kernel's name for the namespace of a kind ("mnt", "uts",
+// "pid") that the process, or thread, is in; "" where it can't be read.
+func Namespace(pid int, kind string) string {
+	var target [64]byte
+	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, target[:])
+	if err != nil {
+		return ""
+	}
+	return string(target[:n])
 }
 
 // Cgroup is CgroupOf, with "" where it can't be read.

@@ -45,6 +45,11 @@ func (h *Handle) Cgroup() (string, error) {
 	return "", errors.New("the process is in no cgroup of the unified hierarchy")
 }
 
+// IsRoots tells whether a program's file is root's, and nobody else may write it.
+func IsRoots(st unix.Statx_t) bool {
+	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0
+}
+
 // file identifies a file of this boot.
 type file struct {
 	major, minor uint32

@@ -51,15 +51,6 @@ func (c control) open(number uint32) (connection, error) {
 	return connection{dir}, nil
 }
 
-func (c control) waiting(number uint32) (int, error) {
-	conn, err := c.open(number)
-	if err != nil {
-		return 0, err
-	}
-	defer conn.close()
-	return conn.waiting()
-}
-
 func (c connection) close() { _ = c.dir.Close() }
 
 // mounter is the UID of who mounted it.

@@ -71,14 +71,15 @@ func inScopeOf(cgroup string, processes []proc.Identity) bool {
 
 // servedRoots looks at one process of each mount namespace.
 func (e *Examiner) servedRoots(pids []int) []uint32 {
-	var roots, seen []uint32
+	var roots []uint32
+	var seen []string
 	for _, pid := range pids {
 		p, err := e.procs.Proc(pid)
 		if err != nil {
 			continue
 		}
-		namespace := namespaceOf(p, "mnt")
-		if namespace == 0 || slices.Contains(seen, namespace) {
+		namespace := proc.Namespace(pid, "mnt")
+		if namespace == "" || slices.Contains(seen, namespace) {
 			continue
 		}
 		seen = append(seen, namespace)
@@ -107,7 +108,7 @@ func (h *Helper) End(ctx context.Context, patience time.Duration) (ended bool, e
 		if err != nil {
 			return 0, err
 		}
-		var home []uint32
+		var home []string
 		for _, p := range s.processes {
 			if p.PID == h.PID {
 				home = append(home, p.namespace)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
@@ -44,15 +43,7 @@ func TestMain(m *testing.M) {
 // TestLookAtAProcessWhoseFirstThreadIsAZombie: what it waits for, its other threads
 // say.
 func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
-	fifo := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	writer, err := os.OpenFile(fifo, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
+	fifo := emptyFIFO(t)
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), fifoEnv+"="+fifo)
 	cmd.Stderr = os.Stderr

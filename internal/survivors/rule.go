@@ -3,6 +3,7 @@ package survivors
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -83,20 +84,13 @@ func (f facts) servedByUs() bool {
 }
 
 // judge decides about one connection that the threads can reach, and aborts it if
-// that is the verdict.
-func (c *Case) judge(ctx context.Context, number uint32, threads []thread, left Remains) verdict {
-	f := facts{mode: c.examiner.mode, owner: c.uid}
-	if f.mode == Never {
+// that is the verdict. Its number may have come to mean another one since it was
+// opened: its directory has not.
+func (c *Case) judge(ctx context.Context, number uint32, conn opened, seen sight, left Remains) verdict {
+	f := facts{mode: c.examiner.mode, owner: c.uid, opened: conn.err}
+	if f.mode == Never || f.opened != nil {
 		return decide(f)
 	}
-	conn, err := c.examiner.control.open(number)
-	if err != nil {
-		f.opened = err
-		return decide(f)
-	}
-	// From here on the number may come to mean another connection: this directory
-	// does not.
-	defer conn.close()
 	var waitErr, mountErr error
 	f.waiting, waitErr = conn.waiting()
 	f.mounter, mountErr = conn.mounter()
@@ -105,7 +99,7 @@ func (c *Case) judge(ctx context.Context, number uint32, threads []thread, left 
 		f.waited = time.Since(first)
 	}
 	if f.unsure == nil && f.waiting > 0 && f.mounter == f.owner {
-		c.surroundings(ctx, &f, number, threads, left)
+		c.surroundings(ctx, &f, number, seen, left)
 	}
 	v := decide(f)
 	if v.abort != api.AbortDone {
@@ -117,55 +111,52 @@ func (c *Case) judge(ctx context.Context, number uint32, threads []thread, left 
 	return v
 }
 
+// errNotScanned is for a connection whose requests began to wait during the look.
+var errNotScanned = errors.New("the host was not looked through")
+
 // surroundings finds out who serves the connection, and who else uses it.
-func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, threads []thread, left Remains) {
-	ctx, cancel := context.WithTimeout(ctx, scanTime)
-	defer cancel()
-	type found struct {
-		scan
-		sure, perhaps []process
-	}
-	host, err := proc.Within(ctx, c.examiner.reader, func() (found, error) {
-		s, err := c.examiner.scan()
-		sure, perhaps := servers(s.processes, number)
-		return found{s, sure, perhaps}, err
-	})
-	if err != nil {
-		f.unsure = err
+func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, seen sight, left Remains) {
+	switch {
+	case seen.hostErr != nil:
+		f.unsure = seen.hostErr
+		return
+	case seen.host.processes == nil:
+		f.unsure = errNotScanned
 		return
 	}
 	inside := func(p process) bool { return slices.Contains(left.PIDs, p.PID) }
-	family := host.family(left)
-	var home []uint32
-	for _, t := range threads {
+	home := []string{proc.Namespace(1, "mnt")}
+	for _, t := range seen.threads {
 		home = append(home, t.namespace)
 		for _, m := range t.mounts {
 			f.others = f.others || m.device == number && m.others
 		}
 	}
-	f.serving, f.server = who(host.sure, host.perhaps, c.uid, c.examiner.pidNamespace(), inside)
+	sure, perhaps := seen.host.servers(number)
+	f.serving, f.server = who(sure, perhaps, c.uid, proc.Namespace(os.Getpid(), "pid"), inside)
 	if !f.servedByUs() {
 		return
 	}
-	for _, p := range append(host.sure, host.perhaps...) {
+	excused := seen.host.family(left)
+	for _, p := range sure {
+		excused[p.PID] = true
+	}
+	for _, p := range slices.Concat(sure, perhaps) {
 		home = append(home, p.namespace)
 	}
-	home = append(home, c.examiner.ownNamespace())
-	serves := func(p process) bool {
-		return slices.ContainsFunc(host.sure, func(s process) bool { return s.PID == p.PID })
-	}
+	ctx, cancel := context.WithTimeout(ctx, scanTime)
+	defer cancel()
 	f.used, f.unsure = proc.Within(ctx, c.examiner.reader, func() (int, error) {
-		return c.examiner.user(ctx, host.scan, number, f.mounter, f.others, home,
-			func(p process) bool { return family[p.PID] || serves(p) })
+		return c.examiner.user(ctx, seen.host, number, f.mounter, f.others, home, func(p process) bool { return excused[p.PID] })
 	})
 }
 
 // who tells who serves a connection: whoever of the servers is least the build's.
 // Where the kernel does not say whose connection is whose, each that holds some
 // connection counts.
-func who(sure, perhaps []process, uid, pidNamespace uint32, inside func(process) bool) (serving, int) {
+func who(sure, perhaps []process, uid uint32, pidNamespace string, inside func(process) bool) (serving, int) {
 	kind, server := byNobody, 0
-	for _, p := range append(slices.Clone(sure), perhaps...) {
+	for _, p := range slices.Concat(sure, perhaps) {
 		this := byAnother
 		switch {
 		case inside(p):
@@ -183,21 +174,4 @@ func who(sure, perhaps []process, uid, pidNamespace uint32, inside func(process)
 		}
 	}
 	return kind, server
-}
-
-// ownNamespace is the mount namespace of the host's first process.
-func (e *Examiner) ownNamespace() uint32 {
-	p, err := e.procs.Proc(1)
-	if err != nil {
-		return 0
-	}
-	return namespaceOf(p, "mnt")
-}
-
-func (e *Examiner) pidNamespace() uint32 {
-	p, err := e.procs.Self()
-	if err != nil {
-		return 0
-	}
-	return namespaceOf(p, "pid")
 }

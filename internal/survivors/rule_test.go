@@ -48,8 +48,8 @@ func TestDecide(t *testing.T) {
 // TestWho: whoever of the servers is least the build's decides. Where the kernel does
 // not say whose connection is whose, each that holds one counts.
 func TestWho(t *testing.T) {
-	const here, elsewhere = 1, 2
-	of := func(pid int, uid uint64, namespace uint32) process {
+	const here, elsewhere = "pid:[1]", "pid:[2]"
+	of := func(pid int, uid uint64, namespace string) process {
 		p := process{uids: [4]uint64{uid, uid, uid, uid}, pidNamespace: namespace}
 		p.PID = pid
 		return p
@@ -115,12 +115,12 @@ func TestFamily(t *testing.T) {
 // TestCopied: a mount that another namespace has only because it was made as a copy,
 // or hears from it, is nobody's use.
 func TestCopied(t *testing.T) {
-	const host, service, monitor, container, propagated = 1, 2, 3, 4, 5
+	const host, service, monitor, container, propagated = "mnt:[1]", "mnt:[2]", "mnt:[3]", "mnt:[4]", "mnt:[5]"
 	fuse := func(point string, peers ...string) mount {
 		return mount{device: 65, root: "/", point: point, peers: peers, fuse: true}
 	}
 	rootOf := func(device uint32) mount { return mount{device: device, root: "/", point: "/"} }
-	s := scan{tables: map[uint32][]mount{
+	s := scan{tables: map[string][]mount{
 		host:       {rootOf(8), fuse("/mnt", "7")},
 		service:    {rootOf(8), fuse("/mnt", "7")},
 		monitor:    {rootOf(8), fuse("/mnt"), fuse("/var/tmp/buildah1/mnt")},
@@ -128,12 +128,12 @@ func TestCopied(t *testing.T) {
 		propagated: {rootOf(99), fuse("/host/mnt", "7")},
 	}}
 	for _, row := range []struct {
-		namespace uint32
+		namespace string
 		at        int
 		want      bool
 	}{{service, 1, true}, {monitor, 1, true}, {monitor, 2, false}, {container, 1, false}, {propagated, 1, true}} {
-		if got := s.copied(s.tables[row.namespace][row.at], row.namespace, []uint32{host}); got != row.want {
-			t.Errorf("namespace %d, %+v: %v", row.namespace, s.tables[row.namespace][row.at], got)
+		if got := s.copied(s.tables[row.namespace][row.at], row.namespace, []string{host}); got != row.want {
+			t.Errorf("namespace %s, %+v: %v", row.namespace, s.tables[row.namespace][row.at], got)
 		}
 	}
 }

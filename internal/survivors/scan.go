@@ -21,8 +21,8 @@ import (
 type process struct {
 	procfs.Proc
 	uids         [4]uint64
-	namespace    uint32 // its mount namespace's number, 0 where it can't be read
-	pidNamespace uint32
+	namespace    string // its mount namespace, empty where it can't be read
+	pidNamespace string
 	state        string
 	parent       int
 	exiting      bool // killed, and on its way out: as the first process of a PID namespace that has survivors
@@ -55,7 +55,7 @@ func (e *Examiner) processes() ([]process, error) {
 		}
 		found = append(found, process{
 			Proc: p, uids: status.UIDs, state: stat.State, parent: stat.PPID, exiting: stat.Flags&exitingProcess != 0,
-			namespace: namespaceOf(p, "mnt"), pidNamespace: namespaceOf(p, "pid"),
+			namespace: proc.Namespace(p.PID, "mnt"), pidNamespace: proc.Namespace(p.PID, "pid"),
 		})
 	}
 	return found, nil
@@ -109,21 +109,6 @@ func isFuseDevice(link string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Mkdev(st.Rdev_major, st.Rdev_minor) == fuseDevice
 }
 
-// servers returns the processes that hold the connection's device, and those that
-// may: which connection theirs is, this kernel does not say.
-func servers(all []process, number uint32) (sure, perhaps []process) {
-	for _, p := range all {
-		held := p.holds()
-		switch {
-		case slices.Contains(held, number):
-			sure = append(sure, p)
-		case slices.Contains(held, 0):
-			perhaps = append(perhaps, p)
-		}
-	}
-	return sure, perhaps
-}
-
 // helperName is the program that mounts a rootless user's storage where the kernel
 // can't, or where storage.conf says so; helperType, the type of its mounts.
 //
@@ -142,13 +127,14 @@ func (p process) isHelper() bool {
 	}
 	var st unix.Statx_t
 	err = unix.Statx(unix.AT_FDCWD, p.file("exe"), unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st)
-	return err == nil && st.Uid == 0 && st.Mode&0o022 == 0
+	return err == nil && proc.IsRoots(st)
 }
 
 // scan is the host at one moment: its processes and the mount tables they see.
 type scan struct {
 	processes []process
-	tables    map[uint32][]mount // by mount namespace
+	held      map[int][]uint32   // by PID: see process.holds
+	tables    map[string][]mount // by mount namespace
 	mountIDs  map[int]uint32     // which device a mount is of; IDs are the whole kernel's
 }
 
@@ -157,9 +143,12 @@ func (e *Examiner) scan() (scan, error) {
 	if err != nil {
 		return scan{}, err
 	}
-	s := scan{processes: all, tables: map[uint32][]mount{}, mountIDs: map[int]uint32{}}
+	s := scan{processes: all, held: map[int][]uint32{}, tables: map[string][]mount{}, mountIDs: map[int]uint32{}}
 	for _, p := range all {
-		if p.namespace == 0 || s.tables[p.namespace] != nil {
+		if held := p.holds(); held != nil {
+			s.held[p.PID] = held
+		}
+		if p.namespace == "" || s.tables[p.namespace] != nil {
 			continue
 		}
 		infos, err := p.MountInfo()
@@ -207,7 +196,7 @@ func (s scan) family(left Remains) map[int]bool {
 // PrivateTmp=. A container's namespace has another root.
 //
 // Source: mount_namespaces(7).
-func (s scan) copied(m mount, namespace uint32, home []uint32) bool {
+func (s scan) copied(m mount, namespace string, home []string) bool {
 	root := s.root(namespace)
 	for _, from := range home {
 		for _, original := range s.of(from, m.device) {
@@ -223,7 +212,7 @@ func (s scan) copied(m mount, namespace uint32, home []uint32) bool {
 }
 
 // root returns what is mounted as a namespace's root.
-func (s scan) root(namespace uint32) mount {
+func (s scan) root(namespace string) mount {
 	var root mount
 	for _, m := range s.tables[namespace] {
 		if m.point == "/" {
@@ -233,8 +222,36 @@ func (s scan) root(namespace uint32) mount {
 	return root
 }
 
+// servers returns the processes that hold the connection's device, and those that
+// may: which connection theirs is, this kernel does not say.
+func (s scan) servers(number uint32) (sure, perhaps []process) {
+	for _, p := range s.processes {
+		held := s.held[p.PID]
+		switch {
+		case slices.Contains(held, number):
+			sure = append(sure, p)
+		case slices.Contains(held, 0):
+			perhaps = append(perhaps, p)
+		}
+	}
+	return sure, perhaps
+}
+
+// serverPIDs are the PIDs of all of them; none for 0, which is no connection.
+func (s scan) serverPIDs(number uint32) []int {
+	if number == 0 {
+		return nil
+	}
+	var pids []int
+	sure, perhaps := s.servers(number)
+	for _, p := range slices.Concat(sure, perhaps) {
+		pids = append(pids, p.PID)
+	}
+	return pids
+}
+
 // of returns a namespace's mounts of one file system.
-func (s scan) of(namespace, device uint32) []mount {
+func (s scan) of(namespace string, device uint32) []mount {
 	var mounts []mount
 	for _, m := range s.tables[namespace] {
 		if m.device == device {
@@ -250,7 +267,7 @@ func (s scan) of(namespace, device uint32) []mount {
 //
 // home are namespaces in which the mount may be seen: where it was made, and the
 // build's.
-func (e *Examiner) user(ctx context.Context, s scan, device uint32, mounter uint32, others bool, home []uint32, excused func(process) bool) (int, error) {
+func (e *Examiner) user(ctx context.Context, s scan, device uint32, mounter uint32, others bool, home []string, excused func(process) bool) (int, error) {
 	for _, p := range s.processes {
 		if excused(p) {
 			continue

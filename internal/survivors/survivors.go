@@ -14,7 +14,6 @@ package survivors
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -104,16 +103,18 @@ type Process struct {
 // Look looks at the processes, and notes which connections have requests waiting.
 // Nothing is changed.
 func (c *Case) Look(ctx context.Context, left Remains) Report {
-	report, _ := c.look(ctx, left.PIDs)
+	report, seen := c.look(ctx, left.PIDs)
+	seen.close()
 	return report
 }
 
 // Free looks, and aborts the FUSE connections for which the processes wait where
 // the rule allows it.
 func (c *Case) Free(ctx context.Context, left Remains) Report {
-	report, threads := c.look(ctx, left.PIDs)
-	for _, number := range connectionsOf(threads) {
-		verdict := c.judge(ctx, number, threads, left)
+	report, seen := c.look(ctx, left.PIDs)
+	defer seen.close()
+	for number, conn := range seen.connections {
+		verdict := c.judge(ctx, number, conn, seen, left)
 		if verdict.abort == api.AbortDone {
 			report.Aborted = append(report.Aborted, number)
 		}
@@ -123,10 +124,32 @@ func (c *Case) Free(ctx context.Context, left Remains) Report {
 	return report
 }
 
-// look looks at each process, with a deadline each.
-func (c *Case) look(ctx context.Context, pids []int) (Report, []thread) {
+// sight is what one look has seen.
+type sight struct {
+	threads     []thread
+	connections map[uint32]opened // that the threads can reach
+	host        scan              // made after the connections were opened, if any has requests waiting
+	hostErr     error
+}
+
+// opened is a connection, or what kept it from being opened.
+type opened struct {
+	connection
+	err error
+}
+
+func (s sight) close() {
+	for _, conn := range s.connections {
+		if conn.err == nil {
+			conn.close()
+		}
+	}
+}
+
+// look looks at each process, with a deadline each, and at what they may wait for.
+func (c *Case) look(ctx context.Context, pids []int) (Report, sight) {
 	report := Report{Processes: map[int]Process{}}
-	var deepest []thread
+	seen := sight{connections: map[uint32]opened{}}
 	for _, pid := range pids[:min(len(pids), maxProcesses)] {
 		limit, cancel := context.WithTimeout(ctx, lookTime)
 		found, err := proc.Within(limit, c.examiner.reader, func() (thread, error) { return c.examiner.deepest(pid) })
@@ -138,68 +161,57 @@ func (c *Case) look(ctx context.Context, pids []int) (Report, []thread) {
 		case err != nil:
 			continue // it has ended
 		}
-		deepest = append(deepest, found)
+		seen.threads = append(seen.threads, found)
 		report.Processes[pid] = Process{State: found.state, WChan: found.wchan, Stack: found.stack}
 	}
-	waiting := c.sample(deepest)
-	served := c.servers(ctx, waiting)
-	for _, t := range deepest {
+	waiting := c.open(seen)
+	if len(waiting) > 0 {
+		limit, cancel := context.WithTimeout(ctx, scanTime)
+		seen.host, seen.hostErr = proc.Within(limit, c.examiner.reader, c.examiner.scan)
+		cancel()
+	}
+	for _, t := range seen.threads {
 		p := report.Processes[t.pid]
 		p.Waits = t.waits(waiting)
 		for i := range p.Waits {
-			p.Waits[i].Servers = served[p.Waits[i].Connection]
+			p.Waits[i].Servers = seen.host.serverPIDs(p.Waits[i].Connection)
 		}
 		report.Processes[t.pid] = p
 	}
 	c.describe(report)
-	return report, deepest
+	return report, seen
 }
 
-// sample notes which of the connections have requests waiting, and returns how
-// many each has.
-func (c *Case) sample(threads []thread) map[uint32]int {
-	waiting := map[uint32]int{}
+// open opens the connections that the threads can reach, notes which have requests
+// waiting, and returns how many; -1 where that can't be told.
+func (c *Case) open(seen sight) (waiting map[uint32]int) {
+	waiting = map[uint32]int{}
 	now := time.Now()
-	for _, number := range connectionsOf(threads) {
-		n, err := c.examiner.control.waiting(number)
-		switch {
-		case err != nil:
-			waiting[number] = -1 // it can't be told
-		case n == 0:
-			delete(c.waited, number)
-		default:
-			waiting[number] = n
-			if _, ok := c.waited[number]; !ok {
-				c.waited[number] = now
+	for _, t := range seen.threads {
+		for _, m := range t.mounts {
+			if _, known := seen.connections[m.device]; known || !m.fuse {
+				continue
+			}
+			conn, err := c.examiner.control.open(m.device)
+			seen.connections[m.device] = opened{conn, err}
+			n := 0
+			if err == nil {
+				n, err = conn.waiting()
+			}
+			switch {
+			case err != nil:
+				waiting[m.device] = -1
+			case n == 0:
+				delete(c.waited, m.device)
+			default:
+				waiting[m.device] = n
+				if _, ok := c.waited[m.device]; !ok {
+					c.waited[m.device] = now
+				}
 			}
 		}
 	}
 	return waiting
-}
-
-// servers lists for each connection the processes that hold its device; where this
-// kernel does not say whose is whose, those that hold any.
-func (c *Case) servers(ctx context.Context, waiting map[uint32]int) map[uint32][]int {
-	if len(waiting) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, scanTime)
-	defer cancel()
-	found, err := proc.Within(ctx, c.examiner.reader, func() (map[uint32][]int, error) {
-		all, err := c.examiner.processes()
-		found := map[uint32][]int{}
-		for number := range waiting {
-			sure, perhaps := servers(all, number)
-			for _, p := range append(sure, perhaps...) {
-				found[number] = append(found[number], p.PID)
-			}
-		}
-		return found, err
-	})
-	if err != nil {
-		return nil
-	}
-	return found
 }
 
 // describe adds to the waits what became of their connections.
@@ -211,17 +223,4 @@ func (c *Case) describe(r Report) {
 			}
 		}
 	}
-}
-
-// connectionsOf lists the FUSE connections that the threads can reach.
-func connectionsOf(threads []thread) []uint32 {
-	var numbers []uint32
-	for _, t := range threads {
-		for _, m := range t.mounts {
-			if m.fuse && !slices.Contains(numbers, m.device) {
-				numbers = append(numbers, m.device)
-			}
-		}
-	}
-	return numbers
 }

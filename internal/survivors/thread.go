@@ -21,7 +21,7 @@ type thread struct {
 	state     string
 	wchan     string
 	stack     []string
-	namespace uint32  // its mount namespace's number
+	namespace string  // its mount namespace
 	mounts    []mount // in that namespace
 	file      string  // the open file that its system call is about, if any
 	fileMount int     // the ID of the mount that the file is on
@@ -58,7 +58,7 @@ func (e *Examiner) deepest(pid int) (thread, error) {
 		found.wchan = wchan
 	}
 	found.stack = kernelStack(found.path("stack"))
-	found.namespace = namespaceOf(best, "mnt")
+	found.namespace = proc.Namespace(best.PID, "mnt")
 	// One that is past the end of its namespaces has none left.
 	if infos, err := best.MountInfo(); err == nil {
 		found.mounts = mountsOf(infos)
@@ -69,14 +69,6 @@ func (e *Examiner) deepest(pid int) (thread, error) {
 
 func (t thread) path(name string) string {
 	return "/proc/" + strconv.Itoa(t.pid) + "/task/" + strconv.Itoa(t.tid) + "/" + name
-}
-
-func namespaceOf(p procfs.Proc, name string) uint32 {
-	all, err := p.Namespaces()
-	if err != nil {
-		return 0
-	}
-	return all[name].Inode
 }
 
 // maxStack is how many functions of a kernel stack are kept.

@@ -2,6 +2,7 @@ package survivors
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,8 +127,9 @@ func equal(a, b api.Wait) bool {
 	return a.File == b.File && a.Mount == b.Mount && a.FSType == b.FSType && a.Connection == b.Connection && a.Requests == b.Requests
 }
 
-// TestLookAtALivingProcess: what a read waits for is found by its descriptor.
-func TestLookAtALivingProcess(t *testing.T) {
+// emptyFIFO makes one that nothing comes out of, until the test's end.
+func emptyFIFO(t *testing.T) string {
+	t.Helper()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
@@ -136,7 +138,27 @@ func TestLookAtALivingProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer writer.Close()
+	t.Cleanup(func() { writer.Close() })
+	return fifo
+}
+
+// TestControlIsTheKernelsOwn: a directory that anybody could have made is not taken
+// for a FUSE connection.
+func TestControlIsTheKernelsOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []uint32{7, 8} {
+		if conn, err := (control{dir}).open(number); !errors.Is(err, errNoControl) {
+			t.Errorf("connection %d: %+v, %v", number, conn, err)
+		}
+	}
+}
+
+// TestLookAtALivingProcess: what a read waits for is found by its descriptor.
+func TestLookAtALivingProcess(t *testing.T) {
+	fifo := emptyFIFO(t)
 	cmd := exec.Command("cat", fifo)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -212,7 +212,7 @@ func (b *build) apply(m message) {
 		b.rungEnded(before.stage, after.empty)
 	}
 	b.tellState(before, after)
-	if after.state != before.state || before.stage == stageReported && act == actBegin {
+	if isNews(before, after) {
 		b.watcher.changed(b, before, after)
 	}
 	switch act {
@@ -304,8 +304,7 @@ func (b *build) rungEnded(stage stage, empty bool) {
 			ended = b.ladder[i]
 		}
 	}
-	told := ended
-	b.tell(api.Event{Kind: api.EventStep, Step: &told})
+	b.tell(api.Event{Kind: api.EventStep, Step: &ended})
 	b.mu.Unlock()
 	b.watcher.observer.LadderStep(ended)
 	b.logStep(ended)

@@ -36,7 +36,10 @@ const (
 //
 // It is here, and not in the daemon, since it opens files that the user has
 // chosen: as that user, and at that user's risk.
-func requests(config []byte) []string {
+func requests(config []byte) []string { return few(candidates(config)) }
+
+// candidates are the directories, however many.
+func candidates(config []byte) []string {
 	parent := os.Getenv("TMPDIR")
 	if parent == "" {
 		parent = "/var/tmp" // podman's own default
@@ -47,7 +50,7 @@ func requests(config []byte) []string {
 	}
 	step := stepOf(config)
 	if step == "" {
-		return few(found)
+		return found
 	}
 	deadline := time.Now().Add(searchTime)
 	var holding, unknown []string
@@ -60,9 +63,9 @@ func requests(config []byte) []string {
 		}
 	}
 	if len(holding) == 0 {
-		return few(found) // the step is not as it was written: nothing can be told
+		return found // the step is not as it was written: nothing can be told
 	}
-	return few(append(holding, unknown...))
+	return append(holding, unknown...)
 }
 
 // few is the directories, or none where there are too many to tell. A service that is

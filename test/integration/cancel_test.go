@@ -27,7 +27,7 @@ const familySize = 5
 // hold takes hold of the processes of a build.
 func hold(t *testing.T, view api.Build) []*proc.Handle {
 	t.Helper()
-	detail, err := control().Show(context.Background(), view.ID)
+	detail, err := show(view.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

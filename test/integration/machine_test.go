@@ -185,6 +185,13 @@ func fileInImage(t *testing.T, image, path string) string {
 // control is a client of the daemon under test.
 func control() *client.Client { return client.New(api.ControlSocket) }
 
+// show returns everything that the daemon knows of a build.
+func show(id string) (api.BuildDetail, error) {
+	c := control()
+	defer c.Close()
+	return c.Show(context.Background(), id)
+}
+
 // listed returns what `buildwatchctl list --json` shows.
 func listed(t *testing.T) []api.Build {
 	t.Helper()

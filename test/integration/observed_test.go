@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -225,9 +224,7 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 	// Both containers of the first moment are placed; the daemon is away for the
 	// step that follows.
 	eventually(t, func() (string, bool) {
-		c := control()
-		defer c.Close()
-		detail, err := c.Show(context.Background(), view.ID)
+		detail, err := show(view.ID)
 		placed := map[string]bool{}
 		for _, p := range detail.ProcessTree {
 			if strings.Contains(p.Cgroup, "/d/run-") && p.Arch != "" {

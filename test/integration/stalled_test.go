@@ -141,7 +141,7 @@ func TestStalledBuildThatGoesOnIsRunning(t *testing.T) {
 	configured(t, "[stalled]", `after = "2s"`)
 	b := startStep(t, "/bin/busybox", "sh", "-c", "trap true USR1; /bin/hang-bare; echo on >/on; exec /bin/hang-bare")
 	first, _ := b.becomes(api.StateStalled)
-	detail, err := control().Show(context.Background(), first.ID)
+	detail, err := show(first.ID)
 	must(t, err)
 	hung := detail.ProcessTree[len(detail.ProcessTree)-1]
 	sh(t, "kill -KILL %d", hung.PID)

@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -44,10 +43,8 @@ func inState(t *testing.T, id string, state api.State) api.BuildDetail {
 	t.Helper()
 	var detail api.BuildDetail
 	eventually(t, func() (string, bool) {
-		c := control()
-		defer c.Close()
 		var err error
-		detail, err = c.Show(context.Background(), id)
+		detail, err = show(id)
 		return fmt.Sprintf("%+v, %v", detail, err), err == nil && detail.State == state
 	})
 	return detail
