@@ -19,8 +19,8 @@ func readerGone(ctx context.Context, out io.Writer, gone func()) {
 		return
 	}
 	const slice = 1000 // milliseconds between two looks at ctx
+	ends := []unix.PollFd{{Fd: int32(file.Fd())}}
 	go func() {
-		ends := []unix.PollFd{{Fd: int32(file.Fd())}}
 		for ctx.Err() == nil {
 			ends[0].Revents = 0
 			if n, err := unix.Poll(ends, slice); err != nil && err != unix.EINTR {

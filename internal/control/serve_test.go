@@ -137,9 +137,9 @@ const (
 	stopRequest = "POST /v1/builds/b/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
 )
 
-// TestStopsWithinASecondWithThousandsOfIdlePeers is snapd's LP#1946656 and more:
+// TestStopsAtOnceWithThousandsOfIdlePeers is snapd's LP#1946656 and more:
 // none of them ever sends a whole request.
-func TestStopsWithinASecondWithThousandsOfIdlePeers(t *testing.T) {
+func TestStopsAtOnceWithThousandsOfIdlePeers(t *testing.T) {
 	peers := 5000
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -171,7 +171,7 @@ func TestStopsWithinASecondWithThousandsOfIdlePeers(t *testing.T) {
 	stop()
 	took := time.Since(begin)
 	t.Logf("stopped with %d peers in %s", peers, took)
-	if took > time.Second {
+	if took > s.limits.request/2 { // it waited for them
 		t.Errorf("stopping took %s", took)
 	}
 }

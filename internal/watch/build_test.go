@@ -201,9 +201,10 @@ func TestWhoServedTheStorageEndsLast(t *testing.T) {
 	c.end()
 	w.end()
 	s.until(t, "close")
-	if !helper.ended || !helper.closed {
-		t.Errorf("the helper is %+v", helper)
+	if !helper.ended.Load() {
+		t.Error("the helper was not ended")
 	}
+	eventually(t, "the helper is let go of", helper.closed.Load)
 	want := []api.Step{api.StepKill, api.StepStop, api.StepHelpers}
 	if got := w.seen.rungs(); !slices.Equal(got, want) {
 		t.Errorf("the rungs are %v, want %v", got, want)

@@ -350,14 +350,14 @@ func (f *fakeExaminer) Helpers(context.Context, uint32, []proc.Identity, []uint3
 	return all, nil
 }
 
-type fakeHelper struct{ ended, closed bool }
+type fakeHelper struct{ ended, closed atomic.Bool }
 
 func (h *fakeHelper) End(context.Context, time.Duration) (bool, error) {
-	h.ended = true
+	h.ended.Store(true)
 	return true, nil
 }
 
-func (h *fakeHelper) Close() { h.closed = true }
+func (h *fakeHelper) Close() { h.closed.Store(true) }
 
 // bench is a Watcher with fakes around it.
 type bench struct {
