@@ -6,6 +6,7 @@ PREFIX      ?= /usr/local
 SUITE       ?= trixie
 MATRIX      ?= -matrix.all
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
+GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 ifeq ($(strip $(VERSION)),)
@@ -52,7 +53,7 @@ unit: ## run the unit tests (no root needed)
 	$(GO) test ./...
 
 integration: build testmachine ## run the integration tests in a throwaway machine (root; SUITE=trixie)
-	$(GO) test -tags integration -count=1 -timeout 40m -v -exec '$(MACHINE) --' ./test/integration/...
+	$(GO) run $(GOTESTSUM) --format standard-verbose -- -tags integration -count=1 -timeout 40m -exec '$(MACHINE) --' ./test/integration/...
 
 test: unit ## run every test, the integration tests on each suite
 	$(MAKE) integration SUITE=trixie

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -85,16 +86,12 @@ func serve(t *testing.T, s *Server) (connect func() net.Conn, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, socket) }()
-	stop = func() {
-		if cancel == nil {
-			return
-		}
+	stop = sync.OnceFunc(func() {
 		cancel()
-		cancel = nil
 		if err := <-done; err != nil {
 			t.Errorf("serving: %v", err)
 		}
-	}
+	})
 	t.Cleanup(stop)
 	return func() net.Conn {
 		for {
