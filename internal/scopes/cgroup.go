@@ -108,8 +108,8 @@ func (c *cgroup) ensureDomain(name string) (*cgroup, error) {
 		return sub, nil // in doubt it is found out by the move
 	}
 	sub.close()
-	if err := unix.Unlinkat(int(c.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil && !errors.Is(err, unix.ENOENT) {
-		return nil, &fs.PathError{Op: "rmdir", Path: path.Join(c.path, name), Err: err}
+	if err := c.removeChild(name); err != nil {
+		return nil, err
 	}
 	return c.ensure(name)
 }
@@ -316,4 +316,26 @@ func (c *cgroup) children() []string {
 		}
 	}
 	return names
+}
+
+// removeChild removes a cgroup directly below, which must be empty.
+func (c *cgroup) removeChild(name string) error {
+	if err := unix.Unlinkat(int(c.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil && !isGone(err) {
+		return &fs.PathError{Op: "rmdir", Path: path.Join(c.path, name), Err: err}
+	}
+	return nil
+}
+
+// removeBelow removes the cgroups below that are empty.
+func (c *cgroup) removeBelow(depth int, left *int) {
+	for _, name := range c.children() {
+		if *left--; *left < 0 || depth == 0 {
+			return
+		}
+		if child, err := c.sub(name); err == nil {
+			child.removeBelow(depth-1, left)
+			child.close()
+		}
+		_ = c.removeChild(name)
+	}
 }

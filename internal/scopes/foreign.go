@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -75,18 +74,7 @@ func (m *Manager) RemoveForeign(id proc.CgroupID) error {
 	if populated, err := c.populated(); populated || err != nil {
 		return errors.Join(fmt.Errorf("remove %s: %w", id.Path, unix.EBUSY), err)
 	}
-	parent, err := m.root.sub(path.Join(".", path.Dir(id.Path)))
-	if err != nil {
-		return err
-	}
-	defer parent.close()
-	// The kernel removes no cgroup that has a process or another cgroup in it. One
-	// that has come to have the name in this moment would be a new, empty one.
-	err = unix.Unlinkat(int(parent.dir.Fd()), path.Base(id.Path), unix.AT_REMOVEDIR)
-	if err != nil && !isGone(err) {
-		return fmt.Errorf("remove %s: %w", id.Path, err)
-	}
-	return nil
+	return m.remove(c)
 }
 
 // foreign opens the very cgroup.

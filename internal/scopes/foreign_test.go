@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -87,5 +88,28 @@ func TestForeignCgroupIsRemovedOnlyEmptyAndTheSame(t *testing.T) {
 	}
 	if err := m.RemoveForeign(id); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// TestCgroupOfAnEndedUnitIsRemovedWhenItIsEmpty, with those that the OCI runtime has
+// made in it, and not before.
+func TestCgroupOfAnEndedUnitIsRemovedWhenItIsEmpty(t *testing.T) {
+	root, own := realCgroups(t)
+	scope := makeSub(t, own, "buildwatch-abcdefgh.scope")
+	makeSub(t, scope, keeperDir)
+	container := makeSub(t, makeSub(t, scope, containersDir), "run-buildah-buildah1")
+	s := &Scope{manager: &Manager{root: root}, dir: scope}
+	p := startIn(t, container, "")
+	s.removeEmpty()
+	if _, err := os.Stat(filepath.Join(own.mountPath(t), path.Base(scope.path), keeperDir)); err != nil {
+		t.Errorf("with a process in it: %v", err)
+	}
+	p.end()
+	waitEmptyShort(t, scope)
+	for range 2 { // the second time there is nothing to do
+		s.removeEmpty()
+		if names := own.children(); len(names) != 0 {
+			t.Errorf("left: %v", names)
+		}
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -278,3 +279,18 @@ func ParseUnitName(unit string) (id string, ok bool) {
 // errUnplaced is what arrange finds when systemd reports success, and the
 // keeper is somewhere else.
 var errUnplaced = errors.New("systemd did not move the keeper into the scope")
+
+// remove removes a cgroup that is empty. One that has gone is removed.
+func (m *Manager) remove(c *cgroup) error {
+	parent, err := m.root.sub(path.Join(".", path.Dir(c.path)))
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer parent.close()
+	// The kernel removes no cgroup that has a process or another cgroup in it. One
+	// that has come to have the name in this moment would be a new, empty one.
+	return parent.removeChild(path.Base(c.path))
+}

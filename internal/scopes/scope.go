@@ -218,16 +218,38 @@ func (s *Scope) Kill(ctx context.Context) error {
 	return err
 }
 
-// Stop stops the unit and waits for the job. A unit that is gone is stopped.
+// Stop stops the unit and waits for the job. A unit that is gone is stopped. Its
+// cgroup goes with it, if nothing is left in it.
 func (s *Scope) Stop(ctx context.Context) error {
 	err := s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
 		_, err := conn.StopUnitContext(ctx, s.unit, "replace", job)
 		return err
 	})
 	if isNoSuchUnit(err) {
-		return nil
+		err = nil
+	}
+	if err == nil {
+		s.removeEmpty()
 	}
 	return err
+}
+
+// removeEmpty removes the cgroup of a unit that has ended. systemd does that for one
+// that is empty at its end; for one in which something survived, when the kernel says
+// that it has become empty, but not if the unit was forgotten before that was read.
+//
+// Source: systemd, src/core/cgroup.c, on_cgroup_empty_event; src/core/unit.c,
+// unit_may_gc.
+func (s *Scope) removeEmpty() {
+	if s.dir == nil {
+		return
+	}
+	if populated, err := s.dir.populated(); populated || err != nil {
+		return
+	}
+	left := maxCgroups
+	s.dir.removeBelow(maxDepth, &left)
+	_ = s.manager.remove(s.dir)
 }
 
 // CgroupKill ends every process of the scope by the kernel's own means, without
