@@ -21,6 +21,18 @@ func (s *Step) Own() (own proc.CgroupID, verified, known bool) {
 	return s.own, s.bundle != "", s.own.Path != ""
 }
 
+// Populated tells whether there is a process in that cgroup, where it is verified. No
+// look at /proc may have found it: one that starts the next and ends at once is at
+// no moment both listed and there.
+func (s *Step) Populated() bool {
+	own, verified, known := s.Own()
+	if !known || !verified {
+		return false
+	}
+	populated, err := own.Populated()
+	return populated || err != nil
+}
+
 // findOwn looks for it, once there is a process in it: the runtime moves the
 // container's first one there. It is called with the lock.
 func (s *Step) findOwn() {

@@ -248,14 +248,15 @@ func (s *Step) firstSeen() bool {
 func (s *Step) needsLooks() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.placed && (s.chroot || len(s.held) == 0)
+	return !s.placed && (s.chroot || len(s.held) == 0 && s.Monitor.Alive())
 }
 
 // Over tells whether nothing of the step is left or can come any more.
 func (s *Step) Over() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive())
+	over := (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive())
+	s.mu.Unlock()
+	return over && !s.Populated()
 }
 
 // release lets go of what is held.

@@ -1,6 +1,8 @@
 package proc
 
 import (
+	"bytes"
+	"fmt"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -25,4 +27,40 @@ func IdentifyCgroup(where string) (CgroupID, error) {
 		return CgroupID{}, err
 	}
 	return CgroupID{Path: where, Inode: st.Ino}, nil
+}
+
+// Populated tells whether a process that has not ended is in the cgroup, or in one
+// below it; no process is in one that has gone. Zombies do not count.
+//
+// Source: linux, Documentation/admin-guide/cgroup-v2.rst, cgroup.events.
+func (c CgroupID) Populated() (bool, error) {
+	dir, err := unix.Open(path.Join(cgroupMount, c.Path), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	defer unix.Close(dir)
+	var st unix.Stat_t
+	if err := unix.Fstat(dir, &st); err != nil || st.Ino != c.Inode {
+		return false, err // the name is another's now
+	}
+	file, err := unix.Openat(dir, "cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT || err == unix.ENODEV {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	defer unix.Close(file)
+	var events [256]byte
+	n, err := unix.Read(file, events[:])
+	if err == unix.ENODEV { // it was removed since
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", c.Path, err)
+	}
+	return bytes.Contains(events[:n], []byte("populated 1")), nil
 }

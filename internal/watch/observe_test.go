@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -19,6 +20,7 @@ type fakeStep struct {
 	processes []*proc.Handle
 	own       proc.CgroupID
 	named     bool // own is known by its name only
+	populated atomic.Bool
 }
 
 func newFakeStep(t *testing.T, children ...*child) *fakeStep {
@@ -53,7 +55,8 @@ func (s *fakeStep) Cgroup() string        { return "/caller" }
 func (s *fakeStep) Own() (proc.CgroupID, bool, bool) {
 	return s.own, !s.named, s.own != proc.CgroupID{}
 }
-func (s *fakeStep) Over() bool { return len(s.Live()) == 0 }
+func (s *fakeStep) Populated() bool { return s.populated.Load() }
+func (s *fakeStep) Over() bool      { return len(s.Live()) == 0 && !s.Populated() }
 
 // observe begins a build of the owner that was seen and not placed.
 func (b *bench) observe(o *owner, step Followed) *build {

@@ -25,6 +25,8 @@ type Followed interface {
 	Over() bool
 	// Own is the cgroup that was made for the step's container, see observe.Step.
 	Own() (own proc.CgroupID, verified, known bool)
+	// Populated tells whether there is a process in it, where it is verified.
+	Populated() bool
 }
 
 // Gatherer makes a scope of processes that are somewhere else.
@@ -47,6 +49,7 @@ type observed struct {
 	scope Scope // made by gather; nil before
 	// emptied are the cgroups of steps that are over.
 	emptied []proc.CgroupID
+	shared  map[proc.CgroupID]bool // with processes that are not known to be the build's
 }
 
 func (o *observed) add(step Followed) {
@@ -233,7 +236,7 @@ func (o *observed) CgroupKill(ctx context.Context) error {
 	if s := o.made(); s != nil {
 		err = s.CgroupKill(ctx)
 	}
-	o.killOwn()
+	o.killOwn(ctx)
 	return errors.Join(err, o.signal(ctx))
 }
 
@@ -243,7 +246,7 @@ func (o *observed) Busy() (bool, error) {
 			return busy, err
 		}
 	}
-	return len(o.live()) > 0, nil
+	return len(o.live()) > 0 || o.unseen(), nil
 }
 
 // Starting tells whether the OCI runtime has made a container that it was not yet
@@ -264,6 +267,14 @@ func (o *observed) Starting() bool {
 func (o *observed) WaitEmpty(ctx context.Context) error {
 	for {
 		live := o.live()
+		if len(live) == 0 && o.unseen() {
+			select {
+			case <-time.After(unseenPause):
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
 		if len(live) == 0 {
 			if s := o.made(); s != nil {
 				return s.WaitEmpty(ctx)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // Cgroups acts on cgroups that the OCI runtime has made: package scopes.
@@ -17,7 +18,7 @@ type Cgroups interface {
 
 // killOwn ends what is in the steps' own cgroups, where that is known to be the
 // build's. Where it is not, they are ended one by one all the same.
-func (o *observed) killOwn() {
+func (o *observed) killOwn(ctx context.Context) {
 	o.mu.Lock()
 	steps := slices.Clone(o.steps)
 	o.mu.Unlock()
@@ -26,14 +27,53 @@ func (o *observed) killOwn() {
 		if !known || !verified {
 			continue
 		}
-		_ = o.cgroups.KillForeign(own, func() map[int]bool {
+		if o.killCgroup(ctx, own, step) {
+			continue
+		}
+		o.mu.Lock()
+		if o.shared == nil {
+			o.shared = map[proc.CgroupID]bool{}
+		}
+		o.shared[own] = true
+		o.mu.Unlock()
+	}
+}
+
+// killCgroup is false where somebody else is in the cgroup as well. It is tried for
+// as long as there is time: a kernel that has much to do may freeze a process that
+// starts others too late for the look at them all.
+func (o *observed) killCgroup(ctx context.Context, own proc.CgroupID, step Followed) bool {
+	for {
+		err := o.cgroups.KillForeign(own, func() map[int]bool {
 			ours := map[int]bool{}
 			for _, h := range step.Live() {
 				ours[h.PID] = true
 			}
 			return ours
 		})
+		if !errors.Is(err, scopes.ErrShared) {
+			return true
+		}
+		select {
+		case <-time.After(recheckPause):
+		case <-ctx.Done():
+			return false
+		}
 	}
+}
+
+// unseenPause is between two looks for what no look has found.
+const unseenPause = 100 * time.Millisecond
+
+// unseen tells whether a step's own cgroup has a process in it though none was found,
+// and nobody else is known to be in it.
+func (o *observed) unseen() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.steps, func(step Followed) bool {
+		own, _, _ := step.Own()
+		return !o.shared[own] && step.Populated()
+	})
 }
 
 // removeTime is how long the end of the steps' monitors is awaited, which would

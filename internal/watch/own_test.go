@@ -8,18 +8,23 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // fakeCgroups writes down what is done to cgroups that are not ours.
 type fakeCgroups struct {
 	mu              sync.Mutex
 	killed, removed []string
-	left            int // how often a removal fails
+	left            int          // how often a removal fails
+	kill            func() error // instead, if it is set
 }
 
 func (f *fakeCgroups) KillForeign(own proc.CgroupID, ours func() map[int]bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.kill != nil {
+		return f.kill()
+	}
 	if known := ours(); len(known) != 1 || known[os.Getpid()] {
 		return errFailed
 	}
@@ -82,5 +87,45 @@ func TestCgroupKillOfTheUngathered(t *testing.T) {
 	process.wait()
 	if killed, _ := cgroups.did(); !slices.Equal(killed, []string{"/known"}) {
 		t.Errorf("killed: %v", killed)
+	}
+}
+
+// TestBuildIsNotGoneWithSomebodyUnseenInItsCgroup: a process that starts the next and
+// ends is found by no look. The ladder goes on to the cgroup, and there again and
+// again where the kernel did not freeze it in time.
+func TestBuildIsNotGoneWithSomebodyUnseenInItsCgroup(t *testing.T) {
+	b := newBench(t, Timeouts{Kill: soon, Owner: soon, OwnerTerm: soon, Stop: soon, CgroupKill: never})
+	owner, step := startChild(t, ""), newFakeStep(t, startChild(t, ""))
+	step.own = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
+	step.populated.Store(true)
+	tries := 0
+	b.foreign.kill = func() error {
+		if tries++; tries < 3 {
+			return scopes.ErrShared
+		}
+		step.populated.Store(false)
+		return nil
+	}
+	b.observe(owner.owner(t), step)
+	owner.end()
+	b.end()
+	if step.Populated() || tries != 3 {
+		t.Errorf("it is gone after %d tries, with somebody in its cgroup: %v", tries, step.Populated())
+	}
+}
+
+// TestStrangerInAContainersCgroupKeepsNoBuild: nothing is done to him, and when
+// nothing else is left the build is gone.
+func TestStrangerInAContainersCgroupKeepsNoBuild(t *testing.T) {
+	b := newBench(t, Timeouts{Kill: soon, Owner: soon, OwnerTerm: soon, Stop: soon, CgroupKill: 10 * soon})
+	owner, step := startChild(t, ""), newFakeStep(t, startChild(t, ""))
+	step.own = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
+	step.populated.Store(true)
+	b.foreign.kill = func() error { return scopes.ErrShared }
+	b.observe(owner.owner(t), step)
+	owner.end()
+	b.end()
+	if !step.Populated() {
+		t.Error("something was done to him")
 	}
 }
