@@ -81,7 +81,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Start:    starter(manager),
 		Gather:   gatherer(manager),
 		Cgroups:  manager,
-		Requests: request.NewWatcher(),
+		Requests: request.NewWatcher(reader),
 		Examiner: examiner{look},
 		Reader:   reader,
 		Observer: counters,

@@ -15,10 +15,16 @@ const maxReaders = 16
 // maxCmdline is how much of a command line is read, in bytes.
 const maxCmdline = 4096
 
+// maxEnviron is how much of an environment is read, in bytes.
+const maxEnviron = 1 << 20
+
 // ErrBusy is returned when too many earlier reads still hang.
 var ErrBusy = errors.New("too many reads of /proc hang")
 
-// Reader reads what lies in another process's own memory: its command line. The
+// ErrTooLong is returned for an environment that is larger than what is read.
+var ErrTooLong = errors.New("the environment is too long")
+
+// Reader reads what lies in another process's own memory: its command line, its environment. The
 // kernel fetches it as the process itself would, so a process can make the
 // reader wait for ever, behind a FUSE server of its own (CVE-2018-1120) or its
 // mmap lock. The zero value is not usable; see NewReader.
@@ -45,6 +51,28 @@ func (r *Reader) Args(ctx context.Context, h *Handle) ([]string, error) {
 		return nil, ErrGone
 	}
 	return splitArgs(content), err
+}
+
+// Env reads one variable of the environment that the process was started with, and
+// returns "" for one that is not there.
+func (r *Reader) Env(ctx context.Context, h *Handle, name string) (string, error) {
+	content, err := Within(ctx, r, func() ([]byte, error) {
+		return r.read("/proc/"+strconv.Itoa(h.PID)+"/environ", maxEnviron)
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case !h.Alive():
+		return "", ErrGone
+	case len(content) == maxEnviron:
+		return "", ErrTooLong
+	}
+	for field := range bytes.SplitSeq(content, []byte{0}) {
+		if value, ok := bytes.CutPrefix(field, []byte(name+"=")); ok {
+			return string(value), nil
+		}
+	}
+	return "", nil
 }
 
 // Within reads something that may hang, and returns its answer, ErrBusy, or the

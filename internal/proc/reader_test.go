@@ -33,6 +33,22 @@ func TestArgsAreReadUpToALimit(t *testing.T) {
 	}
 }
 
+func TestEnvIsThatOfTheProcess(t *testing.T) {
+	t.Setenv("OF_THIS", "a=b\nc")
+	t.Setenv("OTHER_OF_THIS", "other")
+	c := startShell(t, "")
+	r := NewReader()
+	for name, want := range map[string]string{"OF_THIS": "a=b\nc", "F_THIS": "", "OF": "", "NOT_THERE": ""} {
+		if got, err := r.Env(context.Background(), c.Handle, name); got != want || err != nil {
+			t.Errorf("%s is %q, %v; want %q", name, got, err, want)
+		}
+	}
+	r.read = func(string, int64) ([]byte, error) { return make([]byte, maxEnviron), nil }
+	if got, err := r.Env(context.Background(), c.Handle, "OF_THIS"); !errors.Is(err, ErrTooLong) {
+		t.Errorf("of one that is read in part: %q, %v", got, err)
+	}
+}
+
 // hang makes reads of command lines wait, as a process does whose arguments lie
 // behind a FUSE server of its own. The reads end by release.
 func hang(r *Reader) (started <-chan struct{}, release func()) {

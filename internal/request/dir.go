@@ -8,17 +8,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// prefix begins the name of the directory that the build handler makes for its
-// context, by os.MkdirTemp in $TMPDIR.
-//
-// Source: containers/podman, pkg/api/handlers/compat/images_build.go, BuildImage.
-const prefix = "libpod_builder"
+	"github.com/buildwatch/buildwatch/internal/requestdir"
+)
 
 // parents are where such directories are looked at: directories of root's on
 // every host, so that no user can make a look at them hang.
-var parents = []string{"/var/tmp", "/tmp"}
+var parents = []string{requestdir.DefaultParent, "/tmp"}
 
 // Dir is one such directory. An inode's number is used again, so the time of
 // birth belongs to it.
@@ -32,7 +28,7 @@ type Dir struct {
 // CheckPath says whether a path can be that of a request's directory, where it
 // can be watched.
 func CheckPath(p string) error {
-	digits, ok := strings.CutPrefix(path.Base(p), prefix)
+	digits, ok := strings.CutPrefix(path.Base(p), requestdir.Prefix)
 	if !ok || digits == "" || len(digits) > 20 || strings.Trim(digits, "0123456789") != "" ||
 		p != path.Clean(p) || !slices.Contains(parents, path.Dir(p)) {
 		return fmt.Errorf("%q is no request's directory", p)

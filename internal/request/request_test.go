@@ -6,15 +6,19 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"go.uber.org/goleak"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/requestdir"
 )
 
 const never = 10 * time.Second
@@ -70,7 +74,7 @@ func TestCheckPath(t *testing.T) {
 // makeDir makes a directory as a request's handler does.
 func makeDir(t *testing.T) string {
 	t.Helper()
-	path := fmt.Sprintf("/var/tmp/%s%d", prefix, time.Now().UnixNano())
+	path := fmt.Sprintf("/var/tmp/%s%d", requestdir.Prefix, time.Now().UnixNano())
 	if err := os.Mkdir(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +123,7 @@ func TestSeeBelievesNothing(t *testing.T) {
 	}
 	defer os.Remove(link)
 	paths := []string{"/var/tmp/libpod_builder0", mine, link, "/etc", "../x"}
-	r, err := NewWatcher().See(context.Background(), self, uint32(os.Getuid()), paths)
+	r, err := NewWatcher(proc.NewReader()).See(context.Background(), self, uint32(os.Getuid()), paths)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +131,7 @@ func TestSeeBelievesNothing(t *testing.T) {
 		t.Errorf("seen: %+v; want %s and two connections", r, mine)
 	}
 	// Attack 17: another user's directory keeps nobody's build.
-	other, err := NewWatcher().See(context.Background(), self, uint32(os.Getuid())+1, paths)
+	other, err := NewWatcher(proc.NewReader()).See(context.Background(), self, uint32(os.Getuid())+1, paths)
 	if err != nil || len(other.Dirs) != 0 || other.Key() != "" {
 		t.Errorf("seen for another user: %+v, %v", other, err)
 	}
@@ -192,7 +196,7 @@ func see(t *testing.T, w *Watcher, self *proc.Handle, paths ...string) Request {
 func TestRequestEndsWithItsDirectoryAndItsConnection(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	self, clients := service(t, 2)
-	w := NewWatcher()
+	w := NewWatcher(proc.NewReader())
 	dir := makeDir(t)
 	standing, over := wait(t, w, see(t, w, self, dir))
 	next(t, standing, Live)
@@ -204,7 +208,7 @@ func TestRequestEndsWithItsDirectoryAndItsConnection(t *testing.T) {
 // Attack 19: a cleaner removes a live build's directory.
 func TestRequestWhoseDirectoryWasRemovedIsKept(t *testing.T) {
 	self, clients := service(t, 2)
-	w := NewWatcher()
+	w := NewWatcher(proc.NewReader())
 	dir := makeDir(t)
 	standing, over := wait(t, w, see(t, w, self, dir))
 	next(t, standing, Live)
@@ -228,7 +232,7 @@ func TestRequestWhoseDirectoryWasRemovedIsKept(t *testing.T) {
 func TestEachWitnessIsTold(t *testing.T) {
 	self, clients := service(t, 2)
 	dir := makeDir(t)
-	w := NewWatcher()
+	w := NewWatcher(proc.NewReader())
 	r := see(t, w, self, dir)
 	ctx, cancel := context.WithTimeout(context.Background(), never)
 	defer cancel()
@@ -250,7 +254,7 @@ func TestEachWitnessIsTold(t *testing.T) {
 
 func TestRequestWhoseHandlerHangsEndsWithAllConnections(t *testing.T) {
 	self, clients := service(t, 2)
-	w := NewWatcher()
+	w := NewWatcher(proc.NewReader())
 	standing, over := wait(t, w, see(t, w, self, makeDir(t)))
 	next(t, standing, Live)
 	clients[0].Close()
@@ -260,7 +264,7 @@ func TestRequestWhoseHandlerHangsEndsWithAllConnections(t *testing.T) {
 
 func TestWaitEndsWithTheContext(t *testing.T) {
 	self, _ := service(t, 1)
-	w := NewWatcher()
+	w := NewWatcher(proc.NewReader())
 	ctx, cancel := context.WithCancel(context.Background())
 	err := w.Wait(ctx, see(t, w, self, makeDir(t)), func(Sight) { cancel() })
 	if err != context.Canceled {
@@ -277,4 +281,101 @@ func FuzzDecodeSocket(f *testing.F) {
 			t.Fatalf("%x became %+v", data, s)
 		}
 	})
+}
+
+// startWith starts a process with one variable in its environment.
+func startWith(t *testing.T, variable string) *proc.Handle {
+	t.Helper()
+	cmd := exec.Command("sleep", "1000")
+	cmd.Env = []string{variable}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	h, err := proc.Open(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		h.Close()
+	})
+	return h
+}
+
+// TestCandidatesAreTheUsersWhereTheServiceMakesThem and nowhere else.
+func TestCandidatesAreTheUsersWhereTheServiceMakesThem(t *testing.T) {
+	const none = "LOGLEVEL=4"
+	dir := makeDir(t)
+	ofTmp := strings.Replace(dir, "/var/tmp", "/tmp", 1)
+	if err := os.Mkdir(ofTmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(ofTmp) })
+	uid := uint32(os.Getuid())
+	for _, row := range []struct {
+		service, monitor string
+		uid              uint32
+		want, not        string // one that must be among them, or all may be missing, and one that must not
+	}{
+		{none, none, uid, dir, ofTmp},
+		{none, "TMPDIR=/var/tmp", uid, dir, ofTmp},
+		{none, "TMPDIR=/tmp", uid, ofTmp, dir},
+		{"TMPDIR=/tmp", none, uid, ofTmp, dir},
+		{"TMPDIR=/var/tmp", "TMPDIR=/tmp", uid, ofTmp, dir},
+		{none, none, uid + 1, "", dir},
+		{none, "TMPDIR=/var/tmp/", uid, "", dir}, // podman's own is not written so
+		{none, "TMPDIR=" + t.TempDir(), uid, "", dir},
+	} {
+		service, monitor := startWith(t, row.service), startWith(t, row.monitor)
+		got, err := NewWatcher(proc.NewReader()).Candidates(t.Context(), service, monitor, row.uid)
+		if err != nil || row.want != "" && !slices.Contains(got, row.want) || slices.Contains(got, row.not) {
+			t.Errorf("%+v: %v, %v", row, got, err)
+		}
+	}
+}
+
+// TestCandidateIsNoOlderThanItsService: a service that was killed leaves directories.
+func TestCandidateIsNoOlderThanItsService(t *testing.T) {
+	dir := makeDir(t)
+	if d, err := look(dir); err != nil || d.Birth == 0 {
+		t.Skipf("the file system keeps no time of birth: %+v, %v", d, err)
+	}
+	time.Sleep(1100 * time.Millisecond) // the time of a start is exact to a second
+	service := startWith(t, "X=")
+	if got, err := NewWatcher(proc.NewReader()).Candidates(t.Context(), service, service, uint32(os.Getuid())); err != nil || slices.Contains(got, dir) {
+		t.Errorf("%v, %v", got, err)
+	}
+	young := makeDir(t)
+	if got, err := NewWatcher(proc.NewReader()).Candidates(t.Context(), service, service, uint32(os.Getuid())); err != nil || !slices.Contains(got, young) {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+// TestPlaceOfADirectory is the same for two that are one, however they are reached.
+func TestPlaceOfADirectory(t *testing.T) {
+	mount := func(device, root, point string) *procfs.MountInfo {
+		return &procfs.MountInfo{MajorMinorVer: device, Root: root, MountPoint: point}
+	}
+	host := []*procfs.MountInfo{mount("8:1", "/", "/"), mount("0:30", "/", "/tmp")}
+	for _, row := range []struct {
+		name        string
+		inside      []*procfs.MountInfo
+		varTmp, tmp bool // are the host's
+	}{
+		{name: "the host's", inside: host, varTmp: true, tmp: true},
+		{name: "PrivateTmp", inside: append(slices.Clone(host),
+			mount("0:30", "/systemd-private-1/tmp", "/tmp"), mount("8:1", "/var/tmp/systemd-private-1/tmp", "/var/tmp"))},
+		{name: "a bind of itself", inside: append(slices.Clone(host), mount("8:1", "/var/tmp", "/var/tmp")), varTmp: true, tmp: true},
+		{name: "below it, and of a longer name", inside: append(slices.Clone(host), mount("0:40", "/", "/var/tmp/x"), mount("0:40", "/", "/var/tmpfs")), varTmp: true, tmp: true},
+		{name: "hidden again", inside: append(slices.Clone(host), mount("0:41", "/", "/var/tmp"), mount("8:1", "/var/tmp", "/var/tmp")), varTmp: true, tmp: true},
+		{name: "another root", inside: []*procfs.MountInfo{mount("8:2", "/", "/")}},
+		{name: "none"},
+	} {
+		for dir, same := range map[string]bool{"/var/tmp": row.varTmp, "/tmp": row.tmp} {
+			if got := placeOf(dir, row.inside) == placeOf(dir, host); got != same {
+				t.Errorf("%s: %s is the host's: %v", row.name, dir, got)
+			}
+		}
+	}
 }

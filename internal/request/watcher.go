@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 const (
@@ -27,6 +29,8 @@ const (
 // Watcher waits for the ends of requests. It costs nothing while none is waited
 // for. Its methods may be called at once.
 type Watcher struct {
+	reader *proc.Reader
+
 	mu      sync.Mutex
 	waiting int
 	removed chan struct{} // closed, and replaced, when something was removed from a parent directory
@@ -34,8 +38,10 @@ type Watcher struct {
 	done    chan struct{} // closed when notify is no longer read
 }
 
-// NewWatcher returns a watcher.
-func NewWatcher() *Watcher { return &Watcher{removed: make(chan struct{})} }
+// NewWatcher returns a watcher, which reads what may hang by the reader.
+func NewWatcher(reader *proc.Reader) *Watcher {
+	return &Watcher{reader: reader, removed: make(chan struct{})}
+}
 
 // Wait returns nil when the request is over, or the context's error. changed is
 // called first with what is seen of the request, and again with each change.

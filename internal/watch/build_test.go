@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -172,10 +173,16 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 func TestSurvivorsThatAreFreedMakeNoBuildStuck(t *testing.T) {
 	w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: soon, Survivors: never, Helpers: soon})
 	w.script = func(s *fakeScope) {
-		s.kill, s.stop = helpsNot, hangs
+		var freed atomic.Bool
+		s.kill, s.stop = helpsNot, func(ctx context.Context) error {
+			if freed.Load() {
+				return nil
+			}
+			return hangs(ctx)
+		}
 		s.cgroupKill = func() error { return nil }
 		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/d/run-c"}}
-		w.looks.free = func() { s.stop = nil; s.clear() }
+		w.looks.free = func() { freed.Store(true); s.clear() }
 	}
 	c := startChild(t, "")
 	_, _ = w.run(c.owner(t))

@@ -292,6 +292,10 @@ func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (req
 	return f.see, nil
 }
 
+func (f *fakeRequests) Candidates(context.Context, *proc.Handle, *proc.Handle, uint32) ([]string, error) {
+	return []string{"/var/tmp/libpod_builder1"}, nil
+}
+
 func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Sight)) error {
 	for {
 		select {

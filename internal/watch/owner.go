@@ -67,11 +67,15 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller, requests []strin
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	return w.settleOwner(ctx, monitor, builder, caller.UID, requests)
+	return w.settleOwner(ctx, monitor, builder, caller.UID, func(_, _ *proc.Handle) ([]string, error) { return requests, nil })
 }
 
+// requestsOf names the directories that may be those of the request which a step of
+// an API service belongs to. It is asked of no other builder.
+type requestsOf func(service, monitor *proc.Handle) ([]string, error)
+
 // settleOwner finds out which of the two is the owner, and lets go of the other.
-func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests []string) (*owner, error) {
+func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests requestsOf) (*owner, error) {
 	o, err := w.ownerOf(ctx, monitor, builder, uid, requests)
 	if err != nil || o.Handle != monitor {
 		monitor.Close()
@@ -82,7 +86,7 @@ func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle
 	return o, err
 }
 
-func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests []string) (*owner, error) {
+func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests requestsOf) (*owner, error) {
 	monitorExe, err := monitor.Exe()
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -109,7 +113,11 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 	}
 	command, service := describe(builderExe, builderArgs)
 	if service {
-		seen, err := w.requests.See(ctx, builder, uid, requests)
+		dirs, err := requests(builder, monitor)
+		if err != nil {
+			w.log.WithError(err).Debug("The directory of an API request can't be found out")
+		}
+		seen, err := w.requests.See(ctx, builder, uid, dirs)
 		if err != nil {
 			return nil, fmt.Errorf("the API request: %w", err)
 		}

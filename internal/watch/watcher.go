@@ -59,6 +59,7 @@ type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
 // Requests tells when API requests are over: package request.
 type Requests interface {
 	See(ctx context.Context, service *proc.Handle, uid uint32, dirs []string) (request.Request, error)
+	Candidates(ctx context.Context, service, monitor *proc.Handle, uid uint32) ([]string, error)
 	Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error
 }
 

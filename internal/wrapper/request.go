@@ -5,28 +5,21 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/requestdir"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
-// requestPrefix begins the name of the directory in which podman's API service
-// keeps a build request's context.
-//
-// Source: containers/podman, pkg/api/handlers/compat/images_build.go, BuildImage.
-const requestPrefix = "libpod_builder"
-
 // Bounds on the search through such directories: beyond them nothing is excluded.
 const (
-	maxTemporary = 4096                  // entries of the directory for temporary files
-	maxFiles     = 2000                  // files of one context
-	maxFile      = 256 << 10             // bytes of one of them
-	searchTime   = 50 * time.Millisecond // for all of it
+	maxFiles   = 2000                  // files of one context
+	maxFile    = 256 << 10             // bytes of one of them
+	searchTime = 50 * time.Millisecond // for all of it
 )
 
 // requests names the directories of the build requests that this container may
@@ -42,9 +35,9 @@ func requests(config []byte) []string { return few(candidates(config)) }
 func candidates(config []byte) []string {
 	parent := os.Getenv("TMPDIR")
 	if parent == "" {
-		parent = "/var/tmp" // podman's own default
+		parent = requestdir.DefaultParent
 	}
-	found := requestDirs(parent, uint32(unix.Geteuid()))
+	found := requestdir.List(parent, uint32(unix.Geteuid()))
 	if len(found) < 2 {
 		return found
 	}
@@ -76,31 +69,6 @@ func few(dirs []string) []string {
 		return nil
 	}
 	return dirs
-}
-
-// requestDirs lists the user's request directories in parent.
-func requestDirs(parent string, uid uint32) []string {
-	dir, err := os.Open(parent)
-	if err != nil {
-		return nil
-	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(maxTemporary + 1)
-	if len(names) > maxTemporary {
-		return nil
-	}
-	var found []string
-	for _, name := range names {
-		if !strings.HasPrefix(name, requestPrefix) {
-			continue
-		}
-		full := path.Join(parent, name)
-		var st unix.Stat_t
-		if err := unix.Lstat(full, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Uid == uid {
-			found = append(found, full)
-		}
-	}
-	return found
 }
 
 // stepOf returns the words of the RUN step that the container runs, see essence.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/internal/requestdir"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -20,7 +21,7 @@ func contexts(t *testing.T, all ...map[string]string) []string {
 	t.Setenv("TMPDIR", parent)
 	var dirs []string
 	for i, files := range all {
-		dir := filepath.Join(parent, requestPrefix+string(rune('1'+i)))
+		dir := filepath.Join(parent, requestdir.Prefix+string(rune('1'+i)))
 		for name, content := range files {
 			path := filepath.Join(dir, "build", name)
 			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

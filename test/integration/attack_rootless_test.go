@@ -15,11 +15,17 @@ import (
 // startRootless starts a user's build of the instructions, in a session of theirs.
 func startRootless(t *testing.T, who user, instructions string, flags string) *program {
 	t.Helper()
+	return startBuildOf(t, who, "podman build", instructions, flags)
+}
+
+// startBuildOf is startRootless by another program and verb.
+func startBuildOf(t *testing.T, who user, verb, instructions, flags string) *program {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "rootless-")
 	must(t, err)
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	sh(t, "cp -r %s/. %s; chmod -R a+rX %s", contextDir(t, instructions), dir, dir)
-	p := startProgram(t, who, "podman build --no-cache --platform "+arch64+" "+flags+" "+dir, false)
+	p := startProgram(t, who, verb+" --no-cache --platform "+arch64+" "+flags+" "+dir, false)
 	t.Cleanup(func() { who.tidy(t) })
 	return p
 }
