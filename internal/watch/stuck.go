@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -138,7 +136,7 @@ func describeMount(r survivors.Report, number uint32) string {
 	for _, p := range r.Processes {
 		for _, w := range p.Waits {
 			if w.Connection == number {
-				return describeWait(w)
+				return w.String()
 			}
 		}
 	}
@@ -209,40 +207,12 @@ func describeSurvivor(p api.Process) string {
 	text += fmt.Sprintf(" in state %s waits in %q", p.State, p.WChan)
 	var waits []string
 	for _, w := range p.Waits {
-		waits = append(waits, describeWait(w))
+		waits = append(waits, w.String())
 	}
 	if len(waits) > 0 {
 		text += ", for " + strings.Join(waits, " or ")
 	}
 	return text
-}
-
-func describeWait(w api.Wait) string {
-	var parts []string
-	if w.File != "" {
-		parts = append(parts, fmt.Sprintf("file %q", w.File))
-	}
-	if w.Mount != "" {
-		parts = append(parts, fmt.Sprintf("%s on %q", w.FSType, w.Mount))
-	}
-	if w.Connection != 0 {
-		parts = append(parts, fmt.Sprintf("FUSE connection %d", w.Connection))
-	}
-	if len(w.Servers) > 0 {
-		pids := make([]string, len(w.Servers))
-		for i, pid := range slices.Sorted(slices.Values(w.Servers)) {
-			pids[i] = strconv.Itoa(pid)
-		}
-		parts = append(parts, "served by process "+strings.Join(pids, ", "))
-	}
-	if w.Abort != "" && w.Abort != api.AbortDone {
-		why := "not aborted: " + string(w.Abort)
-		if w.AbortPID != 0 {
-			why += " by process " + strconv.Itoa(w.AbortPID)
-		}
-		parts = append(parts, why)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // helperTime is how long the look for helpers may hold back the kill of the
