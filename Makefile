@@ -56,8 +56,10 @@ integration: build testmachine ## run the integration tests in a throwaway machi
 	$(GO) run $(GOTESTSUM) --format standard-verbose -- -tags integration -count=1 -timeout 40m -exec '$(MACHINE) --' ./test/integration/...
 
 test: unit ## run every test, the integration tests on each suite
-	$(MAKE) integration SUITE=trixie
-	$(MAKE) integration SUITE=bookworm
+	@failed=; for suite in trixie bookworm; do \
+		$(MAKE) integration SUITE=$$suite || failed="$$failed $$suite"; \
+	done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 # A cell that fails is in the page; the tests of `make test` are what must not fail.
 matrix: build testmachine ## try every cell of the matrix on each suite, write docs/matrix.md (root; hours)
