@@ -323,7 +323,12 @@ func TestHungBuildIsStalledHoweverItIsBuilt(t *testing.T) {
 			}()
 			eventually(t, func() (string, bool) {
 				builds := listed(t)
-				return fmt.Sprintf("%+v", builds), len(builds) == 1 && builds[0].State == api.StateStalled
+				stalled := len(builds) == 1 && builds[0].State == api.StateStalled
+				threads := ""
+				if !stalled {
+					threads = sh(t, "ps -eLo pid,ppid,tid,stat,wchan:30,time,args | grep -E '[h]ang|[b]uildah-' || true")
+				}
+				return fmt.Sprintf("%+v\n%s", builds, threads), stalled
 			})
 		})
 	}
