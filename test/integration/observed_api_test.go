@@ -57,6 +57,7 @@ func TestObservedAPIBuildIsEndedWhenItsClientIsGone(t *testing.T) {
 		t.Run(fmt.Sprintf("%s, %s, %s", row.who, row.way, row.environment), func(t *testing.T) {
 			leakCheck(t)
 			mayLeaveStorage(t)
+			sh(t, "rm -rf /var/tmp/libpod_builder* /tmp/libpod_builder*") // of services that earlier tests have killed
 			flags := roundTheWrapper(t, row.way, row.environment)
 			row.who.startSocket(t)
 			holdService(t, row.who.socket())
