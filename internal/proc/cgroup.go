@@ -1,9 +1,10 @@
 package proc
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,5 +63,16 @@ func (c CgroupID) Populated() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", c.Path, err)
 	}
-	return bytes.Contains(events[:n], []byte("populated 1")), nil
+	return ParsePopulated(events[:n])
+}
+
+// ParsePopulated reads out of a cgroup.events whether a process is in the cgroup or in
+// one below it.
+func ParsePopulated(events []byte) (bool, error) {
+	for line := range strings.Lines(string(events)) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == "populated" {
+			return value != "0", nil
+		}
+	}
+	return false, errors.New("cgroup.events says nothing of populated")
 }

@@ -178,16 +178,7 @@ func (c *cgroup) populated() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return parsePopulated(events)
-}
-
-func parsePopulated(events []byte) (bool, error) {
-	for line := range strings.Lines(string(events)) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == "populated" {
-			return value != "0", nil
-		}
-	}
-	return false, errors.New("cgroup.events says nothing of populated")
+	return proc.ParsePopulated(events)
 }
 
 // waitEmpty returns nil once no process is left in the cgroup and below it, or
@@ -225,7 +216,7 @@ func (c *cgroup) waitEmpty(ctx context.Context) error {
 				return true
 			}
 			var populated bool
-			populated, readErr = parsePopulated(buffer[:n])
+			populated, readErr = proc.ParsePopulated(buffer[:n])
 			empty = readErr == nil && !populated
 			return empty || readErr != nil
 		})
