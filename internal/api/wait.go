@@ -33,6 +33,15 @@ func (w Wait) String() string {
 	return strings.Join(parts, "; ")
 }
 
+// DescribeWaits says for people what a survivor may wait for.
+func DescribeWaits(waits []Wait) string {
+	texts := make([]string, len(waits))
+	for i, w := range waits {
+		texts[i] = w.String()
+	}
+	return strings.Join(texts, " or ")
+}
+
 // aborted says what was done about the connection, and why.
 func (w Wait) aborted() string {
 	switch w.Abort {

@@ -75,7 +75,7 @@ func (r processRow) Cgroup() string               { return quote(r.process.Cgrou
 func (r processRow) Survivor() bool               { return r.process.Survivor }
 func (r processRow) Since() string                { return timestamp(r.process.Since) }
 func (r processRow) Stack() string                { return quote(strings.Join(r.process.Stack, " < ")) }
-func (r processRow) Waits() string                { return describeWaits(r.process.Waits) }
+func (r processRow) Waits() string                { return api.DescribeWaits(r.process.Waits) }
 func (r processRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.process) }
 
 type stepRow struct{ step api.LadderStep }

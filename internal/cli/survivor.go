@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 )
@@ -22,7 +21,7 @@ func writeSurvivors(out io.Writer, processes []api.Process) error {
 		}
 		line("Survivor", "%d %s, since %s", row.PID(), orNone(row.Command()), orNone(row.Since()))
 		for _, w := range p.Waits {
-			line("waits for", "%s", w.String())
+			line("waits for", "%s", w)
 		}
 		if stack := row.Stack(); stack != "" {
 			line("in", "%s", stack)
@@ -39,12 +38,4 @@ func describeStuck(p processRow) string {
 		text += " for " + waits
 	}
 	return text
-}
-
-func describeWaits(waits []api.Wait) string {
-	texts := make([]string, len(waits))
-	for i, w := range waits {
-		texts[i] = w.String()
-	}
-	return strings.Join(texts, " or ")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -205,12 +204,8 @@ func describeSurvivor(p api.Process) string {
 		text += " (" + p.Arch + ", emulated)"
 	}
 	text += fmt.Sprintf(" in state %s waits in %q", p.State, p.WChan)
-	var waits []string
-	for _, w := range p.Waits {
-		waits = append(waits, w.String())
-	}
-	if len(waits) > 0 {
-		text += ", for " + strings.Join(waits, " or ")
+	if len(p.Waits) > 0 {
+		text += ", for " + api.DescribeWaits(p.Waits)
 	}
 	return text
 }
