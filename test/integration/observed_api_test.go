@@ -29,7 +29,7 @@ func roundTheWrapper(t *testing.T, way, environment string) (flags string) {
 	if way == "chroot" {
 		return "--isolation chroot"
 	}
-	runtime := "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+	runtime := realRuntime(t)
 	write(t, conf, fmt.Sprintf("[engine]\nruntime = %q\n", runtime))
 	t.Cleanup(func() { sh(t, "rm %s", conf) })
 	return "--network=none"

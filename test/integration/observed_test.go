@@ -38,6 +38,12 @@ var ways = map[string][]string{
 	"chroot":           {"build", "--isolation", "chroot"},
 }
 
+// realRuntime is the path of the OCI runtime that builds have here, round the wrapper.
+func realRuntime(t *testing.T) string {
+	t.Helper()
+	return "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+}
+
 // startOutside starts a build that does not come through the wrapper.
 func startOutside(t *testing.T, instructions, way string, args ...string) *build {
 	t.Helper()
@@ -45,7 +51,7 @@ func startOutside(t *testing.T, instructions, way string, args ...string) *build
 	for i, flag := range flags {
 		if flag == defaultRuntime {
 			// Bookworm's crun can't start root's containers in this machine.
-			flags[i] = "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+			flags[i] = realRuntime(t)
 		}
 	}
 	return startCommand(t, "podman", append(append(flags, args...), "--no-cache", "--platform", arch64, contextDir(t, instructions))...)

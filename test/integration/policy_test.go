@@ -151,7 +151,7 @@ func TestReportPolicyLeavesObservedAndAPIBuildsAlone(t *testing.T) {
 		leakCheck(t)
 		mayLeaveStorage(t)
 		configured(t, "[policy]\nabandoned = \"report\"\n")
-		b := startPodman(t, family, "--runtime", "/usr/bin/"+sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'"), "build")
+		b := startPodman(t, family, "--runtime", realRuntime(t), "build")
 		view := b.supervised(familySize)
 		if view.Placement != api.PlacementObserved {
 			t.Fatalf("listed as %+v", view)

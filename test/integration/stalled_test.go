@@ -293,7 +293,7 @@ func TestHungBuildIsStalledHoweverItIsBuilt(t *testing.T) {
 	build := func(program ...string) []string {
 		return append(program, "--no-cache", "--platform", arch64, open)
 	}
-	runtime := "/usr/bin/" + sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'")
+	runtime := realRuntime(t)
 	for _, row := range []struct {
 		name  string
 		who   user
