@@ -342,7 +342,7 @@ func TestCandidateIsNoOlderThanItsService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ageless := d.Birth == 0 // where the file system keeps no time of birth, it may be this service's
+	ageless := d.Birth == 0             // where the file system keeps no time of birth, it may be this service's
 	time.Sleep(1100 * time.Millisecond) // the time of a start is exact to a second
 	service := startWith(t, "X=")
 	if got, err := NewWatcher(proc.NewReader()).Candidates(t.Context(), service, service, uint32(os.Getuid())); err != nil || slices.Contains(got, dir) != ageless {
