@@ -106,6 +106,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 			}
 		})
 	}
+	follower := observer(watcher, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),
@@ -113,6 +114,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 			Limit:    cfg.Placement.Timeout,
 			Limiter:  peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
 			Observer: placementObserver{counters},
+			Unplaced: follower.Expect,
 			Log:      log,
 		}).Serve(ctx, sockets.runtime)
 	})
@@ -128,7 +130,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	})
 	parts.Go(func() {
 		// Those that come through the wrapper are supervised without it.
-		if err := observer(watcher, log).Run(ctx); err != nil {
+		if err := follower.Run(ctx); err != nil {
 			log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
 		}
 	})

@@ -7,7 +7,9 @@
 // seen alive below a monitor of a builder (programs.builder, same user), in
 // namespaces made for the step; or was started by such a process while that
 // one lived; or is in the step's own UTS namespace, which is kept in being by a
-// descriptor so that its name can't come to mean another. Names, sessions and
+// descriptor so that its name can't come to mean another; or is in the cgroup that
+// the OCI runtime has made for the bundle which a monitor was seen to run, where
+// monitor and builder ended before any look (missed.go). Names, sessions and
 // parents may change after that. A name alone is never enough: see orphans.go.
 package observe
 
@@ -66,6 +68,9 @@ type Follower struct {
 	taken  time.Time        // of the last look
 	active bool             // a builder lived at the last look
 	wake   chan struct{}
+
+	executed  chan struct{} // holds a token when a burst of looks is due
+	following bool          // Run runs
 }
 
 // namespaces are those of this daemon.
@@ -78,7 +83,7 @@ func New(o Options) *Follower {
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
-		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1),
+		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
 	}
 }
 
@@ -89,17 +94,16 @@ func (f *Follower) Run(ctx context.Context) error {
 		return fmt.Errorf("watch for the start of builders: %w", err)
 	}
 	defer notices.close()
+	f.mu.Lock()
+	f.following = true
+	f.mu.Unlock()
 	defer f.close()
-	executed := make(chan struct{}, 1)
 	var reader sync.WaitGroup
 	defer reader.Wait()
 	reader.Go(func() {
 		for ctx.Err() == nil {
 			if notices.wait(ctx, slow) {
-				select {
-				case executed <- struct{}{}:
-				default:
-				}
+				f.lookOften()
 			}
 		}
 	})
@@ -119,7 +123,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
-		case <-executed:
+		case <-f.executed:
 			// The first look comes after the others of a flock of executions.
 			next = 0
 			timer.Stop()
@@ -153,6 +157,14 @@ func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 		}
 	}
 	return slow, false
+}
+
+// lookOften asks for a burst of looks.
+func (f *Follower) lookOften() {
+	select {
+	case f.executed <- struct{}{}:
+	default:
+	}
 }
 
 // tell passes on what was found.
@@ -199,6 +211,9 @@ func (f *Follower) lookLocked() snapshot {
 	f.findMonitors(all)
 	for id, s := range f.steps {
 		s.follow(all, below)
+		if s.missed() {
+			s.findMissed(all)
+		}
 		if s.firstSeen() && !s.placed {
 			f.fresh = append(f.fresh, s)
 		}
@@ -287,17 +302,22 @@ func (f *Follower) held(monitor *proc.Handle, program fileID) *Step {
 		builder.Close()
 		return nil
 	}
-	return &Step{
+	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
 		follower: f, chroot: args[0] == ChrootMonitor,
 		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
 	}
+	if !s.chroot {
+		s.bundle = bundleOf(monitor)
+	}
+	return s
 }
 
 // close lets go of everything.
 func (f *Follower) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.following = false
 	for _, s := range f.steps {
 		s.release()
 	}

@@ -36,17 +36,8 @@ func (s *Step) Populated() bool {
 // findOwn looks for it, once there is a process in it: the runtime moves the
 // container's first one there. It is called with the lock.
 func (s *Step) findOwn() {
-	if s.own.Path != "" || s.chroot && s.Monitor != nil {
+	if s.own.Path != "" || s.Monitor != nil && s.bundle == "" {
 		return
-	}
-	if s.bundle == "" && s.Monitor != nil {
-		// Source: containers/buildah, run_common.go, runUsingRuntimeSubproc: the
-		// monitor's working directory is the bundle.
-		dir, err := os.Readlink("/proc/" + strconv.Itoa(s.Monitor.PID) + "/cwd")
-		if err != nil || !s.Monitor.Alive() {
-			return
-		}
-		s.bundle = path.Base(dir)
 	}
 	for _, h := range s.held {
 		where, err := h.Cgroup()
@@ -68,6 +59,18 @@ func (s *Step) findOwn() {
 			return
 		}
 	}
+}
+
+// bundleOf is the name of the bundle that a step's monitor runs: its working directory
+// from its beginning to its end. It is "" for a monitor that has ended.
+//
+// Source: containers/buildah, run_common.go, runUsingRuntimeSubproc.
+func bundleOf(monitor *proc.Handle) string {
+	dir, err := os.Readlink("/proc/" + strconv.Itoa(monitor.PID) + "/cwd")
+	if err != nil || !monitor.Alive() {
+		return ""
+	}
+	return path.Base(dir)
 }
 
 // ownCgroup is the part of where a process is that is one container's own. With a

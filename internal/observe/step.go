@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
@@ -46,10 +47,11 @@ type Step struct {
 	uts    string        // the step's own UTS namespace
 	pin    *os.File      // keeps it in being, and so its name
 	own    proc.CgroupID // see Own
-	bundle string        // the monitor's, see findOwn
+	bundle string        // the monitor's, see bundleOf; "" where it has none
 	looked bool          // whether it is placed is known
 	placed bool          // it is in its build's scope: the wrapper's
 	told   bool
+	ended  time.Time // when the monitor and the builder were first known to have ended
 }
 
 // Live looks anew and returns the step's processes that have not ended, as far
@@ -248,13 +250,13 @@ func (s *Step) firstSeen() bool {
 func (s *Step) needsLooks() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.placed && (s.chroot || len(s.held) == 0 && s.Monitor.Alive())
+	return !s.placed && (s.chroot || len(s.held) == 0 && (s.Monitor.Alive() || s.mayBeMissed()))
 }
 
 // Over tells whether nothing of the step is left or can come any more.
 func (s *Step) Over() bool {
 	s.mu.Lock()
-	over := (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive())
+	over := (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive() && !s.mayBeMissed())
 	s.mu.Unlock()
 	return over && !s.Populated()
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -232,7 +233,9 @@ type daemon struct {
 	counts observer
 	fakes  *fakePlaces
 	log    *buffer
-	stop   func() // ends it and waits for it; more than once is fine
+	// unplaced counts the callers that were told of as that.
+	unplaced atomic.Int32
+	stop     func() // ends it and waits for it; more than once is fine
 }
 
 type buffer struct {
@@ -279,6 +282,7 @@ func serve(t *testing.T, l *net.UnixListener, fakes *fakePlaces, options Options
 	log := logrus.New()
 	log.SetOutput(d.log)
 	options.Places, options.Observer, options.Log = fakes.places, d.counts, log
+	options.Unplaced = func(*proc.Handle) { d.unplaced.Add(1) }
 	if options.Wrapper == "" {
 		options.Wrapper = ownProgram(t)
 	}

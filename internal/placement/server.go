@@ -65,6 +65,9 @@ type Options struct {
 	Limit    time.Duration // for one request, all of it
 	Limiter  *peer.Limiter // bounds the connections
 	Observer Observer
+	// Unplaced is told of a caller that is about to create its container outside a
+	// scope, or has given up waiting. It stays the Server's.
+	Unplaced func(caller *proc.Handle)
 	Log      logrus.FieldLogger
 }
 
@@ -141,10 +144,16 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 
 // place goes through the conversation of package wire. The error is what made
 // it end early.
-func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container watch.Container) error {
+func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container watch.Container) (failed error) {
 	if err := caller.Runs(s.Wrapper); err != nil {
 		return err
 	}
+	defer func() {
+		var ended watch.EndedError // of those the container is not created
+		if failed != nil && !errors.As(failed, &ended) {
+			s.Unplaced(caller.Handle)
+		}
+	}()
 	place, err := s.Places(ctx, caller, container)
 	if err != nil {
 		return err

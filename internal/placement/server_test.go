@@ -201,6 +201,9 @@ func TestWhoOnlyLooksWhetherTheDaemonIsThereIsNotCounted(t *testing.T) {
 	}
 	d.stop()
 	d.counts.none(t)
+	if d.unplaced.Load() != 0 {
+		t.Error("one that was placed is told of as unplaced")
+	}
 }
 
 // Attack 2: nothing, too little, too much, or half of it.
@@ -483,6 +486,9 @@ func TestContainerOfAnEndedBuildIsTurnedAway(t *testing.T) {
 			if d.log.String() != "" {
 				t.Errorf("logged: %s", d.log)
 			}
+			if d.unplaced.Load() != 0 {
+				t.Error("it is told of as one that is created all the same")
+			}
 		})
 	}
 }
@@ -641,6 +647,9 @@ func TestEveryFailureIsAnsweredAndCounted(t *testing.T) {
 				}
 			}
 			d.stop()
+			if n := d.unplaced.Load(); n != 3 {
+				t.Errorf("%d are told of as unplaced", n)
+			}
 			// What the administrator has to look at is said, once; what a user can
 			// bring about is not.
 			if lines := strings.Count(d.log.String(), "\n"); lines != map[bool]int{true: 1, false: 0}[row.warns] {

@@ -104,7 +104,9 @@ func (b *build) begin() {
 	b.watcher.running.Go(b.run)
 	if b.status.state == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)
-		return
+		if b.owner == nil {
+			return
+		}
 	}
 	b.watcher.running.Go(b.waitForOwner)
 	if b.owner != nil {

@@ -159,6 +159,10 @@ func judge(s status, mode api.Mode) (verdict, changes string) {
 			return "it is kept, because it can't be told whether its API request is over",
 				"it can be told: a connection is closed, the last process ends, or the service does. Or " + stop
 		}
+		if s.ownerLives {
+			return "it is kept, because its builder lives, and nobody saw whether it is that build's or of a step that is over",
+				"the builder ends: if processes are left then, " + fate + ". Or they end by themselves, or " + stop
+		}
 		return "it is kept, because nobody saw whom it belongs to", "its processes end by themselves, or " + stop
 	case api.StateStalled:
 		return "it is kept, because its owner lives, though it hangs: nothing of it can go on by itself", "something of it goes on, or its owner ends, or " + stop

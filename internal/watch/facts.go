@@ -44,6 +44,9 @@ func (b *build) learnOwner() {
 }
 
 func (b *build) nameOwner() string {
+	if b.record.Command == "" {
+		return fmt.Sprintf("PID %d", b.record.Owner.PID)
+	}
 	return fmt.Sprintf("PID %d (%s)", b.record.Owner.PID, b.record.Command)
 }
 

@@ -27,21 +27,8 @@ type Sighting struct {
 // since it was seen is abandoned.
 func (w *Watcher) Observe(ctx context.Context, s Sighting) {
 	o, err := w.ownerSeen(ctx, s)
-	if err != nil && s.Builder.Alive() {
-		// The monitor has ended, and the builder has not: whose the rest is
-		// can't be told.
-		w.Orphaned(s)
-		return
-	}
 	if err != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		b := w.makeBuild(record{
-			ID: w.freeID(), UID: s.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeUnknown, Owner: s.Builder.Identity,
-		}, nil, nil)
-		b.see(s.Processes)
-		w.byID[b.id] = b
-		b.begin()
+		w.ownerless(s)
 		return
 	}
 	b, err := w.buildFor(o, s.UID)
@@ -79,13 +66,41 @@ func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
 // a builder. Whether anybody wants them can't be told: they are shown, and ended
 // when their user asks for it.
 func (w *Watcher) Orphaned(s Sighting) {
+	w.takeUp(s, record{}, nil)
+}
+
+// ownerless takes up a step of whose builder nothing more can be learnt than whether
+// it lives: the builder, or the monitor, has ended or is about to. While it lives it
+// can't be told who wants the rest, and so that is kept; when it has ended nobody can.
+func (w *Watcher) ownerless(s Sighting) {
+	builder, err := proc.Find(s.Builder.Identity)
+	switch {
+	case err == nil:
+		w.takeUp(s, record{Owner: s.Builder.Identity}, &owner{Handle: builder, mode: api.ModeUnknown, spared: true})
+	case s.Builder.Alive():
+		w.Orphaned(s)
+	default:
+		w.takeUp(s, record{Owner: s.Builder.Identity}, nil)
+	}
+}
+
+// takeUp makes a build of processes that can't be said to be any other's. r says what
+// is known of their owner; o is nil unless it lives.
+func (w *Watcher) takeUp(s Sighting, r record, o *owner) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.UID != 0 && w.full(s.UID) {
+	abandoned := o == nil && r.Owner.PID != 0
+	if !abandoned && s.UID != 0 && w.full(s.UID) {
+		if o != nil {
+			o.Close()
+		}
 		return
 	}
-	b := w.makeBuild(record{ID: w.freeID(), UID: s.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeUnknown}, nil, nil)
-	b.status.state = api.StateUnsure
+	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
+	b := w.makeBuild(r, o, nil)
+	if !abandoned {
+		b.status.state = api.StateUnsure
+	}
 	b.see(s.Processes)
 	w.byID[b.id] = b
 	b.begin()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -261,6 +262,35 @@ func TestStepWhoseBuilderHasEndedSinceItWasSeen(t *testing.T) {
 	builder.end()
 	builder.wait()
 	b.Observe(context.Background(), Sighting{Monitor: held, Builder: held, Processes: newFakeStep(t, process)})
+	if e := b.end(); e.reason != api.ReasonOwnerExited {
+		t.Errorf("it ended by %s", e.reason)
+	}
+	process.wait()
+}
+
+// TestStepWhoseMonitorHasEndedSinceItWasSeen is kept for as long as its builder lives:
+// that may be about to end, too.
+func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	monitor, builder, process := startChild(t, ""), startChild(t, ""), startChild(t, "")
+	step := Sighting{Monitor: monitor.owner(t).Handle, Builder: builder.owner(t).Handle, Processes: newFakeStep(t, process)}
+	defer step.Monitor.Close()
+	defer step.Builder.Close()
+	monitor.end()
+	monitor.wait()
+	b.Observe(context.Background(), step)
+	list := b.List()
+	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].Owner.PID != builder.Process.Pid || list[0].Owner.Exited {
+		t.Fatalf("listed: %+v", list)
+	}
+	detail, err := b.Detail(context.Background(), list[0].ID)
+	if err != nil || !strings.Contains(detail.Explanation.Verdict, "its builder lives") {
+		t.Errorf("explained: %+v, %v", detail.Explanation, err)
+	}
+	if !process.alive() {
+		t.Error("it was ended while its builder lives")
+	}
+	builder.end()
 	if e := b.end(); e.reason != api.ReasonOwnerExited {
 		t.Errorf("it ended by %s", e.reason)
 	}

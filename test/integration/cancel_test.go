@@ -140,21 +140,44 @@ func TestOwnerDiesWhileItsContainerIsCreated(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	for i := range 40 {
-		b := startBuild(t, family)
-		// The bundle appears right before the container is created.
-		eventually(t, func() (string, bool) {
-			bundles, _ := filepath.Glob("/var/tmp/buildah*/config.json")
-			return "no bundle", len(bundles) > 0
-		})
-		time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
-		_ = b.cmd.Process.Kill()
-		b.wait()
-		eventually(t, func() (string, bool) {
-			left := buildProcesses(t)
-			return fmt.Sprintf("round %d, left: %s", i, strings.Join(left, "\n")), len(left) == 0
-		})
-		sh(t, "rm -rf /var/tmp/buildah*")
+		killAtAStart(t, i, 60*time.Millisecond)
 	}
+}
+
+// TestOwnerDiesWhileItsUnplacedContainerIsCreated is the same where no container
+// comes into a scope: the daemon has too little time for that.
+func TestOwnerDiesWhileItsUnplacedContainerIsCreated(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	configured(t, "[placement]\ntimeout = \"10ms\"\n")
+	for i := range 40 {
+		killAtAStart(t, i, 200*time.Millisecond)
+	}
+	nothingListed(t)
+	// The scope that runc asks for is its own, and systemd 252 keeps an empty one
+	// whose only process has lived for some milliseconds.
+	sh(t, "systemctl stop '*-buildah-buildah*.scope'")
+}
+
+// killAtAStart kills podman some time, up to latest, after it has made a RUN step's
+// bundle, and waits until nothing of the build is left.
+func killAtAStart(t *testing.T, round int, latest time.Duration) {
+	t.Helper()
+	b := startBuild(t, family)
+	// The bundle appears right before the container is created.
+	eventually(t, func() (string, bool) {
+		bundles, _ := filepath.Glob("/var/tmp/buildah*/config.json")
+		return "no bundle", len(bundles) > 0
+	})
+	after := rand.N(latest)
+	time.Sleep(after)
+	_ = b.cmd.Process.Kill()
+	b.wait()
+	eventually(t, func() (string, bool) {
+		left := buildProcesses(t)
+		return fmt.Sprintf("round %d, killed after %v, left: %s\nlisted: %+v\n%s", round, after, strings.Join(left, "\n"), listed(t), sh(t, "ps -eo pid,ppid,stat,lstart,cgroup,args --forest")), len(left) == 0
+	})
+	sh(t, "rm -rf /var/tmp/buildah*")
 }
 
 // TestStopEndsALiveBuildCleanly: the containers first, so that podman removes
