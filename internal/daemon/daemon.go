@@ -174,9 +174,9 @@ func adopt(manager *scopes.Manager, watcher *watch.Watcher, log logrus.FieldLogg
 		if err == nil {
 			err = watcher.Adopt(s, record)
 		}
-		if err != nil {
+		if err != nil && !s.DiscardEmpty() {
 			// Whose it is can't be told, so nothing is done to it. It has a keeper
-			// that ends it, or was never given one.
+			// that ends it.
 			log.WithError(err).WithField(logging.FieldUnit, s.Unit()).Errorf("Scope %s is left alone", s.Unit())
 			s.Close()
 		}

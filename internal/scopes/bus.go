@@ -2,6 +2,7 @@ package scopes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -136,6 +137,8 @@ func (b *bus) call(ctx context.Context, method Method, request func(*systemd.Con
 	return err
 }
 
+var errJob = errors.New("job ended with")
+
 // callJob is call for a request that queues a job; it returns when the job has
 // ended.
 func (b *bus) callJob(ctx context.Context, method Method, request func(*systemd.Conn, chan<- string) error) error {
@@ -147,7 +150,7 @@ func (b *bus) callJob(ctx context.Context, method Method, request func(*systemd.
 		select {
 		case r := <-result:
 			if r != "done" {
-				return fmt.Errorf("job ended with %q", r)
+				return fmt.Errorf("%w %q", errJob, r)
 			}
 			return nil
 		case <-ctx.Done():

@@ -41,6 +41,13 @@ func isUnknownProperty(err error) bool {
 	return hasName(err, "org.freedesktop.DBus.Error.PropertyReadOnly")
 }
 
+// isAnswer tells whether an error is systemd's own answer, also by the result of a job.
+func isAnswer(err error) bool {
+	var value dbus.Error
+	var pointer *dbus.Error
+	return errors.As(err, &value) || errors.As(err, &pointer) || errors.Is(err, errJob)
+}
+
 func hasName(err error, name string) bool {
 	var value dbus.Error
 	var pointer *dbus.Error

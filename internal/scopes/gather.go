@@ -21,8 +21,8 @@ import (
 // The errors are those of Start.
 func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle) (*Scope, error) {
 	unit := UnitName(spec.ID)
-	if _, ok := m.discarding.Load(unit); ok {
-		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
+	if err := m.nameFree(unit); err != nil {
+		return nil, err
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
 	first, err := m.startWithOne(ctx, spec, orphans)
@@ -39,7 +39,7 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	default:
 		// It may be there all the same: systemd was too slow to say so, or has
 		// missed the end of its only process.
-		m.discard(s)
+		m.discard(s, isAnswer(err))
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
 	}
 	// What is left to do for a daemon that finds the scope later does not need

@@ -48,11 +48,12 @@ type Manager struct {
 	life       context.Context
 	end        context.CancelFunc
 	background sync.WaitGroup
-	discarding sync.Map // names of units that are to be stopped, by discard
+	discarding sync.Map // names of units that are to be stopped, see discard: whether systemd has answered
 
 	// Two connections, so that a call that hangs while a build is placed can't
 	// hold back the end of another.
 	placing, ending *bus
+	lateStarts      []time.Duration
 
 	// plainScopes is set when this systemd has refused the optional properties.
 	plainScopes atomic.Bool
@@ -71,7 +72,7 @@ func Open(keeper string, observer Observer) (*Manager, error) {
 	connection := func() *bus {
 		return &bus{dial: systemd.NewSystemdConnectionContext, observer: observer, life: life}
 	}
-	m := &Manager{root: root, keeper: keeper, life: life, end: end, placing: connection(), ending: connection()}
+	m := &Manager{root: root, keeper: keeper, life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
 	for _, b := range []*bus{m.placing, m.ending} {
 		m.background.Go(func() { _, _ = b.get(life) })
 	}
@@ -127,9 +128,8 @@ func (m *Manager) sliceOf(uid uint32) string {
 // say whether it made the unit, it is stopped later.
 func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	unit := UnitName(spec.ID)
-	if _, ok := m.discarding.Load(unit); ok {
-		// What is meant for the earlier unit would stop the new one.
-		return nil, fmt.Errorf("%s: %w", unit, ErrUnitExists)
+	if err := m.nameFree(unit); err != nil {
+		return nil, err
 	}
 	k, err := startKeeper(m.keeper, spec.Owner)
 	if err != nil {
@@ -141,12 +141,12 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		if isUnitExists(err) {
 			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)
 		}
-		m.discard(s)
+		m.discard(s, isAnswer(err))
 		return nil, fmt.Errorf("start %s: %w", s.unit, err)
 	}
 	if err := s.arrange(spec); err != nil {
 		k.kill()
-		m.discard(s)
+		m.discard(s, true)
 		if isGone(err) || errors.Is(err, errUnplaced) {
 			return nil, fmt.Errorf("arrange %s: %w: %w", s.unit, ErrGone, err)
 		}
@@ -155,13 +155,41 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	return s, nil
 }
 
-func (m *Manager) discard(s *Scope) {
-	m.discarding.Store(s.unit, nil)
+// lateStarts are the pauses after which a unit is stopped once more whose start systemd
+// has not answered.
+var lateStarts = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 3 * time.Second, 8 * time.Second}
+
+// discard stops the unit, aside. An order to start it that systemd has not answered
+// may be carried out late, when it has said already that there is no such unit: the
+// order to stop it comes by another connection.
+func (m *Manager) discard(s *Scope, answered bool) {
+	m.discarding.Store(s.unit, answered)
 	m.background.Go(func() {
 		s.Discard(m.life)
+		if !answered {
+			for _, pause := range m.lateStarts {
+				select {
+				case <-time.After(pause):
+					s.Discard(m.life)
+				case <-m.life.Done():
+				}
+			}
+		}
 		m.discarding.Delete(s.unit)
 		s.Close()
 	})
+}
+
+// nameFree returns an error for a unit that discard is about to stop: what is meant
+// for the earlier one would stop the new.
+func (m *Manager) nameFree(unit string) error {
+	switch answered, busy := m.discarding.Load(unit); {
+	case busy && !answered.(bool):
+		return fmt.Errorf("%s: %w: an earlier order was not answered", unit, ErrNoSystemd)
+	case busy:
+		return fmt.Errorf("%s: %w", unit, ErrUnitExists)
+	}
+	return nil
 }
 
 // startUnit asks for the scope, and once more with less where this systemd does

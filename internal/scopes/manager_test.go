@@ -133,7 +133,8 @@ func newManager(t *testing.T) (*Manager, *fakeSystemd) {
 		t.Fatal(err)
 	}
 	again.path = "/"
-	m := &Manager{root: again, keeper: keeperProgram(t), life: life, end: end, placing: connection(), ending: connection()}
+	m := &Manager{root: again, keeper: keeperProgram(t), life: life, end: end, placing: connection(), ending: connection(),
+		lateStarts: []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}}
 	t.Cleanup(m.Close)
 	return m, f
 }
@@ -309,7 +310,22 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 					cancel()
 				}
 			}
-		}, nil, []string{"StartTransientUnit", "StopUnit"}},
+		}, nil, []string{"StartTransientUnit", "StopUnit", "StopUnit", "StopUnit"}},
+		{"systemd starts it when it was told already to stop it", func(_ *Manager, f *fakeSystemd, cancel func()) {
+			f.silent["StartTransientUnit"] = true
+			stops := 0
+			f.onCall = func(method string) {
+				if method == "StartTransientUnit" {
+					cancel()
+				} else if stops++; stops == 2 {
+					dir := filepath.Join(f.slices, "late")
+					if err := os.Mkdir(dir, 0o755); err != nil {
+						t.Error(err)
+					}
+					f.set(func() { f.units[UnitName("bcdfghjk")] = dir })
+				}
+			}
+		}, nil, []string{"StartTransientUnit", "StopUnit", "StopUnit", "StopUnit"}},
 		{"no keeper", func(m *Manager, _ *fakeSystemd, _ func()) { m.keeper = "/nonexistent" }, nil, []string{}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -349,6 +365,44 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 				t.Errorf("called %v, want %v", calls, row.calls)
 			}
 		})
+	}
+}
+
+// TestNameWhoseStartWasNotAnsweredIsNotWaitedFor: a step that needs it goes on at once.
+func TestNameWhoseStartWasNotAnsweredIsNotWaitedFor(t *testing.T) {
+	m, f := newManager(t)
+	ctx, cancel := context.WithCancel(short(t))
+	defer cancel()
+	f.silent["StartTransientUnit"] = true
+	f.onCall = func(method string) {
+		if method == "StartTransientUnit" {
+			cancel()
+		}
+	}
+	f.silent["StopUnit"] = true // it is being undone
+	spec := Spec{ID: "bcdfghjk", Owner: pidfd(t, startIn(t, nil, "")), Record: []byte("x")}
+	if _, err := m.Start(ctx, spec); err == nil {
+		t.Fatal("started")
+	}
+	if _, err := m.Start(short(t), spec); !errors.Is(err, ErrNoSystemd) {
+		t.Errorf("Start = %v, want ErrNoSystemd", err)
+	}
+}
+
+// TestOnlyAnEmptyScopeIsDiscardedAsThat.
+func TestOnlyAnEmptyScopeIsDiscardedAsThat(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 0)
+	if s.DiscardEmpty() || f.unit(s.Unit()) == "" {
+		t.Fatal("a scope with a keeper in it was discarded")
+	}
+	if err := s.CgroupKill(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the scope is discarded", func() bool { return s.DiscardEmpty() })
+	m.background.Wait()
+	if unit := f.unit(s.Unit()); unit != "" {
+		t.Errorf("left: %s", unit)
 	}
 }
 

@@ -140,7 +140,7 @@ func TestOwnerDiesWhileItsContainerIsCreated(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	for i := range 40 {
-		killAtAStart(t, i, 60*time.Millisecond)
+		killAtAStart(t, i, 60*time.Millisecond, startBuild(t, family))
 	}
 }
 
@@ -151,19 +151,32 @@ func TestOwnerDiesWhileItsUnplacedContainerIsCreated(t *testing.T) {
 	mayLeaveStorage(t)
 	configured(t, "[placement]\ntimeout = \"10ms\"\n")
 	for i := range 40 {
-		killAtAStart(t, i, 200*time.Millisecond)
+		killAtAStart(t, i, 200*time.Millisecond, startBuild(t, family))
 	}
 	nothingListed(t)
-	// The scope that runc asks for is its own, and systemd 252 keeps an empty one
-	// whose only process has lived for some milliseconds.
-	sh(t, "systemctl stop '*-buildah-buildah*.scope'")
+	stopEmptyScopesOfRunc(t)
+}
+
+// TestOwnerDiesWhileItsObservedContainerIsCreated is the same round the wrapper.
+func TestOwnerDiesWhileItsObservedContainerIsCreated(t *testing.T) {
+	for way := range ways {
+		t.Run(way, func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			for i := range 12 {
+				killAtAStart(t, i, 200*time.Millisecond, startOutside(t, family, way))
+			}
+			nothingListed(t)
+			stopEmptyScopesOfRunc(t)
+			sh(t, removeCgroups)
+		})
+	}
 }
 
 // killAtAStart kills podman some time, up to latest, after it has made a RUN step's
 // bundle, and waits until nothing of the build is left.
-func killAtAStart(t *testing.T, round int, latest time.Duration) {
+func killAtAStart(t *testing.T, round int, latest time.Duration, b *build) {
 	t.Helper()
-	b := startBuild(t, family)
 	// The bundle appears right before the container is created.
 	eventually(t, func() (string, bool) {
 		bundles, _ := filepath.Glob("/var/tmp/buildah*/config.json")
@@ -178,6 +191,13 @@ func killAtAStart(t *testing.T, round int, latest time.Duration) {
 		return fmt.Sprintf("round %d, killed after %v, left: %s\nlisted: %+v\n%s", round, after, strings.Join(left, "\n"), listed(t), sh(t, "ps -eo pid,ppid,stat,lstart,cgroup,args --forest")), len(left) == 0
 	})
 	sh(t, "rm -rf /var/tmp/buildah*")
+}
+
+// stopEmptyScopesOfRunc stops those that runc has asked for: systemd 252 keeps an
+// empty one whose only process has lived for some milliseconds.
+func stopEmptyScopesOfRunc(t *testing.T) {
+	t.Helper()
+	sh(t, "systemctl stop '*-buildah-buildah*.scope'")
 }
 
 // TestStopEndsALiveBuildCleanly: the containers first, so that podman removes

@@ -181,7 +181,8 @@ func (a *attempt) cancelled() time.Duration {
 func (a *attempt) serviceTidiesUp(service []int) {
 	a.t.Helper()
 	if a.busy != nil && (!a.busy.alive() || !alive(service[0])) {
-		a.t.Errorf("the service, or another client of it, has ended:\n%s", a.busy.said())
+		a.t.Errorf("the service, or another client of it, has ended:\n%s\n%s", a.busy.said(),
+			sh(a.t, "journalctl -q --no-pager -o short-precise -n 150 _COMM=podman + SYSLOG_IDENTIFIER=podman"))
 	}
 	eventually(a.t, func() (string, bool) {
 		// Fails where one is removed while it is listed (podman 4.3.1).
