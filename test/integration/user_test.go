@@ -83,5 +83,6 @@ func (u user) unshared(t *testing.T, program, script string) string {
 func (u user) tidy(t *testing.T) {
 	t.Helper()
 	u.sh(t, "podman rm --all --force --time 0 >&2; buildah rm --all >&2; podman manifest rm "+image+" >&2; podman rmi --all --force >&2 || true")
-	sh(t, "find /var/tmp -maxdepth 1 -user %s -name 'buildah*' -exec rm -rf {} +; rm -rf /run/crun/buildah-* /run/runc/buildah-* /run/user/%d/{crun,runc}/buildah-*", u, userIDs[u])
+	// A service that is killed leaves the directories of its requests, too.
+	sh(t, "find /var/tmp -maxdepth 1 -user %s '(' -name 'buildah*' -o -name 'libpod_builder*' ')' -exec rm -rf {} +; rm -rf /run/crun/buildah-* /run/runc/buildah-* /run/user/%d/{crun,runc}/buildah-*", u, userIDs[u])
 }
