@@ -24,6 +24,10 @@ type fakeSystemd struct {
 	t      *testing.T
 	slices string // the cgroups' parent in the file system
 
+	// dialling is held for reading while a connection is made: go-systemd leaves a
+	// goroutine behind for good where one is lost before it listens to its signals.
+	dialling sync.RWMutex
+
 	mu    sync.Mutex
 	conns []*dbus.Conn // its own ends
 	jobs  uint32
@@ -59,6 +63,8 @@ func newFakeSystemd(t *testing.T, slices string) *fakeSystemd {
 
 // dial is bus.dial.
 func (f *fakeSystemd) dial(context.Context) (*systemd.Conn, error) {
+	f.dialling.RLock()
+	defer f.dialling.RUnlock()
 	return systemd.NewConnection(func() (*dbus.Conn, error) {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
@@ -126,6 +132,8 @@ func (f *fakeSystemd) serve(conn *dbus.Conn) error {
 
 // hangUp ends every connection, as daemon-reexec does.
 func (f *fakeSystemd) hangUp() {
+	f.dialling.Lock()
+	defer f.dialling.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, conn := range f.conns {
