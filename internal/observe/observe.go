@@ -35,7 +35,10 @@ const (
 	quick = time.Second
 )
 
-// burst is when to look after a builder was executed: the container's processes
+// settled is how long a program takes that is executed to be seen as that one.
+const settled = 3 * time.Millisecond
+
+// burst is when to look again after a builder was executed: the container's processes
 // come some ten milliseconds after its monitor.
 var burst = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond, time.Second}
 
@@ -107,15 +110,16 @@ func (f *Follower) Run(ctx context.Context) error {
 			}
 		}
 	})
-	var last time.Time // the last look for orphans
+	var last, thorough time.Time // the last look, and the last one for orphans
 	for next := 0; ; {
-		if time.Since(last) >= slow {
-			last = time.Now()
+		if time.Since(thorough) >= slow {
+			thorough = time.Now()
 			notices.refresh()
 			f.lookForOrphans()
 		} else {
 			f.look()
 		}
+		last = time.Now()
 		f.tell(ctx)
 		pause, looked := f.pause(next)
 		timer := time.NewTimer(pause)
@@ -124,15 +128,15 @@ func (f *Follower) Run(ctx context.Context) error {
 			timer.Stop()
 			return nil
 		case <-f.executed:
-			// The first look comes after the others of a flock of executions.
+			// Soon, for its builder may be killed; of a flock of executions the
+			// others wait for the next look.
 			next = 0
 			timer.Stop()
 			select {
-			case <-time.After(burst[0]):
+			case <-time.After(max(settled, burst[0]-time.Since(last))):
 			case <-ctx.Done():
 				return nil
 			}
-			next = 1
 		case <-f.wake:
 			timer.Stop()
 		case <-timer.C:

@@ -70,7 +70,12 @@ func try(format string, args ...any) (string, error) {
 // last said otherwise.
 func eventually(t *testing.T, condition func() (string, bool)) {
 	t.Helper()
-	deadline := time.Now().Add(long)
+	within(t, long, condition)
+}
+
+func within(t *testing.T, limit time.Duration, condition func() (string, bool)) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		said, ok := condition()
 		if ok {

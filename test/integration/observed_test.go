@@ -104,8 +104,13 @@ func TestObservedBuildLeavesNothing(t *testing.T) {
 func nothingListed(t *testing.T) {
 	t.Helper()
 	eventually(t, func() (string, bool) {
+		said := "still listed:"
 		builds := listed(t)
-		return fmt.Sprintf("still listed: %+v", builds), len(builds) == 0
+		for _, view := range builds {
+			shown, _ := try("%s show %s", ctl, view.ID)
+			said += "\n" + shown
+		}
+		return said, len(builds) == 0
 	})
 }
 
