@@ -1,16 +1,15 @@
 package observe
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestForkOfAMonitorIsNoMonitor: between fork(2) and execve(2) it has the monitor's
@@ -19,32 +18,11 @@ func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root's programs are believed to be builders")
 	}
-	program := filepath.Join(t.TempDir(), "podman")
-	shell, err := os.ReadFile("/bin/bash")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(program, shell, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(program, "-c", `(exec -a `+OCIMonitor+` "$0" -c '(echo $BASHPID $$; read wait; true); true'); true`, program)
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		stdin.Close()
-		_ = cmd.Wait()
-	})
+	program := proctest.Copy(t, "/bin/bash", "podman")
+	p := proctest.Start(t, exec.Command(program, "-c",
+		`(exec -a `+OCIMonitor+` "$0" -c '(echo $BASHPID $$; read wait; true); true'); true`, program))
 	var forked, monitor int
-	if _, err := fmt.Fscan(bufio.NewReader(stdout), &forked, &monitor); err != nil {
+	if _, err := fmt.Sscan(p.Line(t), &forked, &monitor); err != nil {
 		t.Fatal(err)
 	}
 	f := New(Options{})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/watch"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
@@ -51,7 +52,7 @@ func FuzzConversation(f *testing.F) {
 	caller := watch.Caller{Handle: self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	log := logrus.New()
 	log.SetOutput(&buffer{})
-	program := ownProgram(f)
+	program := proctest.Self(f)
 
 	f.Fuzz(func(t *testing.T, first, second, third []byte) {
 		fakes := &fakePlaces{}

@@ -1,7 +1,6 @@
 package placement
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/watch"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
@@ -31,17 +31,8 @@ import (
 // patience is longer than anything here takes, but in a broken test.
 const patience = 10 * time.Second
 
-// roleEnv makes the test binary play one of those who call the daemon.
-const roleEnv = "BUILDWATCH_TEST_ROLE"
-
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		if err := roles[role](os.Args[1:]); err != nil {
-			_, _ = os.Stderr.WriteString(role + ": " + err.Error() + "\n")
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	roles.Play()
 	goleak.VerifyTestMain(m)
 }
 
@@ -49,89 +40,17 @@ func TestMain(m *testing.M) {
 // the path: a program that is not the one that runs the tests.
 func install(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "placement")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	to := filepath.Join(dir, "buildwatch-runtime")
-	copyFile(t, ownProgram(t), to)
-	return to
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.Copy(out, in)
-	if err := errors.Join(err, out.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// ownProgram is the program that runs the tests: with it as Options.Wrapper, the
-// test itself is a wrapper.
-func ownProgram(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return self
-}
-
-// process is a helper that plays a role in a program.
-type process struct {
-	*exec.Cmd
-	in  io.WriteCloser
-	out *bufio.Reader
+	return proctest.Copy(t, proctest.Self(t), "buildwatch-runtime")
 }
 
 // startRole starts the program in a role. change may be nil.
-func startRole(t *testing.T, program, role string, change func(*exec.Cmd), args ...string) *process {
+func startRole(t *testing.T, program, role string, change func(*exec.Cmd), args ...string) *proctest.Child {
 	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+role, "GORACE=atexit_sleep_ms=0") // or -race makes each exit last 1 s
-	cmd.Stderr = os.Stderr
+	cmd := proctest.InRole(program, role, args...)
 	if change != nil {
 		change(cmd)
 	}
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return &process{cmd, in, bufio.NewReader(out)}
-}
-
-// line reads the next line that the helper says.
-func (p *process) line(t *testing.T) string {
-	t.Helper()
-	line, err := p.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("the helper says %q, then %v", line, err)
-	}
-	return strings.TrimSuffix(line, "\n")
+	return proctest.Start(t, cmd)
 }
 
 // outcome is what the Observer was told of one request.
@@ -284,7 +203,7 @@ func serve(t *testing.T, l *net.UnixListener, fakes *fakePlaces, options Options
 	options.Places, options.Observer, options.Log = fakes.places, d.counts, log
 	options.Unplaced = func(*proc.Handle) { d.unplaced.Add(1) }
 	if options.Wrapper == "" {
-		options.Wrapper = ownProgram(t)
+		options.Wrapper = proctest.Self(t)
 	}
 	if options.Limit == 0 {
 		options.Limit = patience
@@ -416,7 +335,7 @@ func (c *client) wantEnd(t *testing.T, answer wire.Type) {
 }
 
 // roles are what the helpers do. All but flood take the daemon's socket.
-var roles = map[string]func(args []string) error{
+var roles = proctest.Roles{
 	// whole goes through the whole conversation.
 	"whole": func(args []string) error {
 		c, err := dial(args[0])
@@ -432,14 +351,14 @@ var roles = map[string]func(args []string) error{
 				break
 			}
 		}
-		wait()
+		proctest.UntilTold()
 		return nil
 	},
 	// connect connects, and exits when it is told to.
 	"connect": func(args []string) error {
 		_, err := dial(args[0])
 		say("connected")
-		wait()
+		proctest.UntilTold()
 		return err
 	},
 	// prepare asks, and exits when it is told to, without hearing the answer.
@@ -449,7 +368,7 @@ var roles = map[string]func(args []string) error{
 			return err
 		}
 		err = c.say(prepare)
-		wait()
+		proctest.UntilTold()
 		return err
 	},
 	// enter asks twice, and exits without hearing the second answer.
@@ -499,9 +418,8 @@ var roles = map[string]func(args []string) error{
 		if err != nil {
 			return err
 		}
-		heir := exec.Command(self, strconv.Itoa(os.Getpid()))
-		heir.Env = append(os.Environ(), roleEnv+"=heir")
-		heir.Stdout, heir.Stderr, heir.ExtraFiles = os.Stdout, os.Stderr, []*os.File{file}
+		heir := proctest.InRole(self, "heir", strconv.Itoa(os.Getpid()))
+		heir.Stdout, heir.ExtraFiles = os.Stdout, []*os.File{file}
 		in, err := heir.StdinPipe()
 		if err != nil {
 			return err
@@ -510,13 +428,13 @@ var roles = map[string]func(args []string) error{
 			return err
 		}
 		say("passed")
-		wait()
+		proctest.UntilTold()
 		_ = in.Close() // the heir has stdin's end, and reads on when we are gone
 		return nil
 	},
 	// heir speaks over a connection that its parent made, when that has exited.
 	"heir": func(args []string) error {
-		wait()
+		proctest.UntilTold()
 		for strconv.Itoa(os.Getppid()) == args[0] {
 			time.Sleep(time.Millisecond)
 		}
@@ -557,15 +475,12 @@ var roles = map[string]func(args []string) error{
 			}
 		}
 		say("all")
-		wait()
+		proctest.UntilTold()
 		return nil
 	},
 }
 
 func say(line string) { _, _ = os.Stdout.WriteString(line + "\n") }
-
-// wait waits for the test to close our standard input.
-func wait() { _, _ = io.Copy(io.Discard, os.Stdin) }
 
 // exited waits until the process has ended, in the daemon's eyes.
 func exited(caller watch.Caller) error {

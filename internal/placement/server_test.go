@@ -19,6 +19,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/watch"
 	"github.com/buildwatch/buildwatch/internal/wire"
@@ -29,7 +30,7 @@ func TestWrapperGetsAPlaceAndIsMovedThere(t *testing.T) {
 	d := serve(t, listen(t), &fakePlaces{}, Options{Wrapper: wrapper})
 	p := startRole(t, wrapper, "whole", nil, d.socket)
 	for _, want := range []string{"prepared " + cgroupsPath, "entered "} {
-		if got := p.line(t); got != want {
+		if got := p.Line(t); got != want {
 			t.Errorf("the wrapper hears %q, want %q", got, want)
 		}
 	}
@@ -52,13 +53,12 @@ func TestWrapperGetsAPlaceAndIsMovedThere(t *testing.T) {
 func TestOtherProgramsAreRefused(t *testing.T) {
 	wrapper := install(t)
 	dir := filepath.Dir(wrapper)
-	twin := filepath.Join(dir, "twin")
-	copyFile(t, wrapper, twin)
+	twin := proctest.Copy(t, wrapper, "twin")
 	for name, test := range map[string]struct {
 		wrapper, caller string
 		cause           Cause
 	}{
-		"another program":               {wrapper, ownProgram(t), CauseRefused},
+		"another program":               {wrapper, proctest.Self(t), CauseRefused},
 		"a copy of the wrapper":         {wrapper, twin, CauseRefused},
 		"a wrapper that is not there":   {filepath.Join(dir, "none"), wrapper, CauseCgroup},
 		"a directory as the wrapper":    {dir, wrapper, CauseRefused},
@@ -67,7 +67,7 @@ func TestOtherProgramsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := serve(t, listen(t), &fakePlaces{}, Options{Wrapper: test.wrapper})
 			p := startRole(t, test.caller, "whole", nil, d.socket)
-			if got := p.line(t); got != "refused " {
+			if got := p.Line(t); got != "refused " {
 				t.Errorf("the caller hears %q", got)
 			}
 			if cause := d.counts.next(t); cause != test.cause {
@@ -79,7 +79,7 @@ func TestOtherProgramsAreRefused(t *testing.T) {
 		})
 	}
 	d := serve(t, listen(t), &fakePlaces{}, Options{Wrapper: makeLink(t, dir, "crun", "buildwatch-runtime")})
-	if got := startRole(t, wrapper, "whole", nil, d.socket).line(t); !strings.HasPrefix(got, "prepared ") {
+	if got := startRole(t, wrapper, "whole", nil, d.socket).Line(t); !strings.HasPrefix(got, "prepared ") {
 		t.Errorf("the wrapper itself, through a link, hears %q", got)
 	}
 }
@@ -129,7 +129,7 @@ func TestCallerThatIsNoLongerTheWrapperIsNotMoved(t *testing.T) {
 			p := startRole(t, wrapper, test.role, nil, d.socket, become)
 			if test.role == "prepare" {
 				<-asked
-				_ = p.in.Close()
+				p.End()
 			}
 			if cause := d.counts.next(t); cause != test.cause {
 				t.Errorf("counted as %q, want %q", cause, test.cause)
@@ -155,15 +155,15 @@ func TestConnectionWhoseMakerExitedIsRefused(t *testing.T) {
 				d = serve(t, l, &fakePlaces{}, Options{Wrapper: wrapper})
 			}
 			p := startRole(t, wrapper, "pass", nil, l.Addr().String())
-			p.line(t)
-			_ = p.in.Close()
-			if _, err := p.Process.Wait(); err != nil {
-				t.Fatal(err)
+			p.Line(t)
+			p.End()
+			if status := p.Status(); !status.Exited() {
+				t.Fatalf("the caller ended with %#x", status)
 			}
 			if !acceptedBefore {
 				d = serve(t, l, &fakePlaces{}, Options{Wrapper: wrapper})
 			}
-			if heard := p.line(t); heard != string(wire.Refused) && heard != "cut off" {
+			if heard := p.Line(t); heard != string(wire.Refused) && heard != "cut off" {
 				t.Errorf("the heir hears %q", heard)
 			}
 			if cause := d.counts.next(t); cause != CauseTimeout && cause != CauseRefused {
@@ -178,11 +178,11 @@ func TestConnectionWhoseMakerExitedIsRefused(t *testing.T) {
 
 func TestPeerThatExitedBeforeItWasAcceptedIsRefused(t *testing.T) {
 	l := listen(t)
-	p := startRole(t, ownProgram(t), "connect", nil, l.Addr().String())
-	p.line(t)
-	_ = p.in.Close()
-	if _, err := p.Process.Wait(); err != nil {
-		t.Fatal(err)
+	p := startRole(t, proctest.Self(t), "connect", nil, l.Addr().String())
+	p.Line(t)
+	p.End()
+	if status := p.Status(); !status.Exited() {
+		t.Fatalf("the caller ended with %#x", status)
 	}
 	d := serve(t, l, &fakePlaces{}, Options{})
 	if cause := d.counts.next(t); cause != CauseTimeout && cause != CauseRefused {
@@ -517,7 +517,7 @@ func TestIdleConnectionsKeepNobodyFromAPlace(t *testing.T) {
 			flood := startRole(t, wrapper, "flood", crowd.change, d.socket, fmt.Sprint(crowd.many))
 			var slowest time.Duration
 			for _, moment := range []string{"half", "all"} {
-				if got := flood.line(t); got != moment {
+				if got := flood.Line(t); got != moment {
 					t.Fatalf("the flood says %q", got)
 				}
 				for range 20 {

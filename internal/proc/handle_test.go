@@ -3,7 +3,6 @@ package proc
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,6 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,45 +20,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // child is a process that lives until it is told to end, or is killed.
 type child struct {
 	*Handle
-	cmd   *exec.Cmd
-	stdin io.Closer
+	process *proctest.Child
 }
 
 // startShell starts a shell that runs script and then waits. It returns when the
 // script has been run.
 func startShell(t *testing.T, script string, args ...string) *child {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", script + "\necho ready; read wait", "sh"}, args...)...)
-	stdin, err := cmd.StdinPipe()
+	p := proctest.Shell(t, script, func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, args...) })
+	h, err := Open(p.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c := &child{cmd: cmd, stdin: stdin}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if c.Handle != nil {
-			c.Close()
-		}
-	})
-	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
-		t.Fatal(err)
-	}
-	if c.Handle, err = Open(cmd.Process.Pid); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	t.Cleanup(h.Close)
+	return &child{h, p}
 }
-
-// end lets the process end by itself; it stays a zombie.
-func (c *child) end() { _ = c.stdin.Close() }
 
 // waitShort is Wait with a bound that only a broken test meets.
 func waitShort(t *testing.T, h *Handle) {
@@ -71,7 +48,7 @@ func waitShort(t *testing.T, h *Handle) {
 
 func TestHandleIsOfTheProcessThatHasThePID(t *testing.T) {
 	c := startShell(t, "")
-	if c.PID != c.cmd.Process.Pid || c.Start == 0 || !c.Alive() {
+	if c.PID != c.process.Process.Pid || c.Start == 0 || !c.Alive() {
 		t.Errorf("got %+v, alive %v", c.Identity, c.Alive())
 	}
 	stat, err := c.Stat()
@@ -123,9 +100,9 @@ func TestHandleOfARecycledPIDIsNotTheOtherProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead.end()
+	dead.process.End()
 	waitShort(t, dead.Handle)
-	_ = dead.cmd.Wait()
+	dead.process.Status()
 	if h, err := FromPidfd(c.PID, fd); !errors.Is(err, ErrGone) {
 		t.Errorf("FromPidfd = %v, %v; want ErrGone", h, err)
 	}
@@ -136,9 +113,9 @@ func TestHandleOfARecycledPIDIsNotTheOtherProcess(t *testing.T) {
 
 func TestOpenOfNoProcess(t *testing.T) {
 	c := startShell(t, "")
-	c.end()
+	c.process.End()
 	waitShort(t, c.Handle)
-	_ = c.cmd.Wait()
+	c.process.Status()
 	if h, err := Open(c.PID); !errors.Is(err, ErrGone) {
 		t.Errorf("a PID that was free again: %v, %v", h, err)
 	}
@@ -153,7 +130,7 @@ func TestOpenOfNoProcess(t *testing.T) {
 // Attack 32: a zombie may be kept for as long as its parent likes.
 func TestZombieHasEnded(t *testing.T) {
 	c := startShell(t, "")
-	c.end()
+	c.process.End()
 	waitShort(t, c.Handle)
 	if look, err := Look(c.PID); err != nil || look.State != "Z" {
 		t.Fatalf("it is no zombie: %+v, %v", look, err)
@@ -207,10 +184,10 @@ func TestWaitEndsWithTheContext(t *testing.T) {
 
 func TestWaitReturnsWhenTheProcessEnds(t *testing.T) {
 	for name, end := range map[string]func(*child){
-		"by itself":          (*child).end,
+		"by itself":          func(c *child) { c.process.End() },
 		"by a signal":        func(c *child) { _ = c.Signal(unix.SIGTERM) },
 		"by SIGKILL":         func(c *child) { _ = c.Signal(unix.SIGKILL) },
-		"before Wait begins": func(c *child) { _ = c.Signal(unix.SIGKILL); _ = c.cmd.Wait() },
+		"before Wait begins": func(c *child) { _ = c.Signal(unix.SIGKILL); c.process.Status() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := startShell(t, "")
@@ -234,7 +211,7 @@ func TestSignalGoesToThisProcessOnly(t *testing.T) {
 	if err := c.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.cmd.Wait()
+	c.process.Status()
 	for range 2 {
 		if err := c.Signal(unix.SIGKILL); !errors.Is(err, ErrGone) {
 			t.Errorf("signal to a process that was reaped: %v; want ErrGone", err)
@@ -277,7 +254,7 @@ func TestPidfdOutlivesTheHandle(t *testing.T) {
 	if ended(int(fd.Fd())) {
 		t.Error("the pidfd says that the process ended")
 	}
-	c.end()
+	c.process.End()
 	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd.Fd()), Events: unix.POLLIN}}, 5000); err != nil || n != 1 {
 		t.Errorf("poll = %d, %v", n, err)
 	}

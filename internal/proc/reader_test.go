@@ -122,7 +122,7 @@ func TestWhatWasReadOfAProcessThatEndedIsDropped(t *testing.T) {
 	c := startShell(t, "")
 	r := NewReader()
 	r.read = func(string, int64) ([]byte, error) {
-		c.end()
+		c.process.End()
 		waitShort(t, c.Handle)
 		return []byte("of another process by now\x00"), nil
 	}

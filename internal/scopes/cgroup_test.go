@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -116,43 +116,21 @@ func removeTree(t testing.TB, dir string) {
 	}
 }
 
-// member is a process that was started in a cgroup.
-type member struct {
-	*exec.Cmd
-	stdin io.Closer
+// in makes a command start in the cgroup, or where the test is if that is nil.
+func in(c *cgroup) func(*exec.Cmd) {
+	return func(cmd *exec.Cmd) {
+		if c != nil {
+			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(c.dir.Fd())}
+		}
+	}
 }
 
-// startIn starts a shell in the cgroup, or where the test is if that is nil. It
-// runs script, and then lives until it is told to end.
-func startIn(t *testing.T, c *cgroup, script string) *member {
+// startIn starts a shell in the cgroup. It runs script, and then lives until it is
+// told to end.
+func startIn(t *testing.T, c *cgroup, script string) *proctest.Child {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", script+"\necho ready; read wait")
-	if c != nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(c.dir.Fd())}
-	}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
-		t.Fatal(err)
-	}
-	return &member{cmd, stdin}
+	return proctest.Shell(t, script, in(c))
 }
-
-// end lets the process end by itself.
-func (m *member) end() { _ = m.stdin.Close() }
 
 func makeSub(t *testing.T, c *cgroup, name string) *cgroup {
 	t.Helper()
@@ -190,7 +168,7 @@ func TestWaitEmptyWakesWhenTheLastProcessEnds(t *testing.T) {
 		wantPopulated(t, own, true)
 		done := make(chan error, 1)
 		go func() { done <- own.waitEmpty(context.Background()) }()
-		first.end()
+		first.End()
 		_ = first.Wait()
 		select {
 		case err := <-done:
@@ -198,7 +176,7 @@ func TestWaitEmptyWakesWhenTheLastProcessEnds(t *testing.T) {
 		default:
 		}
 		ended := time.Now()
-		last.end()
+		last.End()
 		select {
 		case err := <-done:
 			if err != nil {
@@ -384,14 +362,8 @@ func TestWalkIsBounded(t *testing.T) {
 func startInAll(t *testing.T, c *cgroup) {
 	t.Helper()
 	cmd := exec.Command("sleep", "1000")
-	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(c.dir.Fd())}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
+	in(c)(cmd)
+	proctest.Start(t, cmd)
 }
 
 // Attack 22: a user makes a cgroup of its own threaded.
@@ -435,7 +407,7 @@ func TestCPUTimeIsTheKernels(t *testing.T) {
 	if err != nil || used <= 0 || used > time.Minute {
 		t.Errorf("cpuTime = %v, %v", used, err)
 	}
-	p.end()
+	p.End()
 	waitEmptyShort(t, own)
 	if after, err := own.cpuTime(); err != nil || after < used {
 		t.Errorf("cpuTime afterwards = %v, %v; %v before", after, err, used)
@@ -483,7 +455,7 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	}
 
 	// Attack 22: the leaf is removed between two steps.
-	p.end()
+	p.End()
 	waitEmptyShort(t, own)
 	if err := os.Remove(filepath.Join(own.mountPath(t), "d", "leaf")); err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestScopeWithAClient: the client has a cgroup of its own beside the containers',
@@ -39,7 +40,7 @@ func TestScopeWithAClient(t *testing.T) {
 	}
 	yes, always := func() error { return nil }, func() bool { return true }
 	client, spared, container := startIn(t, nil, ""), startIn(t, nil, ""), startIn(t, nil, "")
-	for _, p := range []*member{client, spared} {
+	for _, p := range []*proctest.Child{client, spared} {
 		if err := s.EnterClient(p.Process.Pid, yes, always); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func TestScopeWithAClient(t *testing.T) {
 }
 
 // killed waits for a process to end by SIGKILL.
-func killed(t *testing.T, m *member) {
+func killed(t *testing.T, m *proctest.Child) {
 	t.Helper()
 	_ = m.Wait()
 	if status := m.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != unix.SIGKILL {

@@ -70,7 +70,7 @@ func TestForeignCgroupIsRemovedOnlyEmptyAndTheSame(t *testing.T) {
 	if err := m.RemoveForeign(id); !errors.Is(err, unix.EBUSY) {
 		t.Errorf("with a process in it: %v", err)
 	}
-	p.end()
+	p.End()
 	waitEmptyShort(t, step)
 	another := id
 	another.Inode++
@@ -104,7 +104,7 @@ func TestCgroupOfAnEndedUnitIsRemovedWhenItIsEmpty(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(own.mountPath(t), path.Base(scope.path), keeperDir)); err != nil {
 		t.Errorf("with a process in it: %v", err)
 	}
-	p.end()
+	p.End()
 	waitEmptyShort(t, scope)
 	for range 2 { // the second time there is nothing to do
 		s.removeEmpty()

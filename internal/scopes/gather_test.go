@@ -1,19 +1,16 @@
 package scopes
 
 import (
-	"os/exec"
 	"testing"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestEndedOrphansAreNoStrangers, as long as nobody else has their PIDs.
 func TestEndedOrphansAreNoStrangers(t *testing.T) {
-	cmd := exec.Command("sleep", "100")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	h, err := proc.Open(cmd.Process.Pid)
+	p := proctest.Shell(t, "")
+	h, err := proc.Open(p.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +22,8 @@ func TestEndedOrphansAreNoStrangers(t *testing.T) {
 	if err := noStranger([]*proc.Handle{h}, where); err != nil {
 		t.Errorf("alive: %v", err)
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	p.End()
+	p.Status()
 	if err := noStranger([]*proc.Handle{h}, where); err != nil {
 		t.Errorf("ended: %v", err)
 	}

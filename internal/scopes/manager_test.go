@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // buildKeeper builds the keeper once for all tests.
@@ -44,7 +45,7 @@ func keeperProgram(t *testing.T) string {
 }
 
 // pidfd holds a process.
-func pidfd(t *testing.T, m *member) *os.File {
+func pidfd(t *testing.T, m *proctest.Child) *os.File {
 	t.Helper()
 	fd, err := unix.PidfdOpen(m.Process.Pid, unix.PIDFD_NONBLOCK)
 	if err != nil {
@@ -91,7 +92,7 @@ func TestKeeperEndsWithTheOwner(t *testing.T) {
 		t.Fatal("it ended, and the owner lives")
 	default:
 	}
-	owner.end()
+	owner.End()
 	awaitKeeper(t, k)
 }
 
@@ -139,7 +140,7 @@ func newManager(t *testing.T) (*Manager, *fakeSystemd) {
 	return m, f
 }
 
-func startScope(t *testing.T, m *Manager, owner *member, uid uint32) *Scope {
+func startScope(t *testing.T, m *Manager, owner *proctest.Child, uid uint32) *Scope {
 	t.Helper()
 	s, err := m.Start(short(t), Spec{ID: "bcdfghjk", UID: uid, GID: uid, Owner: pidfd(t, owner), Record: []byte("the record")})
 	if err != nil {
@@ -214,7 +215,7 @@ func TestScopeEndsWithTheOwnerAloneWhereNothingElseIsInIt(t *testing.T) {
 	m, _ := newManager(t)
 	owner := startIn(t, nil, "")
 	s := startScope(t, m, owner, 0)
-	owner.end()
+	owner.End()
 	if err := s.WaitEmpty(short(t)); err != nil {
 		t.Errorf("WaitEmpty = %v", err)
 	}

@@ -1,30 +1,52 @@
 package stall
 
 import (
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"testing"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
-// roleEnv makes the test's program one that waits.
-const roleEnv = "BUILDWATCH_TEST_ROLE"
-
 func TestMain(m *testing.M) {
-	if role := os.Getenv(roleEnv); role != "" {
-		play(role)
+	roles := make(proctest.Roles)
+	for role, wait := range map[string]func(){
+		"hang":             func() { hangFor(0) },
+		"hang for an hour": func() { hangFor(time.Hour) },
+		"sleep":            func() { time.Sleep(time.Hour) },
+		"nanosleep":        func() { _ = unix.Nanosleep(&unix.Timespec{Sec: 3600}, nil) },
+		"timer": func() {
+			startTimer()
+			hangFor(0)
+		},
+	} {
+		roles[role] = func([]string) error {
+			hangAside()
+			proctest.Ready()
+			wait()
+			return nil
+		}
 	}
+	roles["parent"] = func([]string) error {
+		hangAside()
+		cmd := proctest.InRole("/proc/self/exe", "hang")
+		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		proctest.Ready()
+		return cmd.Wait()
+	}
+	roles.Play()
 	os.Exit(m.Run())
 }
 
-// play waits in one of several ways, and never returns.
-func play(role string) {
+// hangAside makes four threads that hang.
+func hangAside() {
 	runtime.LockOSThread()
 	for range 4 {
 		go func() {
@@ -33,27 +55,6 @@ func play(role string) {
 		}()
 	}
 	time.Sleep(50 * time.Millisecond) // until they do
-	if role == "parent" {
-		cmd := exec.Command("/proc/self/exe")
-		cmd.Env = []string{roleEnv + "=hang"}
-		cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
-		_ = cmd.Start()
-		defer cmd.Wait()
-	}
-	fmt.Println("ready")
-	switch role {
-	case "hang":
-		hangFor(0)
-	case "hang for an hour":
-		hangFor(time.Hour)
-	case "sleep":
-		time.Sleep(time.Hour)
-	case "nanosleep":
-		_ = unix.Nanosleep(&unix.Timespec{Sec: 3600}, nil)
-	case "timer":
-		startTimer()
-		hangFor(0)
-	}
 }
 
 // hangFor waits in a futex, for ever or for a time.
@@ -81,35 +82,8 @@ func startTimer() {
 // qemu's counts as emulated.
 func startAs(t testing.TB, name, role string) int {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(t.TempDir(), name)
-	if err := os.Link(self, program); err != nil {
-		content, err := os.ReadFile(self) // another file system
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(program, content, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.Command(program)
-	cmd.Env = []string{roleEnv + "=" + role}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	if _, err := out.Read(make([]byte, 16)); err != nil {
-		t.Fatal(err)
-	}
-	return cmd.Process.Pid
+	program := proctest.Copy(t, proctest.Self(t), name)
+	p := proctest.Start(t, proctest.InRole(program, role))
+	p.Ready(t)
+	return p.Process.Pid
 }

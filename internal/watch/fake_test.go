@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/survivors"
@@ -471,44 +471,20 @@ func (b *bench) end() ending {
 }
 
 // child is a process that may be a build's owner.
-type child struct {
-	*exec.Cmd
-	stdin io.Closer
-	wait  func() syscall.WaitStatus
-}
+type child struct{ *proctest.Child }
 
 // startChild starts a shell that runs script and then lives until it is told to
 // end.
 func startChild(t *testing.T, script string) *child {
 	t.Helper()
-	cmd := exec.Command("/bin/sh", "-c", script+"\necho ready; read wait")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c := &child{Cmd: cmd, stdin: stdin, wait: sync.OnceValue(func() syscall.WaitStatus {
-		_ = cmd.Wait()
-		return cmd.ProcessState.Sys().(syscall.WaitStatus)
-	})}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		c.wait()
-	})
-	if _, err := io.ReadFull(stdout, make([]byte, len("ready\n"))); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return &child{proctest.Shell(t, script)}
 }
 
 // end lets the process end by itself.
-func (c *child) end() { _ = c.stdin.Close() }
+func (c *child) end() { c.End() }
+
+// wait waits for its end.
+func (c *child) wait() syscall.WaitStatus { return c.Status() }
 
 // owner is a new hold of the process, as the owner of a local build.
 func (c *child) owner(t *testing.T, clients ...*child) *owner {

@@ -9,11 +9,11 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -41,68 +41,46 @@ func TestDescribeShowsProgramAndVerbOnly(t *testing.T) {
 	}
 }
 
-// helperEnv makes the test binary play one of the processes of a build.
-const helperEnv = "BUILDWATCH_TEST_ROLE"
+// monitorEnv is what the monitor is to be called.
+const monitorEnv = "MONITOR_NAME"
 
 func TestMain(m *testing.M) {
-	switch os.Getenv(helperEnv) {
-	case "builder": // starts the monitor, which starts the caller
-		play(os.Getenv("MONITOR_NAME"), "monitor")
-	case "monitor":
-		play("caller", "caller")
-	case "caller":
-		os.Stdout.WriteString("ready\n")
-		time.Sleep(time.Minute)
-	default:
-		os.Exit(m.Run())
-	}
+	proctest.Roles{
+		"builder": func([]string) error { return beParent(os.Getenv(monitorEnv), "monitor") },
+		"monitor": func([]string) error { return beParent("caller", "caller") },
+		"caller": func([]string) error {
+			proctest.Ready()
+			proctest.UntilTold()
+			return nil
+		},
+	}.Play()
+	os.Exit(m.Run())
 }
 
-// play runs the test binary once more, under a name and in a role, and waits.
-func play(name, role string) {
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = []string{name}
-	cmd.Env = append(os.Environ(), helperEnv+"="+role)
-	cmd.Stdout = os.Stdout
+// beParent starts a child under a name and in a role, and waits for its end,
+// however that comes.
+func beParent(name, role string) error {
+	cmd := proctest.InRole("/proc/self/exe", role)
+	cmd.Args[0] = name
+	cmd.Stdin, cmd.Stdout = os.Stdin, os.Stdout
 	_ = cmd.Run()
+	return nil
 }
 
 // startFamily starts builder, monitor and caller, and returns a handle of the
-// caller.
+// caller. The monitor is called name.
 func startFamily(t *testing.T, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
 	t.Helper()
-	self, err := os.Executable()
+	cmd := proctest.InRole(proctest.Self(t), "builder", args...)
+	cmd.Env = append(cmd.Env, monitorEnv+"="+name)
+	p := proctest.Start(t, cmd)
+	p.Ready(t)
+	caller, err := proc.Open(childOf(t, childOf(t, p.Process.Pid)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	builder = exec.Command(self, args...)
-	builder.Env = append(os.Environ(), helperEnv+"=builder", "MONITOR_NAME="+name)
-	out, err := builder.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := builder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 6)); err != nil {
-		t.Fatal(err)
-	}
-	pid := childOf(t, childOf(t, builder.Process.Pid))
-	caller, err = proc.Open(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		for _, p := range []*proc.Handle{caller, parent(caller)} {
-			if p != nil {
-				_ = p.Signal(9)
-				p.Close()
-			}
-		}
-		_ = builder.Process.Kill()
-		_ = builder.Wait()
-	})
-	return builder, caller
+	t.Cleanup(caller.Close)
+	return p.Cmd, caller
 }
 
 func parent(h *proc.Handle) *proc.Handle {

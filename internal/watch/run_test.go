@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -21,14 +21,10 @@ import (
 // waits. Both run the test's own program, in the place of buildwatchctl.
 func runCaller(t *testing.T) (caller Caller, waiter *proc.Handle, program string) {
 	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, handle := startFamily(t, "waiter")
 	waiter = parent(handle)
 	t.Cleanup(waiter.Close)
-	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, program
+	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, proctest.Self(t)
 }
 
 // begin runs the caller's build.
@@ -74,15 +70,7 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 func TestRunIsRefusedToWhoeverIsNotBuildwatchctl(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, waiter, program := runCaller(t)
-	sleep := exec.Command("sleep", "1000")
-	if err := sleep.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = sleep.Process.Kill()
-		_ = sleep.Wait()
-	})
-	stranger, err := proc.Open(sleep.Process.Pid)
+	stranger, err := proc.Open(startChild(t, "").Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
