@@ -2,7 +2,6 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"os/user"
 	"slices"
 	"strconv"
@@ -10,9 +9,9 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -38,7 +37,8 @@ type build struct {
 	scope      Scope     // nil until the first container is placed
 	seen       *observed // nil unless a step did not come through the wrapper
 	command    string    // see api.Owner
-	status     status
+	status     lifecycle.Status
+	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
 	known      map[api.FactName]knowledge
 	cause      api.FactName  // the fact that ended it
@@ -53,10 +53,10 @@ type build struct {
 	stalled    stalledBuild
 }
 
-// message is an event on its way; of is the stage that it is the outcome of.
+// message is an event on its way.
 type message struct {
-	event event
-	of    stage
+	event lifecycle.Event
+	of    int // the entry into a stage that it is the outcome of; 0 for what is none's
 	err   error
 }
 
@@ -82,9 +82,9 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 		stop:    stop,
 		placing: make(chan struct{}, 1),
 		command: r.Command,
-		status: status{
-			state: api.StateRunning, ownerLives: o != nil, ownerSpared: o != nil && o.spared, clientInside: r.Mode == api.ModeRun,
-			reportOnly: w.policy.Report,
+		status: lifecycle.Status{
+			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.spared, ClientInside: r.Mode == api.ModeRun,
+			ReportOnly: w.policy.Report,
 		},
 		stateSince: time.Now(),
 		known:      map[api.FactName]knowledge{},
@@ -102,7 +102,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 func (b *build) begin() {
 	b.watcher.wakeStallWatch()
 	b.watcher.running.Go(b.run)
-	if b.status.state == api.StateUnsure {
+	if b.status.State == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)
 		if b.owner == nil {
 			return
@@ -126,7 +126,7 @@ func (b *build) run() {
 	for {
 		select {
 		case m := <-b.events:
-			if b.apply(m); b.current().state == api.StateGone {
+			if b.apply(m); b.current().State == api.StateGone {
 				return
 			}
 		case <-b.life.Done():
@@ -159,14 +159,14 @@ func (b *build) waitForOwner() {
 			return // the daemon stops
 		}
 	}
-	b.send(message{event: ownerExitedIdle})
+	b.send(message{event: lifecycle.OwnerExited})
 }
 
 func (b *build) waitForClient(client *proc.Handle) {
 	defer client.Close()
 	// A client that has waited for the builder to its end is no news.
 	if err := client.Wait(b.life); err == nil && b.owner.Alive() {
-		b.send(message{event: clientExited})
+		b.send(message{event: lifecycle.ClientExited})
 	}
 }
 
@@ -176,19 +176,19 @@ func (b *build) waitForRequest() {
 		b.learnRequest(now)
 		switch now.Standing {
 		case request.Live:
-			b.send(message{event: requestCertain})
+			b.send(message{event: lifecycle.RequestCertain})
 		case request.Doubtful:
-			b.send(message{event: requestDoubted})
+			b.send(message{event: lifecycle.RequestDoubted})
 		case request.Left:
-			b.send(message{event: requestLeft})
+			b.send(message{event: lifecycle.RequestLeft})
 		}
 	})
 	if err == nil {
-		b.send(message{event: requestEndedIdle})
+		b.send(message{event: lifecycle.RequestEnded})
 	}
 }
 
-func (b *build) current() status {
+func (b *build) current() lifecycle.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.status
@@ -197,35 +197,39 @@ func (b *build) current() status {
 // apply runs the state machine for one message, and does what it asks for.
 func (b *build) apply(m message) {
 	b.mu.Lock()
-	if m.of != "" && m.of != b.status.stage {
+	if m.of != 0 && m.of != b.entry {
 		b.mu.Unlock()
 		return // the outcome of a stage that is over
 	}
 	// Looked at under the lock that placing a container takes: one that was moved in
 	// before is seen here, one that comes after finds the build over.
-	m.event = m.event.ifBusy(b.busy)
+	busy := m.event.AsksBusy() && b.busy()
 	before := b.status
-	after, act := next(before, m.event)
+	after, act := lifecycle.Next(before, m.event, busy)
 	b.status = after
-	ended := b.note(before, after, m)
+	if act == lifecycle.ActEnter || act == lifecycle.ActReport {
+		b.entry++
+	}
+	entry := b.entry
+	ended := b.note(before, after, m, busy)
 	b.mu.Unlock()
 
 	if ended {
-		b.rungEnded(before.stage, after.empty)
+		b.rungEnded(before.Stage, after.Empty)
 	}
 	b.tellState(before, after)
 	if isNews(before, after) {
 		b.watcher.changed(b, before, after)
 	}
 	switch act {
-	case actReport:
-		b.watcher.running.Go(b.waitWhileReported)
-	case actBegin:
+	case lifecycle.ActReport:
+		b.watcher.running.Go(func() { b.waitWhileReported(entry) })
+	case lifecycle.ActBegin:
 		b.watcher.running.Go(b.waitForEmpty)
-		b.apply(message{event: begin})
-	case actEnter:
-		b.enter(after.stage)
-	case actForget:
+		b.apply(message{event: lifecycle.Begin})
+	case lifecycle.ActEnter:
+		b.enter(after.Stage, entry)
+	case lifecycle.ActForget:
 		b.watcher.gone(b)
 	}
 }
@@ -243,23 +247,23 @@ func (b *build) busy() bool {
 
 // note keeps the times and the ladder's history, and says whether a rung has
 // ended. It is called with the lock.
-func (b *build) note(before, after status, m message) (ended bool) {
+func (b *build) note(before, after lifecycle.Status, m message, busy bool) (ended bool) {
 	now := time.Now()
-	b.learnEvent(m.event)
-	if before.open() && !after.open() || before.state.Wanted() && !after.state.Wanted() {
+	b.learnEvent(m.event, busy)
+	if before.Open() && !after.Open() || before.State.Wanted() && !after.State.Wanted() {
 		b.overSince, b.cause = now, causeOf(m.event)
 	}
-	if m.event == emptied || after.state == api.StateGone && b.emptyAt.IsZero() {
+	if m.event == lifecycle.Emptied || after.State == api.StateGone && b.emptyAt.IsZero() {
 		b.emptyAt = now
 	}
-	if after.state == api.StateStuck && before.state != api.StateStuck {
+	if after.State == api.StateStuck && before.State != api.StateStuck {
 		b.remains.stuck = now
 	}
-	if old := before.stage.rung(); old != "" && old != after.stage.rung() {
+	if old := before.Stage.Step(); old != "" && old != after.Stage.Step() {
 		step := &b.ladder[len(b.ladder)-1]
 		step.Duration = now.Sub(step.StartedAt)
-		step.TimedOut = m.event == timeOver
-		if m.event == callFailed {
+		step.TimedOut = m.event == lifecycle.TimeOver
+		if m.event == lifecycle.CallFailed {
 			step.Error = m.err.Error()
 		}
 		ended = true
@@ -267,33 +271,33 @@ func (b *build) note(before, after status, m message) (ended bool) {
 	if isNews(before, after) {
 		b.stateSince = now
 	}
-	if rung := after.stage.rung(); rung != "" && rung != before.stage.rung() {
+	if rung := after.Stage.Step(); rung != "" && rung != before.Stage.Step() {
 		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
 	}
 	return ended
 }
 
 // isNews tells whether who watches is to hear of the step from one status to the other.
-func isNews(before, after status) bool {
-	return after.state != before.state || (before.stage == stageReported) != (after.stage == stageReported)
+func isNews(before, after lifecycle.Status) bool {
+	return after.State != before.State || (before.Stage == lifecycle.StageReported) != (after.Reported())
 }
 
 // tellState tells who watches of a new state.
-func (b *build) tellState(before, after status) {
+func (b *build) tellState(before, after lifecycle.Status) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case !isNews(before, after):
-	case after.state == api.StateGone:
-		b.tell(api.Event{Kind: api.EventGone, Was: before.state, Took: b.tookToEnd()})
+	case after.State == api.StateGone:
+		b.tell(api.Event{Kind: api.EventGone, Was: before.State, Took: b.tookToEnd()})
 	default:
-		b.tell(api.Event{Kind: api.EventState, Was: before.state})
+		b.tell(api.Event{Kind: api.EventState, Was: before.State})
 	}
 }
 
 // rungEnded counts what a rung has left, and tells of it. The processes are looked
 // at without the lock: placing and listing do not wait for that.
-func (b *build) rungEnded(stage stage, empty bool) {
+func (b *build) rungEnded(stage lifecycle.Stage, empty bool) {
 	left := 0
 	if held := b.held(); held != nil && !empty {
 		left = len(held.Members())
@@ -301,7 +305,7 @@ func (b *build) rungEnded(stage stage, empty bool) {
 	b.mu.Lock()
 	var ended api.LadderStep
 	for i := range b.ladder { // the last of its kind: the next rung may be there already
-		if b.ladder[i].Step == stage.rung() {
+		if b.ladder[i].Step == stage.Step() {
 			b.ladder[i].Survivors = left
 			ended = b.ladder[i]
 		}
@@ -343,126 +347,10 @@ func (b *build) waitForEmpty() {
 		err = held.WaitEmpty(b.life)
 	}
 	if err == nil {
-		b.send(message{event: emptied})
+		b.send(message{event: lifecycle.Emptied})
 	} else if b.life.Err() == nil {
 		b.log.WithError(err).Error("Cannot watch the build's cgroup")
 	}
-}
-
-// enter does what a stage of the ladder does, and sends what came of it.
-func (b *build) enter(s stage) {
-	if s == stageSurvivors {
-		b.watcher.running.Go(b.watchSurvivors)
-	}
-	limit := b.limit(s)
-	if limit == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(b.life, limit)
-	context.AfterFunc(ctx, func() {
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			b.send(message{event: timeOver, of: s})
-		}
-	})
-	outcome := func(err error) {
-		switch {
-		case err == nil:
-			b.send(message{event: callSucceeded, of: s})
-		case ctx.Err() == nil: // else timeOver says it
-			b.send(message{event: callFailed, of: s, err: err})
-		}
-	}
-	// The ladder must not wait for a call: each is made aside. cancel comes with
-	// the build's end, since the stage's time runs on after a call that succeeded.
-	context.AfterFunc(b.life, cancel)
-	b.watcher.running.Go(func() {
-		held := b.held()
-		if s == stageContainers || s == stageKill {
-			b.findHelpers(ctx)
-		}
-		if s == stageStop || s == stageCgroupKill {
-			b.watcher.running.Go(func() { b.inspect(ctx, Inspection.Look) })
-		}
-		switch {
-		case s == stageContainers:
-			outcome(b.killSteps(ctx))
-		case s == stageTerm:
-			b.signalOwner(unix.SIGTERM)
-		case s == stageKillOwner:
-			b.signalOwner(unix.SIGKILL)
-		case s == stageTidy:
-		case held == nil:
-			outcome(nil)
-		case s == stageLetStart:
-			outcome(b.letStart(ctx))
-		case s == stageKill:
-			outcome(held.Kill(ctx))
-		case s == stageStop:
-			outcome(held.Stop(ctx))
-		case s == stageCgroupKill:
-			outcome(held.CgroupKill(ctx))
-		case s == stageFree:
-			b.free(ctx)
-		case s == stageHelpers:
-			outcome(b.endHelpers(ctx))
-		}
-	})
-}
-
-// startTime is how long a living owner may take to start containers that are being
-// made, before they are killed; startPause, how often that is looked at.
-const startTime, startPause = 400 * time.Millisecond, 5 * time.Millisecond
-
-// letStart waits until the containers that are being made have been started.
-// `crun start` waits for ever where the container ends between its look at it and
-// the open(2) of its FIFO; podman waits with it, and tidies up nothing.
-//
-// Source: containers/crun, src/libcrun/status.c, libcrun_status_write_exec_fifo.
-func (b *build) letStart(ctx context.Context) error {
-	for held := b.held(); held.Starting(); {
-		select {
-		case <-time.After(startPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-func (b *build) signalOwner(signal unix.Signal) {
-	if err := b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
-		b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
-	}
-	if signal == unix.SIGTERM && b.record.Mode == api.ModeRun {
-		b.tellClient(signal)
-	}
-}
-
-// limit is how long a stage may take; 0 for one without an end.
-func (b *build) limit(s stage) time.Duration {
-	t := b.watcher.timeouts
-	switch s {
-	case stageLetStart:
-		return startTime
-	case stageContainers, stageKill:
-		return t.Kill
-	case stageTidy:
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return b.tidyTime
-	case stageTerm, stageKillOwner:
-		return t.OwnerTerm
-	case stageStop:
-		return t.Stop
-	case stageCgroupKill:
-		return t.CgroupKill
-	case stageFree:
-		return t.Survivors
-	case stageHelpers:
-		// It has SIGTERM's time, and some for the look at who uses what it serves.
-		return t.Helpers + helpersLook
-	}
-	return 0
 }
 
 // history returns a copy of the rungs used so far.
@@ -470,7 +358,7 @@ func (b *build) history() []api.LadderStep {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	steps := slices.Clone(b.ladder)
-	if n := len(steps); n > 0 && b.status.stage.rung() != "" {
+	if n := len(steps); n > 0 && b.status.Stage.Step() != "" {
 		steps[n-1].Duration = time.Since(steps[n-1].StartedAt)
 	}
 	return steps

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -97,7 +98,7 @@ func TestStopThatEmptiesTheScopeNeedsNoMore(t *testing.T) {
 		s.stop = func(context.Context) error {
 			<-known
 			s.clear()
-			eventually(t, "the empty scope is seen", func() bool { return b.current().empty })
+			eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
 			return nil
 		}
 	}
@@ -262,7 +263,7 @@ func TestStop(t *testing.T) {
 					if row.tidies {
 						go func() {
 							b, _ := w.find(s.spec.ID)
-							eventually(t, "it is the owner's turn", func() bool { return b.current().stage == stageTidy })
+							eventually(t, "it is the owner's turn", func() bool { return b.current().Stage == lifecycle.StageTidy })
 							c.end()
 						}()
 					}
@@ -449,7 +450,7 @@ func TestEnterRacesWithTheOwnersEnd(t *testing.T) {
 			if i%3 == 0 {
 				time.Sleep(time.Duration(i%7) * time.Microsecond) // neither is always first
 			}
-			p.build.send(message{event: ownerExitedIdle})
+			p.build.send(message{event: lifecycle.OwnerExited})
 		})
 		both.Go(func() {
 			<-start
@@ -552,7 +553,7 @@ func TestStopLetsAContainerStartThatIsBeingMade(t *testing.T) {
 		_, err := w.Stop(context.Background(), b.id, 0, 0)
 		stopped <- err
 	}()
-	eventually(t, "the stop waits", func() bool { return b.current().stage == stageLetStart })
+	eventually(t, "the stop waits", func() bool { return b.current().Stage == lifecycle.StageLetStart })
 	s.set(func() { s.starting = false })
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 )
 
 // keepTime starts what waits for the build's deadlines: the one that its user gave
@@ -11,10 +13,10 @@ import (
 // CLOCK_MONOTONIC, so a daemon that takes the build over means the same by them.
 func (b *build) keepTime() {
 	if at := b.deadline(); at > 0 {
-		b.watcher.running.Go(func() { b.waitUntil(at, deadlinePassed) })
+		b.watcher.running.Go(func() { b.waitUntil(at, lifecycle.DeadlinePassed) })
 	}
 	if at := b.lastMoment(); at > 0 {
-		b.watcher.running.Go(func() { b.waitUntil(at, maxRuntimePassed) })
+		b.watcher.running.Go(func() { b.waitUntil(at, lifecycle.MaxRuntimePassed) })
 	}
 }
 
@@ -32,7 +34,7 @@ func (b *build) lastMoment() time.Duration {
 	return time.Duration(b.record.StartedUSec)*time.Microsecond + b.watcher.policy.MaxRuntime
 }
 
-func (b *build) waitUntil(at time.Duration, passed event) {
+func (b *build) waitUntil(at time.Duration, passed lifecycle.Event) {
 	over := time.NewTimer(at - monotonic())
 	defer over.Stop()
 	select {

@@ -106,9 +106,9 @@ func (b *build) tell(e api.Event) {
 // brief is what an event says of the build. It is called with the lock.
 func (b *build) brief() *api.EventBuild {
 	brief := &api.EventBuild{
-		ID: b.id, Name: b.record.Name, State: b.status.state, Reason: b.status.reason, Reported: b.status.stage == stageReported,
+		ID: b.id, Name: b.record.Name, State: b.status.State, Reason: b.status.Reason, Reported: b.status.Reported(),
 		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.ownerLives},
+		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives},
 		User:  b.user,
 	}
 	if b.scope == nil {
@@ -175,7 +175,7 @@ func (w *Watcher) present(may func(api.User) bool, each func(api.Event) error) (
 	var there []api.Event
 	for _, b := range w.all() {
 		b.mu.Lock()
-		if b.hold() != nil && b.status.state != api.StateGone && may(b.user) {
+		if b.hold() != nil && b.status.State != api.StateGone && may(b.user) {
 			there = append(there, api.Event{Time: time.Now(), Kind: api.EventPresent, Build: b.brief()})
 			shown[b.id] = w.events.last()
 		}

@@ -145,7 +145,7 @@ func TestAttack12ReaderThatDoesNotRead(t *testing.T) {
 		b.mu.Lock()
 		b.tell(api.Event{Kind: api.EventState})
 		b.mu.Unlock()
-		if b.current().state != api.StateRunning {
+		if b.current().State != api.StateRunning {
 			t.Fatal("it does not run")
 		}
 	}

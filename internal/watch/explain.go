@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 )
 
 // explain says why the build is kept, or is being ended: by what is known of it,
@@ -28,11 +29,11 @@ func (b *build) explain() api.Explanation {
 		case api.FactPolicy:
 			fact.Value, fact.Since = b.watcher.policy.describe(), b.watcher.since
 		case api.FactMotion:
-			if b.status.state == api.StateStalled {
+			if b.status.State == api.StateStalled {
 				fact.Value, fact.Since = "nothing of it has moved, and every thread of its emulated processes waits for another", b.stalled.since
 			}
 		case api.FactSurvivors:
-			if n := len(b.remains.report.Processes); n > 0 && b.status.state == api.StateStuck {
+			if n := len(b.remains.report.Processes); n > 0 && b.status.State == api.StateStuck {
 				fact.Value, fact.Since = fmt.Sprintf("%d processes have outlived SIGKILL", n), b.remains.stuck
 			}
 		case api.FactDeadline:
@@ -45,13 +46,13 @@ func (b *build) explain() api.Explanation {
 			continue
 		case slices.Contains(keeps, name):
 			fact.Decides = api.DecidesKeep
-		case name == b.cause && !b.status.state.Wanted():
+		case name == b.cause && !b.status.State.Wanted():
 			fact.Decides = api.DecidesEnd
 		}
 		facts = append(facts, fact)
 	}
 	verdict, changes := judge(b.status, b.record.Mode)
-	if b.status.state.Wanted() {
+	if b.status.State.Wanted() {
 		changes += b.timesLeft()
 	}
 	return api.Explanation{Verdict: verdict, ChangesWhen: changes, Facts: facts}
@@ -117,12 +118,12 @@ func (b *build) timesLeft() string {
 }
 
 // keptBy lists the facts by which a build is not ended now.
-func keptBy(s status, mode api.Mode, known map[api.FactName]knowledge) []api.FactName {
+func keptBy(s lifecycle.Status, mode api.Mode, known map[api.FactName]knowledge) []api.FactName {
 	var keeps []api.FactName
 	switch {
-	case s.stage == stageReported:
+	case s.Reported():
 		return []api.FactName{api.FactPolicy}
-	case !s.state.Wanted():
+	case !s.State.Wanted():
 		return nil
 	case mode == api.ModeAPI:
 		keeps = []api.FactName{api.FactRequest}
@@ -140,13 +141,13 @@ func keptBy(s status, mode api.Mode, known map[api.FactName]knowledge) []api.Fac
 
 // judge says what is done with a build in this state and stage, and what would
 // have to happen for that to change.
-func judge(s status, mode api.Mode) (verdict, changes string) {
+func judge(s lifecycle.Status, mode api.Mode) (verdict, changes string) {
 	stop := `somebody who may asks by "buildwatchctl stop"`
 	fate := "what is left is ended"
-	if s.reportOnly {
+	if s.ReportOnly {
 		fate = "it is reported, and left alone"
 	}
-	switch s.state {
+	switch s.State {
 	case api.StateRunning:
 		if mode == api.ModeAPI {
 			return "it is kept, because its API request is not over",
@@ -159,7 +160,7 @@ func judge(s status, mode api.Mode) (verdict, changes string) {
 			return "it is kept, because it can't be told whether its API request is over",
 				"it can be told: a connection is closed, the last process ends, or the service does. Or " + stop
 		}
-		if s.ownerLives {
+		if s.OwnerLives {
 			return "it is kept, because its builder lives, and nobody saw whether it is that build's or of a step that is over",
 				"the builder ends: if processes are left then, " + fate + ". Or they end by themselves, or " + stop
 		}
@@ -167,40 +168,17 @@ func judge(s status, mode api.Mode) (verdict, changes string) {
 	case api.StateStalled:
 		return "it is kept, because its owner lives, though it hangs: nothing of it can go on by itself", "something of it goes on, or its owner ends, or " + stop
 	case api.StateAbandoned:
-		if s.stage == stageReported {
-			return fmt.Sprintf("it is over (%s) and would be ended, but is only reported: nothing is sent to it", s.reason),
+		if s.Reported() {
+			return fmt.Sprintf("it is over (%s) and would be ended, but is only reported: nothing is sent to it", s.Reason),
 				"its processes end by themselves, or " + stop + ", or buildwatchd is restarted with another policy"
 		}
-		return fmt.Sprintf("it is being ended (%s); containers that are being made are awaited first", s.reason),
+		return fmt.Sprintf("it is being ended (%s); containers that are being made are awaited first", s.Reason),
 			"nothing calls that back; its processes are told to end next"
 	case api.StateTerminating, api.StateKilling:
-		return fmt.Sprintf("it is being ended (%s): %s", s.reason, s.stage.present()), "nothing calls that back; the ladder goes on until nothing is left"
+		return fmt.Sprintf("it is being ended (%s): %s", s.Reason, s.Stage.Now()), "nothing calls that back; the ladder goes on until nothing is left"
 	case api.StateStuck:
-		return fmt.Sprintf("it was ended (%s), and something has survived SIGKILL: there is nothing more to send", s.reason),
+		return fmt.Sprintf("it was ended (%s), and something has survived SIGKILL: there is nothing more to send", s.Reason),
 			"the kernel lets go of what is left, or what that waits for becomes the build's alone and is ended: see ladder.abort_fuse"
 	}
-	return strings.TrimSpace("nothing of it is left " + string(s.reason)), "nothing"
-}
-
-// present says what is being done in a stage of the ladder.
-func (s stage) present() string {
-	switch s {
-	case stageContainers, stageKill:
-		return "its processes got SIGKILL"
-	case stageTidy:
-		return "its owner may tidy up"
-	case stageTerm:
-		return "its owner got SIGTERM"
-	case stageKillOwner:
-		return "its owner got SIGKILL"
-	case stageStop:
-		return "systemd stops its scope"
-	case stageCgroupKill:
-		return "the kernel was told to kill its cgroups"
-	case stageFree:
-		return "what its last processes wait for is ended, where that is its own"
-	case stageHelpers:
-		return "who served its storage is told to end"
-	}
-	return string(s)
+	return strings.TrimSpace("nothing of it is left " + string(s.Reason)), "nothing"
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -107,8 +108,8 @@ func (b *build) knows(name api.FactName) bool {
 func TestEveryStateIsExplained(t *testing.T) {
 	for _, state := range api.States() {
 		for _, mode := range api.Modes() {
-			for _, stage := range []stage{stageNone, stageReported, stageLetStart, stageContainers, stageKill, stageTidy, stageTerm, stageKillOwner, stageStop, stageCgroupKill, stageFree, stageHelpers, stageSurvivors, stageDone} {
-				verdict, changes := judge(status{state: state, stage: stage, reason: api.ReasonStopped}, mode)
+			for _, stage := range lifecycle.Stages() {
+				verdict, changes := judge(lifecycle.Status{State: state, Stage: stage, Reason: api.ReasonStopped}, mode)
 				if verdict == "" || changes == "" {
 					t.Errorf("%s/%q of %s: %q, %q", state, stage, mode, verdict, changes)
 				}
@@ -132,7 +133,7 @@ func TestStopIsAFact(t *testing.T) {
 		defer close(done)
 		_, _ = w.Stop(context.Background(), b.id, 4711, 0)
 	}()
-	eventually(t, "the owner may tidy up", func() bool { return b.current().stage == stageTidy })
+	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	if f := w.fact(b.id, api.FactStop); f.Value != "asked for by UID 4711" || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
 		t.Errorf("said is %+v", f)
 	}

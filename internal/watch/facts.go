@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -51,23 +52,25 @@ func (b *build) nameOwner() string {
 }
 
 // learnEvent keeps what an event says. It is called with the lock.
-func (b *build) learnEvent(e event) {
+func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 	switch e {
-	case ownerExitedIdle, ownerExitedBusy:
+	case lifecycle.OwnerExited:
 		if b.record.Owner.PID > 0 {
 			b.learn(api.FactOwner, b.nameOwner()+" has ended")
 		}
-	case clientExited:
+	case lifecycle.ClientExited:
 		b.learn(api.FactClient, "a process that waited for the owner has ended before it")
-	case requestEndedIdle, requestEndedBusy:
-		b.learn(api.FactRequest, "it is over")
-	case requestDoubted:
-		b.learn(api.FactRequest, "whether it is over can't be told")
-	case requestCertain:
+	case lifecycle.RequestEnded, lifecycle.RequestLeft, lifecycle.RequestDoubted:
+		if e == lifecycle.RequestEnded || e == lifecycle.RequestLeft && !busy {
+			b.learn(api.FactRequest, "it is over")
+		} else {
+			b.learn(api.FactRequest, "whether it is over can't be told")
+		}
+	case lifecycle.RequestCertain:
 		b.learn(api.FactRequest, "it is served")
-	case deadlinePassed:
+	case lifecycle.DeadlinePassed:
 		b.learn(api.FactDeadline, "it is over")
-	case maxRuntimePassed:
+	case lifecycle.MaxRuntimePassed:
 		b.learn(api.FactMaxRuntime, "it is over")
 	}
 }
@@ -98,21 +101,21 @@ func (b *build) learnRequest(now request.Sight) {
 }
 
 // causeOf is the fact by which an event ends a build; "" for one that does not.
-func causeOf(e event) api.FactName {
+func causeOf(e lifecycle.Event) api.FactName {
 	switch e {
-	case ownerExitedIdle, ownerExitedBusy:
+	case lifecycle.OwnerExited:
 		return api.FactOwner
-	case clientExited:
+	case lifecycle.ClientExited:
 		return api.FactClient
-	case requestEndedIdle, requestEndedBusy:
+	case lifecycle.RequestEnded, lifecycle.RequestLeft:
 		return api.FactRequest
-	case deadlinePassed:
+	case lifecycle.DeadlinePassed:
 		return api.FactDeadline
-	case maxRuntimePassed:
+	case lifecycle.MaxRuntimePassed:
 		return api.FactMaxRuntime
-	case stalledTooLong:
+	case lifecycle.StalledTooLong:
 		return api.FactMotion
-	case stopRequested:
+	case lifecycle.StopRequested:
 		return api.FactStop
 	}
 	return ""

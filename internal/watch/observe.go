@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -37,7 +38,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) {
 		return
 	}
 	b.mu.Lock()
-	over := !b.status.open()
+	over := !b.status.Open()
 	b.see(s.Processes)
 	b.mu.Unlock()
 	if over {
@@ -99,7 +100,7 @@ func (w *Watcher) takeUp(s Sighting, r record, o *owner) {
 	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
 	b := w.makeBuild(r, o, nil)
 	if !abandoned {
-		b.status.state = api.StateUnsure
+		b.status.State = api.StateUnsure
 	}
 	b.see(s.Processes)
 	w.byID[b.id] = b
@@ -149,6 +150,6 @@ func (b *build) endLate() {
 // they have ended by themselves.
 func (b *build) waitForOrphans() {
 	if b.seen.WaitEmpty(b.life) == nil {
-		b.send(message{event: emptied})
+		b.send(message{event: lifecycle.Emptied})
 	}
 }

@@ -72,8 +72,8 @@ func (p *Place) Enter(act func() error) error {
 	// containers, between the look at its state and the move.
 	p.build.mu.Lock()
 	defer p.build.mu.Unlock()
-	if !p.build.status.open() {
-		return EndedError{p.build.status.reason}
+	if !p.build.status.Open() {
+		return EndedError{p.build.status.Reason}
 	}
 	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
 }
@@ -95,8 +95,8 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	b.mu.Lock()
 	s, now := b.scope, b.status
 	b.mu.Unlock()
-	if !now.open() {
-		return nil, EndedError{now.reason}
+	if !now.Open() {
+		return nil, EndedError{now.Reason}
 	}
 	if err := b.life.Err(); err != nil {
 		return nil, fmt.Errorf("the build's first scope could not be made: %w", err)
@@ -114,12 +114,12 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.status.open() {
+	if !b.status.Open() {
 		b.watcher.running.Go(func() {
 			fresh.Discard(b.watcher.life)
 			fresh.Close()
 		})
-		return nil, EndedError{b.status.reason}
+		return nil, EndedError{b.status.Reason}
 	}
 	first := b.hold() == nil
 	if first {

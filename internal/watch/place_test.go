@@ -181,7 +181,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 					return nil, err
 				}
 				row.end(w, b, builder, client)
-				eventually(t, "the build is over", func() bool { return b.current().state != api.StateRunning })
+				eventually(t, "the build is over", func() bool { return b.current().State != api.StateRunning })
 				return newFakeScope(spec), nil
 			}
 			_, err := w.place(context.Background(), builder.owner(t, client))

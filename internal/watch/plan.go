@@ -2,20 +2,17 @@ package watch
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
-// Plan says what Stop would do to a build as it is now, and does nothing of it. The
-// steps are those of the state machine that acts: it is walked twice with made-up
-// outcomes, once with containers that end and an owner that does not, once with
-// processes that nothing ends.
+// Plan says what Stop would do to a build as it is now, and does nothing of it.
 func (w *Watcher) Plan(ctx context.Context, id string, ownerTimeout time.Duration) (api.Plan, error) {
 	b, err := w.find(id)
 	if err != nil {
@@ -26,85 +23,15 @@ func (w *Watcher) Plan(ctx context.Context, id string, ownerTimeout time.Duratio
 	b.mu.Unlock()
 	steps := []api.PlanStep{}
 	targets := b.targets(ctx, inside)
-	for _, planned := range plan(now) {
+	for _, planned := range lifecycle.Plan(now) {
 		step := b.describePlanned(planned, targets)
-		step.Limit = b.limit(planned.stage)
-		if planned.stage == stageTidy && ownerTimeout > 0 {
+		step.Limit = b.limit(planned.Rung)
+		if planned.Stage == lifecycle.StageTidy && ownerTimeout > 0 {
 			step.Limit = ownerTimeout
 		}
 		steps = append(steps, step)
 	}
 	return api.Plan{Build: brief, Steps: steps}, nil
-}
-
-// planned is a stage as a plan has it.
-type planned struct {
-	stage stage
-	empty bool // nothing is left in the scope then
-	when  api.PlanCondition
-}
-
-// plan lists the stages that a stop leads through from a status, in order: those
-// of a ladder that does its work, then those that come where processes are left.
-func plan(from status) []planned {
-	var stages []planned
-	add := func(path []status, condition func(i int) api.PlanCondition) {
-		for i, s := range path {
-			same := func(p planned) bool { return p.stage == s.stage && p.empty == s.empty }
-			// An owner has its turn once, whether its containers are gone by then or not.
-			again := func(p planned) bool {
-				return p.stage == s.stage && s.stage != stageStop && s.stage != stageKill
-			}
-			if !slices.ContainsFunc(stages, same) && !slices.ContainsFunc(stages, again) {
-				stages = append(stages, planned{s.stage, s.empty, condition(i)})
-			}
-		}
-	}
-	works := walk(from, obeys)
-	add(works, func(i int) api.PlanCondition {
-		switch {
-		case works[i].stage == stageTerm, works[i].stage == stageKillOwner:
-			return api.PlanOwnerLives
-		case works[i].stage == stageKill && slices.ContainsFunc(works[:i], func(s status) bool { return s.stage == stageTidy }):
-			return api.PlanProcessesLeft // what the owner has left
-		}
-		return api.PlanAlways
-	})
-	add(walk(from, func(stage) event { return timeOver }), func(int) api.PlanCondition { return api.PlanProcessesLeft })
-	return stages
-}
-
-// obeys is the outcome of a stage where containers end and the owner does not, but
-// by SIGKILL.
-func obeys(s stage) event {
-	switch s {
-	case stageLetStart, stageContainers:
-		return callSucceeded
-	case stageKill, stageCgroupKill:
-		return emptied
-	case stageKillOwner:
-		return ownerExitedIdle
-	}
-	return timeOver
-}
-
-// walk returns what the build is in each stage of the ladder, if the stages have
-// these outcomes.
-func walk(s status, outcome func(stage) event) []status {
-	if s.open() {
-		s, _ = next(s, stopRequested)
-		s, _ = next(s, begin)
-	}
-	var path []status
-	for s.stage != stageSurvivors && s.stage != stageDone && s.stage != stageNone {
-		path = append(path, s)
-		after, _ := next(s, outcome(s.stage))
-		if after.stage == s.stage {
-			break // the stage waits for something else: it is the last that can be told
-		}
-		s = after
-	}
-	return path
 }
 
 // targets are the processes of a build, by what of the ladder concerns them.
@@ -180,72 +107,41 @@ func (b *build) isStepOfClient(ctx context.Context, pid int) bool {
 	return b.isChrootStep(ctx, h)
 }
 
-// describePlanned says of a stage what enter does in it.
-func (b *build) describePlanned(p planned, t targets) api.PlanStep {
+// describePlanned says of a rung on what and whom it would act.
+func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanStep {
 	b.mu.Lock()
-	held, s, seen, spared := b.hold(), b.scope, b.seen != nil, b.status.ownerSpared
+	held, s, seen := b.hold(), b.scope, b.seen
 	b.mu.Unlock()
-	all := slices.Concat(t.client, t.containers, t.keepers)
-	step := api.PlanStep{Step: p.stage.rung(), If: p.when, Processes: []api.PlanProcess{}}
-	unit := ""
-	if s != nil {
-		unit = s.Unit()
-	} else if held != nil {
-		unit = held.Unit()
+	words := p.Words(p.Status, lifecycle.Held{Scope: s != nil, Elsewhere: seen != nil, Owner: len(t.owner) > 0})
+	step := api.PlanStep{Step: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
+	switch {
+	case words.On == lifecycle.OnNewUnit:
+		step.On = scopes.UnitName(b.id)
+	case held == nil:
+	case words.On == lifecycle.OnUnit:
+		step.On = held.Unit()
+	case words.On == lifecycle.OnCgroup:
+		step.On = held.Cgroup()
+	case words.On == lifecycle.OnContainers && s != nil:
+		step.On = containersOf(s)
 	}
-	concerns := func(means api.PlanMeans, signal, on, text string, processes []api.PlanProcess) {
-		step.Means, step.Signal, step.On, step.Text = means, signal, on, text
-		step.Processes = append(step.Processes, processes...)
-	}
-	switch p.stage {
-	case stageLetStart:
-		concerns(api.MeansWait, "", "", "containers that are being made may be started", nil)
-	case stageContainers:
-		concerns(api.MeansCgroupKill, "SIGKILL", containersOf(s), "the RUN steps are killed, their client is spared", t.steps)
-	case stageKill:
-		switch {
-		case s != nil && seen:
-			concerns(api.MeansKillUnit, "SIGKILL", unit, "all in the scope is killed, and what of the build is elsewhere, by descriptor", all)
-		case s != nil:
-			concerns(api.MeansKillUnit, "SIGKILL", unit, "all in the scope is killed", all)
-		case len(t.owner) > 0:
-			concerns(api.MeansPidfd, "SIGKILL", "", "the RUN steps are killed where they are", all)
-		default:
-			concerns(api.MeansKillUnit, "SIGKILL", scopes.UnitName(b.id), "the processes are gathered into a scope, and killed there", all)
-		}
-	case stageTidy:
-		text := "the owner may tidy up"
-		if spared {
-			text = "the API service may tidy up; it is never signalled"
-		}
-		concerns(api.MeansWait, "", "", text, t.owner)
-	case stageTerm:
-		concerns(api.MeansPidfd, "SIGTERM", "", "the owner is told to end", t.owner)
-		if b.record.Mode == api.ModeRun {
-			step.Text, step.Processes = "all of the client is told to end", union(t.owner, t.client)
-		}
-	case stageKillOwner:
-		concerns(api.MeansPidfd, "SIGKILL", "", "the owner is killed", t.owner)
-	case stageStop:
-		if p.empty {
-			concerns(api.MeansStopUnit, "", unit, "the empty scope is stopped", nil)
-			break
-		}
-		concerns(api.MeansStopUnit, "SIGKILL", unit, "the scope is stopped, with what is left in it", all)
-	case stageCgroupKill:
-		on := ""
-		if held != nil {
-			on = held.Cgroup()
-		}
-		concerns(api.MeansCgroupKill, "SIGKILL", on, "the kernel kills what is left", all)
-	case stageFree:
-		concerns(api.MeansFUSEAbort, "", "", "FUSE connections that what is left waits for are aborted, if they are the build's own", nil)
-	case stageHelpers:
-		concerns(api.MeansPidfd, "SIGTERM", "", "fuse-overlayfs that served the storage is told to end", nil)
-	default:
-		step.Text = fmt.Sprintf("stage %q", p.stage)
-	}
+	step.Processes = append([]api.PlanProcess{}, t.of(words.Whom)...)
 	return step
+}
+
+// of are those whom a rung concerns.
+func (t targets) of(whom lifecycle.Whom) []api.PlanProcess {
+	switch whom {
+	case lifecycle.Everybody:
+		return slices.Concat(t.client, t.containers, t.keepers)
+	case lifecycle.Steps:
+		return t.steps
+	case lifecycle.Owner:
+		return t.owner
+	case lifecycle.OwnerAndClient:
+		return union(t.owner, t.client)
+	}
+	return nil
 }
 
 // union has each process once, in order.

@@ -9,47 +9,9 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
-
-// TestPlan is what a stop leads through, by what the build is.
-func TestPlan(t *testing.T) {
-	for _, row := range []struct {
-		name string
-		from status
-		want []string
-	}{
-		{"a local build", running, []string{
-			"let_start always", "kill always", "tidy always", "term owner_lives", "kill_owner owner_lives", "stop, empty always",
-			"stop processes_left", "cgroup_kill processes_left", "free processes_left",
-		}},
-		{"an API build", with(running, isSpared), []string{
-			"let_start always", "kill always", "tidy always", "stop, empty always", "stop processes_left", "cgroup_kill processes_left", "free processes_left",
-		}},
-		{"a run", with(running, isInside), []string{
-			"let_start always", "containers always", "tidy always", "term owner_lives", "kill_owner owner_lives", "kill processes_left",
-			"stop, empty always", "stop processes_left", "cgroup_kill processes_left", "free processes_left",
-		}},
-		{"orphans", orphans, []string{"kill always", "stop, empty always", "stop processes_left", "cgroup_kill processes_left", "free processes_left"}},
-		{"what is only reported", reported, []string{"kill always", "stop, empty always", "stop processes_left", "cgroup_kill processes_left", "free processes_left"}},
-		{"what is being ended", at(with(stopped, isEmpty), api.StateTerminating, stageTidy), []string{
-			"tidy always", "term owner_lives", "kill_owner owner_lives", "stop, empty always",
-		}},
-		{"what is stuck", stuck, nil},
-	} {
-		var got []string
-		for _, p := range plan(row.from) {
-			stage := string(p.stage)
-			if p.empty && p.stage == stageStop {
-				stage += ", empty"
-			}
-			got = append(got, stage+" "+string(p.when))
-		}
-		if !slices.Equal(got, row.want) {
-			t.Errorf("%s:\n%q, want\n%q", row.name, got, row.want)
-		}
-	}
-}
 
 // called is what enter calls on a fakeScope, or does to the owner, for a planned step.
 func called(step api.PlanStep) string {
@@ -99,7 +61,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.untouched(t)
-			if b.current().state != api.StateRunning {
+			if b.current().State != api.StateRunning {
 				t.Fatal("a plan has changed the build")
 			}
 			rungs := map[api.Step]bool{}
@@ -118,7 +80,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 			}
 			if row.owner == "" {
 				go func() {
-					eventually(t, "the owner may tidy up", func() bool { return b.current().stage == stageTidy })
+					eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 					c.end()
 				}()
 			}
@@ -158,7 +120,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 					"SIGTERM": w.timeouts.OwnerTerm, "SIGKILL": w.timeouts.OwnerTerm,
 				}[called(step)]
 				if step.Means == api.MeansWait {
-					want = map[api.Step]time.Duration{"": startTime, api.StepOwner: w.timeouts.Owner}[step.Step]
+					want = map[api.Step]time.Duration{"": startTime(), api.StepOwner: w.timeouts.Owner}[step.Step]
 				}
 				if step.Means == api.MeansFUSEAbort {
 					want = w.timeouts.Survivors
@@ -209,4 +171,10 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 	s.clear()
 	c.end()
 	w.end()
+}
+
+// startTime is how long containers that are being made are awaited.
+func startTime() time.Duration {
+	rung, _ := lifecycle.StageLetStart.Rung()
+	return rung.Limit(lifecycle.Timeouts{})
 }

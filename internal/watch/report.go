@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 )
 
 // reportPause is between two looks at a build that is only reported.
@@ -12,18 +14,18 @@ const reportPause = 500 * time.Millisecond
 // waitWhileReported watches a build that is over and left as it is, until its
 // processes have ended by themselves, or a user has it ended. Its scope may hold a
 // keeper for as long as a service lives, so it is the containers that are looked at.
-func (b *build) waitWhileReported() {
+func (b *build) waitWhileReported(entry int) {
 	look := time.NewTicker(reportPause)
 	defer look.Stop()
 	for {
 		b.mu.Lock()
-		reported, left := b.status.stage == stageReported, b.status.ownerLives || b.busy()
+		reported, left := b.status.Reported(), b.status.OwnerLives || b.busy()
 		b.mu.Unlock()
 		if !reported {
 			return
 		}
 		if !left {
-			b.send(message{event: emptied, of: stageReported})
+			b.send(message{event: lifecycle.Emptied, of: entry})
 			return
 		}
 		select {

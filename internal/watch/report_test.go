@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -55,7 +56,7 @@ func TestReportedBuildIsLeftAloneUntilItEndsByItself(t *testing.T) {
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"discard", "close"}) {
 		t.Errorf("called %v", calls)
 	}
-	if len(w.seen.rungs()) != 0 || len(w.seen.reported) != 0 || b.current().state != api.StateGone {
+	if len(w.seen.rungs()) != 0 || len(w.seen.reported) != 0 || b.current().State != api.StateGone {
 		t.Errorf("climbed %v, reported %d times more, now %+v", w.seen.rungs(), len(w.seen.reported), b.current())
 	}
 }
@@ -99,7 +100,7 @@ func TestReportedBuildMayHaveFurtherSteps(t *testing.T) {
 	s.untouched(t)
 	s.set(func() { s.busy = false })
 	time.Sleep(2 * reportPause) // between two steps
-	if now := b.current(); now.stage != stageReported {
+	if now := b.current(); now.Stage != lifecycle.StageReported {
 		t.Errorf("its owner lives, and it is %+v", now)
 	}
 	c.end()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -82,7 +83,7 @@ func TestStopOfAnAPIBuildWaitsForItsRequest(t *testing.T) {
 		_, err := w.Stop(context.Background(), b.id, 0, 0)
 		stopped <- err
 	}()
-	eventually(t, "the service tidies up", func() bool { return b.current().stage == stageTidy })
+	eventually(t, "the service tidies up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	w.asked.standing <- request.Over
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

@@ -176,7 +176,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	err = proc.ErrGone
-	if b.status.open() {
+	if b.status.Open() {
 		err = s.EnterClient(caller.PID, func() error {
 			// Looked at again: it may have given up, and have become the command,
 			// which then runs unwatched, as its buildwatchctl knows.

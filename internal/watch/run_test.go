@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
@@ -136,11 +137,11 @@ func TestCancelOfARunSparesItsClientAtFirst(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, _, program := runCaller(t)
 	b, s := w.beginRun(caller, Run{Program: program})
-	b.send(message{event: stopRequested})
+	b.send(message{event: lifecycle.StopRequested})
 	if calls := s.until(t, "client SIGKILL"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL"}) {
 		t.Errorf("called %v", calls) // the second spares all but steps with chroot isolation
 	}
-	eventually(t, "the client may tidy up", func() bool { return b.current().stage == stageTidy })
+	eventually(t, "the client may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	_ = caller.Signal(unix.SIGKILL) // it ends
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)
@@ -159,7 +160,7 @@ func TestStubbornClientOfARunIsTold(t *testing.T) {
 	caller, _, program := runCaller(t)
 	_ = caller.Signal(unix.SIGSTOP)
 	b, s := w.beginRun(caller, Run{Program: program})
-	b.send(message{event: stopRequested})
+	b.send(message{event: lifecycle.StopRequested})
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL", "client SIGTERM", "kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/stall"
 )
 
@@ -86,9 +87,9 @@ func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
 }
 
 // lookForStall looks at one build, and returns what has become of it, or nothing.
-func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) event {
+func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) lifecycle.Event {
 	b.mu.Lock()
-	held, state, seen := b.hold(), b.status.state, b.stalled.seen
+	held, state, seen := b.hold(), b.status.State, b.stalled.seen
 	b.mu.Unlock()
 	if held == nil || state != api.StateRunning && state != api.StateStalled {
 		b.stalled.tracker = stall.Tracker{}
@@ -103,16 +104,16 @@ func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) even
 	})
 	switch {
 	case since.IsZero() && state == api.StateStalled:
-		return stalledOver
+		return lifecycle.StalledOver
 	case since.IsZero():
 		return ""
 	case state == api.StateRunning:
 		b.mu.Lock()
 		b.stalled.since, b.stalled.seen, b.stalled.hung = since, now, hung
 		b.mu.Unlock()
-		return stalledSeen
+		return lifecycle.StalledSeen
 	case rules.KillAfter > 0 && now.Sub(seen) >= rules.KillAfter:
-		return stalledTooLong
+		return lifecycle.StalledTooLong
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus/hooks/test"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/stall"
 )
@@ -68,7 +69,7 @@ func hungBuild(t *testing.T, rules Stalled) (*bench, *fakeSampler, *build, *fake
 
 func (b *build) is(t *testing.T, state api.State) {
 	t.Helper()
-	eventually(t, "the build to be "+string(state), func() bool { return b.current().state == state })
+	eventually(t, "the build to be "+string(state), func() bool { return b.current().State == state })
 }
 
 func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
@@ -122,7 +123,7 @@ func TestBuildThatComputesIsNotLookedAt(t *testing.T) {
 	w.WatchStalled(Stalled{After: stalledAfter}, sampler)
 	b, _ := w.run(startChild(t, "").owner(t))
 	time.Sleep(3 * stalledAfter)
-	if n, now := sampler.count(), b.current(); n != 0 || now.state != api.StateRunning {
+	if n, now := sampler.count(), b.current(); n != 0 || now.State != api.StateRunning {
 		t.Errorf("looked at %d times, and %+v", n, now)
 	}
 }
@@ -160,7 +161,7 @@ func TestStalledBuildEndsAsAnyOther(t *testing.T) {
 		want api.Reason
 	}{
 		{"stop", func(_ *bench, b *build, s *fakeScope, c *child) {
-			b.send(message{event: stopRequested})
+			b.send(message{event: lifecycle.StopRequested})
 			s.until(t, "kill")
 			c.end()
 		}, api.ReasonStopped},
@@ -184,12 +185,12 @@ func TestStalledBuildEndsAsAnyOther(t *testing.T) {
 // TestUnsureBuildIsNotCalledStalled, and nothing is read of it.
 func TestUnsureBuildIsNotCalledStalled(t *testing.T) {
 	_, sampler, b, _, _ := hungBuild(t, Stalled{After: stalledAfter, KillAfter: time.Millisecond})
-	b.send(message{event: requestDoubted})
+	b.send(message{event: lifecycle.RequestDoubted})
 	b.is(t, api.StateUnsure)
 	time.Sleep(stalledAfter)
 	before := sampler.count()
 	time.Sleep(2 * stalledAfter)
-	if n, now := sampler.count(), b.current(); n != before || now.state != api.StateUnsure {
+	if n, now := sampler.count(), b.current(); n != before || now.State != api.StateUnsure {
 		t.Errorf("looked at %d times, and %+v", n-before, now)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/survivors"
 )
@@ -236,7 +237,7 @@ func (b *build) findHelpers(ctx context.Context) {
 	b.mu.Lock()
 	b.storage.found = found
 	b.mu.Unlock()
-	b.send(message{event: helpersFound})
+	b.send(message{event: lifecycle.HelpersFound})
 	b.watcher.running.Go(func() {
 		defer close(found)
 		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, append([]proc.Identity{b.record.Owner}, b.record.Clients...), roots)

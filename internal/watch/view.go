@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -69,7 +70,7 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, ownerTimeout t
 	}
 	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
 	b.mu.Unlock()
-	b.send(message{event: stopRequested})
+	b.send(message{event: lifecycle.StopRequested})
 	select {
 	case <-b.settled:
 		view, _ := b.view()
@@ -103,19 +104,19 @@ func (b *build) view() (api.Build, bool) {
 		return api.Build{}, false
 	}
 	view := api.Build{
-		ID: b.id, Name: b.record.Name, State: now.state, StateSince: since, Reason: now.reason, Reported: now.stage == stageReported,
+		ID: b.id, Name: b.record.Name, State: now.State, StateSince: since, Reason: now.Reason, Reported: now.Reported(),
 		Mode: b.record.Mode, Placement: api.PlacementScope,
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.ownerLives},
+		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.OwnerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),
 	}
 	if !placed {
 		view.Placement = api.PlacementObserved
 	}
-	if now.state == api.StateStalled {
+	if now.State == api.StateStalled {
 		view.StalledSince = stalledSince
 	}
-	if now.state == api.StateGone {
+	if now.State == api.StateGone {
 		view.EndedAt = emptyAt
 		return view, true
 	}
@@ -150,7 +151,7 @@ func architectures(members []scopes.Member) []string {
 // how many it leaves out.
 func (b *build) processes() (shown []api.Process, omitted int) {
 	b.mu.Lock()
-	s, stuck, remains := b.hold(), b.status.state == api.StateStuck, b.remains
+	s, stuck, remains := b.hold(), b.status.State == api.StateStuck, b.remains
 	b.mu.Unlock()
 	if s == nil {
 		return []api.Process{}, 0
@@ -201,7 +202,7 @@ func (w *Watcher) Count() map[api.State]int {
 	defer w.mu.Unlock()
 	count := map[api.State]int{}
 	for _, b := range w.byID {
-		count[b.current().state]++
+		count[b.current().State]++
 	}
 	return count
 }

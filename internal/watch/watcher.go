@@ -14,21 +14,14 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
-// Timeouts bound the stages of the kill ladder.
-type Timeouts struct {
-	Kill       time.Duration // KillUnit, until the scope is empty
-	Owner      time.Duration // a living owner's time to tidy up
-	OwnerTerm  time.Duration // after SIGTERM, and again after SIGKILL, to the owner
-	Stop       time.Duration // StopUnit, its job included
-	CgroupKill time.Duration // cgroup.kill, until the scope is empty
-	Survivors  time.Duration // freeing what is left, until the scope is empty
-	Helpers    time.Duration // the storage's helper processes, SIGTERM until SIGKILL
-}
+// Timeouts bound the rungs of the ladder.
+type Timeouts lifecycle.Timeouts
 
 // Policy is what is done with builds that are over, and when one is.
 type Policy struct {
@@ -148,7 +141,7 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 		w.byOwner[o.key()] = b
 	}
 	if clientGone {
-		b.send(message{event: clientExited})
+		b.send(message{event: lifecycle.ClientExited})
 	}
 	if o != nil && r.Mode == api.ModeRun {
 		w.running.Go(b.learnCommand)
@@ -225,48 +218,48 @@ func (w *Watcher) forget(b *build) {
 }
 
 // changed tells of a build's new state.
-func (w *Watcher) changed(b *build, before, after status) {
-	log := b.log.WithFields(logrus.Fields{"state": string(after.state), "reason": string(after.reason)})
+func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
+	log := b.log.WithFields(logrus.Fields{"state": string(after.State), "reason": string(after.Reason)})
 	b.mu.Lock()
 	if held := b.hold(); held != nil && held.Unit() != "" {
 		log = log.WithField("unit", held.Unit())
 	}
 	b.mu.Unlock()
-	switch after.state {
+	switch after.State {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
 	case api.StateStalled:
 		b.logStalled(log)
 		w.observer.BuildStalled()
 	case api.StateRunning:
-		if before.state == api.StateStalled {
+		if before.State == api.StateStalled {
 			log.Infof("Build %s goes on: it is not stalled any more", b.id)
 		}
 	case api.StateAbandoned:
-		if after.stage == stageReported {
-			w.observer.AbandonedReported(after.reason)
-			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.reason, b.describeProcesses())
+		if after.Reported() {
+			w.observer.AbandonedReported(after.Reason)
+			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.Reason, b.describeProcesses())
 			return
 		}
-		log.Infof("Build %s is over (%s): ending its containers", b.id, after.reason)
+		log.Infof("Build %s is over (%s): ending its containers", b.id, after.Reason)
 	case api.StateStuck:
 		b.logStuck(log)
 		b.settle()
 	case api.StateGone:
 		switch {
-		case before.stage == stageReported:
-			log.Infof("Build %s, which was over (%s) and left alone, has ended by itself", b.id, after.reason)
-		case before.state == api.StateStuck:
+		case before.Reported():
+			log.Infof("Build %s, which was over (%s) and left alone, has ended by itself", b.id, after.Reason)
+		case before.State == api.StateStuck:
 			after := time.Since(b.stuckSince())
 			w.observer.Unstuck(after)
 			log.WithField("stuck_for", after.String()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
-		case after.reason == api.ReasonCompleted:
+		case after.Reason == api.ReasonCompleted:
 			log.Infof("Build %s completed", b.id)
 		default:
-			log.Infof("Build %s is gone (%s)", b.id, after.reason)
+			log.Infof("Build %s is gone (%s)", b.id, after.Reason)
 		}
 	default:
-		log.Debugf("Build %s: %s", b.id, after.state)
+		log.Debugf("Build %s: %s", b.id, after.State)
 	}
 }
 
@@ -274,7 +267,7 @@ func (w *Watcher) changed(b *build, before, after status) {
 func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
-	s, seen, reason, stopped := b.hold(), b.seen, b.status.reason, b.status.unitStopped
+	s, seen, reason, stopped := b.hold(), b.seen, b.status.Reason, b.status.UnitStopped
 	cancel := b.tookToEnd()
 	b.mu.Unlock()
 	b.settle()

@@ -1,0 +1,224 @@
+package lifecycle
+
+import "github.com/buildwatch/buildwatch/internal/api"
+
+// Next is the state machine: what a build becomes by an event, and what is to be
+// done then. busy says whether containers are left; an event that means nothing in
+// a state changes nothing.
+//
+// The order of the ladder: let an owner that lives start the containers that it is
+// making, for only then does it notice their end; kill the containers; give a living
+// owner time to tidy up, then end it; stop the unit; cgroup.kill; free what is left.
+// A rung that leaves processes is followed by the next; one that leaves none, by what
+// remains to be done for an empty scope. Where the client is inside, killing is done
+// twice: the containers first, and when the owner has gone all that is left.
+func Next(s Status, e Event, busy bool) (Status, Action) {
+	// Who removes a request's directory is its handler, at its end, or a cleaner: with
+	// nothing running it does not matter which.
+	over := e == OwnerExited || e == RequestEnded || e == RequestLeft && !busy
+	switch {
+	case over:
+		s.OwnerLives = false
+	case e == Emptied:
+		s.Empty = true
+	case e == HelpersFound:
+		s.Helpers = true
+	}
+
+	switch s.State {
+	case api.StateRunning, api.StateStalled, api.StateUnsure:
+		if over && !busy || e == Emptied { // emptied: orphans that nobody is known to own
+			s.State, s.Reason, s.Stage, s.Empty = api.StateGone, api.ReasonCompleted, StageDone, true
+			return s, ActForget
+		}
+		switch e {
+		case OwnerExited, ClientExited:
+			return unwanted(s, api.ReasonOwnerExited)
+		case RequestEnded:
+			return unwanted(s, api.ReasonClientDisconnected)
+		case MaxRuntimePassed:
+			return unwanted(s, api.ReasonDeadline)
+		case RequestDoubted, RequestLeft:
+			s.State = api.StateUnsure
+		case RequestCertain:
+			if s.State == api.StateUnsure {
+				s.State = api.StateRunning
+			}
+		case StalledSeen: // of an unsure build, whether it is wanted at all is the greater doubt
+			if s.State == api.StateRunning {
+				s.State = api.StateStalled
+			}
+		case StalledOver:
+			if s.State == api.StateStalled {
+				s.State = api.StateRunning
+			}
+		case StalledTooLong:
+			if s.State == api.StateStalled {
+				return unwanted(s, api.ReasonStalled)
+			}
+		case StopRequested:
+			return wished(s, api.ReasonStopped)
+		case DeadlinePassed:
+			return wished(s, api.ReasonDeadline)
+		}
+
+	case api.StateAbandoned:
+		switch {
+		case s.Stage == StageReported && e == StopRequested:
+			return wished(s, api.ReasonStopped)
+		case s.Stage == StageReported && e == DeadlinePassed:
+			return wished(s, api.ReasonDeadline)
+		case s.Stage == StageReported && (over && !busy || s.Empty && !s.OwnerLives):
+			s.State, s.Stage, s.Empty = api.StateGone, StageDone, true
+			return s, ActForget
+		case s.Stage == StageNone && e == Begin && s.OwnerLives:
+			return enter(s, StageLetStart)
+		case s.Stage == StageNone && e == Begin,
+			s.Stage == StageLetStart && (e == CallSucceeded || e == TimeOver || !s.OwnerLives):
+			s.State = api.StateTerminating
+			if s.ClientInside && s.OwnerLives {
+				return enter(s, StageContainers)
+			}
+			return enter(s, StageKill)
+		}
+
+	case api.StateTerminating, api.StateKilling:
+		return climb(s, e)
+
+	case api.StateStuck:
+		if s.Empty && (s.Stage == StageSurvivors || e == TimeOver || e == CallSucceeded || e == CallFailed) {
+			return finish(s)
+		}
+	}
+	return s, ActNothing
+}
+
+// unwanted is the end of a build that nobody wants any more, by what is known of it.
+func unwanted(s Status, why api.Reason) (Status, Action) {
+	if s.ReportOnly {
+		s.State, s.Reason, s.Stage = api.StateAbandoned, why, StageReported
+		return s, ActReport
+	}
+	return wished(s, why)
+}
+
+// wished is the end of a build that a user has asked for: that is never only
+// reported.
+func wished(s Status, why api.Reason) (Status, Action) {
+	s.State, s.Reason, s.Stage = api.StateAbandoned, why, StageNone
+	return s, ActBegin
+}
+
+// climb takes the next rung of the ladder when the present one has had its
+// effect, or its time.
+func climb(s Status, e Event) (Status, Action) {
+	missed := e == TimeOver || e == CallFailed
+	switch s.Stage {
+	case StageContainers:
+		switch {
+		case !s.OwnerLives || s.Empty:
+			return afterEmpty(s)
+		case missed || e == CallSucceeded:
+			return enter(s, StageTidy)
+		}
+
+	case StageKill:
+		switch {
+		case s.Empty:
+			return afterEmpty(s)
+		case missed:
+			return enter(s, StageStop)
+		}
+
+	case StageTidy, StageTerm, StageKillOwner:
+		switch {
+		case !s.OwnerLives:
+			s.OwnerTried = true
+			return afterEmpty(s)
+		case e == TimeOver && s.Stage == StageTidy && !s.OwnerSpared:
+			return enter(s, StageTerm)
+		case e == TimeOver && s.Stage == StageTerm:
+			return enter(s, StageKillOwner)
+		case e == TimeOver:
+			s.OwnerTried = true
+			return afterEmpty(s)
+		}
+
+	case StageStop:
+		switch {
+		case s.Empty && s.OwnerLives && !s.OwnerTried:
+			return afterEmpty(s)
+		case s.Empty && (missed || e == CallSucceeded):
+			s.UnitStopped = e == CallSucceeded
+			return finish(s)
+		case !s.Empty && (missed || e == CallSucceeded):
+			return enter(s, StageCgroupKill)
+		}
+
+	case StageCgroupKill:
+		switch {
+		case s.Empty:
+			return afterEmpty(s)
+		case missed:
+			return finish(s)
+		}
+
+	case StageFree:
+		switch {
+		case s.Empty:
+			return afterEmpty(s)
+		case e == TimeOver && s.OwnerLives && !s.OwnerTried:
+			return enter(s, StageTidy)
+		case e == TimeOver:
+			return finish(s)
+		}
+
+	case StageHelpers:
+		if missed || e == CallSucceeded {
+			return finish(s)
+		}
+	}
+	return s, ActNothing
+}
+
+// afterEmpty goes on with a build whose containers are gone, or whose owner is.
+func afterEmpty(s Status) (Status, Action) {
+	switch {
+	case s.OwnerLives && !s.OwnerTried:
+		return enter(s, StageTidy)
+	case s.ClientInside && !s.Empty && !s.Swept:
+		s.Swept = true
+		return enter(s, StageKill)
+	case s.Empty && s.Stage != StageStop:
+		return enter(s, StageStop)
+	default:
+		return finish(s)
+	}
+}
+
+// finish ends the ladder: with nothing left, or with survivors.
+func finish(s Status) (Status, Action) {
+	switch {
+	case !s.Empty && !s.Freed:
+		s.Freed = true
+		return enter(s, StageFree)
+	case s.Empty && s.Helpers && !s.Helped && !s.OwnerLives:
+		s.Helped = true
+		return enter(s, StageHelpers)
+	case s.Empty && (!s.OwnerLives || s.OwnerSpared):
+		s.State, s.Stage = api.StateGone, StageDone
+		return s, ActForget
+	case s.State == api.StateStuck:
+		return s, ActNothing
+	}
+	s.State, s.Stage = api.StateStuck, StageSurvivors
+	return s, ActEnter
+}
+
+func enter(s Status, to Stage) (Status, Action) {
+	s.Stage = to
+	if (to == StageStop || to == StageCgroupKill) && !s.Empty || to == StageKillOwner {
+		s.State = api.StateKilling
+	}
+	return s, ActEnter
+}

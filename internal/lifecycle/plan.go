@@ -1,0 +1,124 @@
+package lifecycle
+
+import (
+	"slices"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// Words are what a plan says of a rung.
+type Words struct {
+	Means  api.PlanMeans
+	Signal string
+	On     On
+	Whom   Whom
+	Text   string
+}
+
+// On is what a rung's call is made on.
+type On int
+
+// All of them.
+const (
+	OnNothing    On = iota
+	OnUnit          // the build's scope
+	OnNewUnit       // a scope that is made for what is left
+	OnCgroup        // the scope's cgroup
+	OnContainers    // the cgroup that its containers are in
+)
+
+// Whom are the processes that a rung concerns.
+type Whom int
+
+// All of them.
+const (
+	Nobody Whom = iota
+	Everybody
+	Steps
+	Owner
+	OwnerAndClient
+)
+
+// Held is by what a build's processes are held, and whether its owner is there.
+type Held struct {
+	Scope     bool // in a scope that they were born in
+	Elsewhere bool // where they were seen
+	Owner     bool
+}
+
+func always(w Words) func(Status, Held) Words { return func(Status, Held) Words { return w } }
+
+func wordsOfKill(_ Status, h Held) Words {
+	w := Words{Means: api.MeansKillUnit, Signal: "SIGKILL", On: OnUnit, Whom: Everybody}
+	switch {
+	case h.Scope && h.Elsewhere:
+		w.Text = "all in the scope is killed, and what of the build is elsewhere, by descriptor"
+	case h.Scope:
+		w.Text = "all in the scope is killed"
+	case h.Owner:
+		w.Means, w.On, w.Text = api.MeansPidfd, OnNothing, "the RUN steps are killed where they are"
+	default:
+		w.On, w.Text = OnNewUnit, "the processes are gathered into a scope, and killed there"
+	}
+	return w
+}
+
+// Planned is a rung as a plan has it.
+type Planned struct {
+	Rung
+	Status Status // of the build then
+	When   api.PlanCondition
+}
+
+// Plan lists the rungs that a stop leads through from a status, in order: those
+// of a ladder that does its work, then those that come where processes are left.
+// The state machine that acts is walked for that, twice, with made-up outcomes.
+func Plan(from Status) []Planned {
+	var rungs []Planned
+	add := func(path []Status, condition func(i int) api.PlanCondition) {
+		for i, s := range path {
+			same := func(p Planned) bool { return p.Stage == s.Stage && p.Status.Empty == s.Empty }
+			// An owner has its turn once, whether its containers are gone by then or not.
+			again := func(p Planned) bool {
+				return p.Stage == s.Stage && s.Stage != StageStop && s.Stage != StageKill
+			}
+			if rung, ok := s.Stage.Rung(); ok && !slices.ContainsFunc(rungs, same) && !slices.ContainsFunc(rungs, again) {
+				rungs = append(rungs, Planned{rung, s, condition(i)})
+			}
+		}
+	}
+	works := walk(from, func(r Rung) Event { return r.Obeys })
+	add(works, func(i int) api.PlanCondition {
+		switch {
+		case works[i].Stage == StageTerm, works[i].Stage == StageKillOwner:
+			return api.PlanOwnerLives
+		case works[i].Stage == StageKill && slices.ContainsFunc(works[:i], func(s Status) bool { return s.Stage == StageTidy }):
+			return api.PlanProcessesLeft // what the owner has left
+		}
+		return api.PlanAlways
+	})
+	add(walk(from, func(Rung) Event { return TimeOver }), func(int) api.PlanCondition { return api.PlanProcessesLeft })
+	return rungs
+}
+
+// walk returns what the build is in each stage of the ladder, if the stages have
+// these outcomes.
+func walk(s Status, outcome func(Rung) Event) []Status {
+	if s.Open() {
+		s, _ = Next(s, StopRequested, true)
+		s, _ = Next(s, Begin, true)
+	}
+	var path []Status
+	for {
+		rung, ok := s.Stage.Rung()
+		if !ok {
+			return path
+		}
+		path = append(path, s)
+		after, _ := Next(s, outcome(rung), false)
+		if after.Stage == s.Stage {
+			return path // the stage waits for something else: it is the last that can be told
+		}
+		s = after
+	}
+}

@@ -1,0 +1,46 @@
+package watch
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
+)
+
+// TestSecondStopHasItsWholeTime: a user stops a build; systemd stops the scope, its
+// owner tidies up, and the empty scope's stop is not answered. The first stop's timer
+// is not the second one's.
+func TestSecondStopHasItsWholeTime(t *testing.T) {
+	const limit = 300 * time.Millisecond
+	w := newBench(t, Timeouts{Kill: never, Owner: never, OwnerTerm: never, Stop: limit, CgroupKill: never, Survivors: soon, Helpers: soon})
+	var b *build
+	known := make(chan struct{})
+	stops := 0
+	w.script = func(s *fakeScope) {
+		s.kill = fails
+		s.stop = func(ctx context.Context) error {
+			if stops++; stops > 1 {
+				return hangs(ctx)
+			}
+			<-known
+			s.clear()
+			eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
+			return nil
+		}
+	}
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	close(known)
+	b.send(message{event: lifecycle.StopRequested})
+	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	time.Sleep(limit / 2)
+	c.end()
+	s.until(t, "close")
+	history := b.history()
+	last := history[len(history)-1]
+	if len(history) != 4 || last.Step != api.StepStop || !last.TimedOut || last.Duration < limit {
+		t.Errorf("the ladder's history is %+v", history)
+	}
+}
