@@ -33,6 +33,18 @@ put_link() {
 	mv -fT "$2.tmp$$" "$2"
 }
 
+# put_completion SHELL TO: buildwatchctl itself writes the script.
+put_completion() {
+	install -d "$(dirname "$2")"
+	if "$built/buildwatchctl" completion "$1" >"$2.tmp$$"; then
+		chmod 0644 "$2.tmp$$"
+		mv -fT "$2.tmp$$" "$2"
+	else # built for another architecture
+		rm -f "$2.tmp$$"
+		echo "$2 is not installed: buildwatchctl does not run here" >&2
+	fi
+}
+
 # put_config FROM TO: what an administrator has changed is never overwritten.
 put_config() {
 	if [ ! -e "$2" ]; then
@@ -76,6 +88,9 @@ done
 for page in "$here"/../man/*.[158]; do
 	put 0644 "$page" "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
 done
+put_completion bash "$DESTDIR$PREFIX/share/bash-completion/completions/buildwatchctl"
+put_completion zsh "$DESTDIR$PREFIX/share/zsh/site-functions/_buildwatchctl"
+put_completion fish "$DESTDIR$PREFIX/share/fish/vendor_completions.d/buildwatchctl.fish"
 put_config "$here/buildwatchd.toml" "$DESTDIR/etc/buildwatch/buildwatchd.toml"
 
 label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$libexec" \

@@ -73,6 +73,9 @@ rm -f "$DESTDIR$libexec/buildwatch-runtime" "$DESTDIR$libexec/buildwatch-keeper"
 for page in "$here"/../man/*.[158]; do
 	rm -f "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
 done
+rm -f "$DESTDIR$PREFIX/share/bash-completion/completions/buildwatchctl" \
+	"$DESTDIR$PREFIX/share/zsh/site-functions/_buildwatchctl" \
+	"$DESTDIR$PREFIX/share/fish/vendor_completions.d/buildwatchctl.fish"
 
 # The configuration goes only if nobody changed it.
 config=$DESTDIR/etc/buildwatch/buildwatchd.toml

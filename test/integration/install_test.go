@@ -129,7 +129,10 @@ func TestStagedInstall(t *testing.T) {
 	for _, path := range []string{
 		"usr/bin/buildwatchd", "usr/bin/buildwatchctl", "usr/libexec/buildwatch/buildwatch-runtime",
 		"usr/lib/systemd/system/buildwatchd.service", "usr/lib/systemd/system/buildwatchd.socket",
-		"usr/share/man/man1/buildwatchctl-list.1", "usr/share/man/man8/buildwatchd.service.8", "etc/buildwatch/buildwatchd.toml", "etc/containers/containers.conf.d/50-buildwatch.conf",
+		"usr/share/man/man1/buildwatchctl-list.1", "usr/share/man/man8/buildwatchd.service.8",
+		"usr/share/bash-completion/completions/buildwatchctl", "usr/share/zsh/site-functions/_buildwatchctl",
+		"usr/share/fish/vendor_completions.d/buildwatchctl.fish",
+		"etc/buildwatch/buildwatchd.toml", "etc/containers/containers.conf.d/50-buildwatch.conf",
 	} {
 		if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
 			t.Error(err)
