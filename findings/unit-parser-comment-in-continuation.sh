@@ -1,0 +1,47 @@
+#!/bin/bash
+# github.com/coreos/go-systemd/v22 v22.7.0, package unit; compared with Debian's own systemd
+#
+# systemd.syntax(7) lets a comment line stand between the lines that a backslash joins; it is
+# skipped and the value goes on below it. unit.Deserialize takes the comment for part of the value,
+# ends the option there, and fails at the next line. It also refuses every line of more than 2048
+# bytes (systemd: 1 MiB), which a generated ExecStart= or Environment= reaches easily.
+#
+# One would have guessed that the parser of the project named go-systemd reads whatever
+# systemd's own documentation shows as an example.
+#
+# Seen: "unexpected newline encountered while parsing option name" for the first,
+# "line too long (max 2048 bytes)" for the second; systemd-analyze accepts both.
+. "$(dirname "$0")/lib.sh"
+need systemd-analyze
+gomod github.com/coreos/go-systemd/v22@v22.7.0
+cat >main.go <<'GO'
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/coreos/go-systemd/v22/unit"
+)
+
+func main() {
+	file, err := os.Open(os.Args[1])
+	if err != nil {
+		panic(err)
+	}
+	_, err = unit.Deserialize(file)
+	fmt.Println(err)
+}
+GO
+printf '[Service]\nExecStart=/bin/echo one \\\n# a comment\n  two\n' >"$work/comment.service"
+printf '[Service]\nExecStart=/bin/echo %s\n' "$(printf 'x%.0s' {1..3000})" >"$work/long.service"
+printf '[Service]\nExecStart=/bin/echo one \\\n  two\n' >"$work/plain.service"
+for name in plain comment long; do
+	# Warnings about other units of the host are none about ours.
+	complaints=$(systemd-analyze verify --man=no "$work/$name.service" 2>&1 | grep -c "$name.service" || true)
+	claim "complaints of systemd about $name.service" 0 "$complaints"
+done
+claim "go-systemd, joined lines" "<nil>" "$(gorun "$work/plain.service")"
+claim "go-systemd, a comment between them" "unexpected newline encountered while parsing option name" \
+	"$(gorun "$work/comment.service")"
+claim "go-systemd, a long line" "line too long (max 2048 bytes)" "$(gorun "$work/long.service")"
