@@ -1,10 +1,13 @@
 package scopes
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"syscall"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // keeper is the process that keeps a scope in being while its build's owner
@@ -17,6 +20,9 @@ type keeper struct {
 
 // startKeeper starts the program with the owner's pidfd. It gets neither
 // environment nor descriptors of the daemon's.
+//
+// Its end is waited for by pidfd, in the Go runtime's epoll set: there is one for
+// each build, and wait4(2) would hold a thread for each.
 func startKeeper(program string, owner *os.File) (*keeper, error) {
 	cmd := &exec.Cmd{
 		Path:        program,
@@ -29,10 +35,18 @@ func startKeeper(program string, owner *os.File) (*keeper, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start keeper: %w", err)
 	}
+	process, err := proc.Open(cmd.Process.Pid) // not reaped yet: nobody else has the PID
+	if err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("hold keeper: %w", err)
+	}
 	k := &keeper{pid: cmd.Process.Pid, done: make(chan struct{})}
 	k.kill = func() { _ = cmd.Process.Kill() }
 	go func() {
-		_ = cmd.Wait()
+		_ = process.Wait(context.Background())
+		process.Close()
+		_ = cmd.Wait() // it has ended: this only reaps it
 		close(k.done)
 	}()
 	return k, nil

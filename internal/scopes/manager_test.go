@@ -489,3 +489,44 @@ func TestDiscardNeverMeetsTheNextScopeOfTheBuild(t *testing.T) {
 		t.Error("the scope was stopped by what was meant for another")
 	}
 }
+
+// TestHundredsOfKeepersCostNoThread: a build has one each.
+func TestHundredsOfKeepersCostNoThread(t *testing.T) {
+	owner := startIn(t, nil, "")
+	fd := pidfd(t, owner)
+	threads := func() int {
+		entries, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	program, err := exec.LookPath("sleep") // costs less than a keeper, and is waited for as that is
+	if err != nil {
+		t.Fatal(err)
+	}
+	sleeper := filepath.Join(t.TempDir(), "keeper")
+	if err := os.WriteFile(sleeper, []byte("#!/bin/sh\nexec "+program+" 1000\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	before := threads()
+	var all []*keeper
+	defer func() {
+		for _, k := range all {
+			k.kill()
+		}
+		for _, k := range all {
+			awaitKeeper(t, k)
+		}
+	}()
+	for range 300 {
+		k, err := startKeeper(sleeper, fd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, k)
+	}
+	if now := threads(); now > before+20 {
+		t.Errorf("%d keepers cost %d threads", len(all), now-before)
+	}
+}
