@@ -56,7 +56,8 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	// The parts are counted from the first, so the counters come before all.
 	var watcher *watch.Watcher
 	var ready atomic.Bool
-	reader, hung := proc.NewReader(), stall.NewReader()
+	reader := proc.NewReader()
+	hung := stall.NewReader(reader.Accounts)
 	counters := metrics.New(metrics.Options{
 		Ready:       ready.Load,
 		Version:     version.Version,
@@ -64,7 +65,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		Builds:      func() []api.Build { return watcher.List() },
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
-		HungReads:   func() int { return reader.Stuck() + hung.Stuck() },
+		HungReads:   func() int { return reader.InFlight() + hung.InFlight() },
 
 		PlacementCauses: words(placement.Causes()),
 	})

@@ -3,13 +3,24 @@ package proc
 import (
 	"context"
 	"errors"
-	"os"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/share"
 )
+
+func waitUntil(t *testing.T, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("what is waited for does not come")
+		}
+	}
+}
 
 func TestArgsAreThoseOfTheProcess(t *testing.T) {
 	odd := []string{"", "a b", "line\nbreak", "\x1b[31m", "\xff\xfe", ")"}
@@ -19,8 +30,8 @@ func TestArgsAreThoseOfTheProcess(t *testing.T) {
 	if err != nil || len(got) < 3 || !slices.Equal(got[len(got)-len(odd):], odd) {
 		t.Errorf("Args = %q, %v", got, err)
 	}
-	if r.Stuck() != 0 {
-		t.Errorf("%d reads are under way", r.Stuck())
+	if r.InFlight() != 0 {
+		t.Errorf("%d reads are under way", r.InFlight())
 	}
 }
 
@@ -49,73 +60,130 @@ func TestEnvIsThatOfTheProcess(t *testing.T) {
 	}
 }
 
-// hang makes reads of command lines wait, as a process does whose arguments lie
-// behind a FUSE server of its own. The reads end by release.
-func hang(r *Reader) (started <-chan struct{}, release func()) {
-	begun, gate := make(chan struct{}, maxReaders), make(chan struct{})
-	r.read = func(string, int64) ([]byte, error) {
-		begun <- struct{}{}
-		<-gate
-		return []byte("late\x00"), nil
+// hang makes reads of these processes' command lines wait, as those do whose arguments
+// lie behind a FUSE server of their own. The reads end by release.
+func hang(r *Reader, of ...*Handle) (release func()) {
+	gate, read := make(chan struct{}), r.read
+	r.read = func(path string, limit int64) ([]byte, error) {
+		for _, h := range of {
+			if strings.HasPrefix(path, fmt.Sprintf("/proc/%d/", h.PID)) {
+				<-gate
+				return []byte("late\x00"), nil
+			}
+		}
+		return read(path, limit)
 	}
-	return begun, sync.OnceFunc(func() { close(gate) })
+	return sync.OnceFunc(func() { close(gate) })
 }
 
-// Attack 32: the kernel waits for the process that is looked at.
-func TestReadThatHangsIsLeftBehind(t *testing.T) {
-	self, err := Open(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+func shells(t *testing.T, n int) (all []*Handle) {
+	for range n {
+		all = append(all, startShell(t, "").Handle)
 	}
-	defer self.Close()
-	r := NewReader()
-	started, release := hang(r)
-	defer release()
+	return all
+}
 
+// Attack 32: the kernel waits for the process that is looked at. It is left behind, and
+// nobody waits for it a second time, until it answers.
+func TestReadThatHangsIsLeftBehind(t *testing.T) {
+	h := startShell(t, "").Handle
+	r := NewReader()
+	release := hang(r, h)
+	defer release()
 	cause := errors.New("no more time")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	result := make(chan error, 1)
 	go func() {
-		_, err := r.Args(ctx, self)
+		_, err := r.Args(ctx, h)
 		result <- err
 	}()
-	<-started
+	waitUntil(t, func() bool { return r.InFlight() == 1 })
 	cancel(cause)
 	if err := <-result; !errors.Is(err, cause) {
 		t.Errorf("Args = %v; want the context's cause", err)
 	}
-	if r.Stuck() != 1 {
-		t.Errorf("%d reads count as stuck, want 1", r.Stuck())
-	}
-
-	// All the others hang too, and then no more are begun.
-	var waiting sync.WaitGroup
-	ctx, cancel = context.WithCancelCause(context.Background())
-	for range maxReaders - 1 {
-		waiting.Go(func() { _, _ = r.Args(ctx, self) })
-		<-started
-	}
-	if _, err := r.Args(context.Background(), self); !errors.Is(err, ErrBusy) {
-		t.Errorf("one read more: %v; want ErrBusy", err)
-	}
-	if r.Stuck() != maxReaders {
-		t.Errorf("%d reads count as stuck, want %d", r.Stuck(), maxReaders)
-	}
-	cancel(cause)
-	waiting.Wait()
-
-	// Reads that end give their place back.
-	release()
-	deadline := time.Now().Add(5 * time.Second)
-	for r.Stuck() != 0 {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d reads are still counted", r.Stuck())
+	for range 3 * readsOfUsers {
+		if _, err := r.Args(context.Background(), h); !errors.Is(err, ErrHangs) {
+			t.Fatalf("once more: %v; want ErrHangs", err)
 		}
-		time.Sleep(time.Millisecond)
 	}
-	if args, err := r.Args(context.Background(), self); err != nil || !slices.Equal(args, []string{"late"}) {
+	if r.InFlight() != 1 {
+		t.Errorf("%d reads are under way, want 1", r.InFlight())
+	}
+	release()
+	waitUntil(t, func() bool { return r.InFlight() == 0 })
+	if args, err := r.Args(context.Background(), h); err != nil || !slices.Equal(args, []string{"late"}) {
 		t.Errorf("Args = %q, %v", args, err)
 	}
+}
+
+// TestOneUsersReadsThatHangKeepNobodyElseWaiting: a user has as many processes as they
+// like whose command lines can't be read. Another's, and root's, are read at once.
+func TestOneUsersReadsThatHangKeepNobodyElseWaiting(t *testing.T) {
+	r := NewReader()
+	owner := map[int]share.Account{} // of processes
+	r.of = func(h *Handle) (share.Account, error) { return owner[h.PID], nil }
+	of := func(uid uint32, n int) []*Handle {
+		all := shells(t, n)
+		for _, h := range all {
+			owner[h.PID] = share.Account{UID: uid}
+		}
+		return all
+	}
+	var bad []*Handle
+	for uid := uint32(20000); uid < 20040; uid++ {
+		bad = append(bad, of(uid, 2)...)
+	}
+	bad = append(bad, of(30000, readsOfUser+16)...)
+	others, roots := of(30001, 1)[0], of(0, 1)[0]
+	release := hang(r, bad...)
+	defer release()
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for _, h := range bad[80:] {
+		waiting.Go(func() { _, _ = r.Args(ctx, h) })
+	}
+	waitUntil(t, func() bool { return r.InFlight() == readsOfUser })
+	for name, h := range map[string]*Handle{"another user's": others, "root's": roots} {
+		if _, err := r.Args(context.Background(), h); err != nil {
+			t.Errorf("%s process is not read: %v", name, err)
+		}
+	}
+	// Forty more users do the same: they take all but what is kept for who has none.
+	for _, h := range bad[:80] {
+		waiting.Go(func() { _, _ = r.Args(ctx, h) })
+	}
+	waitUntil(t, func() bool { return r.InFlight() == readsOfUsers })
+	if _, err := r.Args(context.Background(), roots); err != nil {
+		t.Errorf("root's process is not read: %v", err)
+	}
+	cancel()
+	waiting.Wait()
+	release()
+	waitUntil(t, func() bool { return r.InFlight() == 0 && r.idle() })
+}
+
+// TestManyReadsAtOnceAreAllMade: who starts many steps at once waits, and is not refused.
+func TestManyReadsAtOnceAreAllMade(t *testing.T) {
+	r := NewReader()
+	read := r.read
+	r.read = func(path string, limit int64) ([]byte, error) {
+		time.Sleep(time.Millisecond)
+		return read(path, limit)
+	}
+	var all sync.WaitGroup
+	for _, h := range shells(t, 40) {
+		for range 4 {
+			all.Go(func() {
+				if args, err := r.Args(context.Background(), h); err != nil || len(args) == 0 {
+					t.Errorf("Args = %q, %v", args, err)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 func TestWhatWasReadOfAProcessThatEndedIsDropped(t *testing.T) {
@@ -169,4 +237,11 @@ func FuzzSplitArgs(f *testing.F) {
 			t.Fatalf("%q became %q", content, args)
 		}
 	})
+}
+
+// idle reports whether nothing is remembered of any read.
+func (r *Reader) idle() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.flying) == 0
 }

@@ -7,13 +7,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // Bounds on one look. A build with more may go on.
@@ -23,75 +23,50 @@ const (
 	maxLook      = 500 * time.Millisecond
 )
 
-// Bounds on the looks that may hang at once, each in a thread of the daemon. A user
-// who makes those at their own builds hang does not keep others from being looked at.
+// Bounds on the looks that may be under way, and so hang, each in a thread of the
+// daemon. A build for whose look there is no place is not looked at.
 const (
-	maxStuck       = 16
-	maxStuckOfUser = 2
+	looksOfUser  = 2
+	looksOfUsers = 16
+	looksSpare   = 4 // of these, for who has none under way
+	looksOfRoot  = 8
 )
 
 // Reader reads what threads wait in. Its methods may be called at once. The zero
 // value is not usable; see NewReader.
 type Reader struct {
-	read func(ctx context.Context, pids []int) Sample // sample, but in tests
-
-	mu       sync.Mutex
-	underway map[uint32]int // looks, by UID
-	all      int
+	accounts *proc.Accounts
+	places   *share.Pool
+	read     func(ctx context.Context, pids []int) Sample // sample, but in tests
 }
 
-// NewReader returns a reader of /proc.
-func NewReader() *Reader { return &Reader{read: sample, underway: map[uint32]int{}} }
-
-// Stuck is how many looks are under way, and so may hang.
-func (r *Reader) Stuck() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.all
+// NewReader returns a reader of /proc that counts looks for these accounts.
+func NewReader(accounts *proc.Accounts) *Reader {
+	bounds := share.Bounds{User: looksOfUser, Users: looksOfUsers, Spare: looksSpare, Few: 1, Root: looksOfRoot}
+	return &Reader{accounts: accounts, places: share.NewPool(bounds), read: sample}
 }
 
-// begin takes a place for a look, and says whether there was one.
-func (r *Reader) begin(uid uint32) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.all >= maxStuck || r.underway[uid] >= maxStuckOfUser {
-		return false
-	}
-	r.all++
-	r.underway[uid]++
-	return true
-}
-
-func (r *Reader) end(uid uint32) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all--
-	if r.underway[uid]--; r.underway[uid] == 0 {
-		delete(r.underway, uid)
-	}
-}
+// InFlight is how many looks are under way, and so may hang.
+func (r *Reader) InFlight() int { return r.places.InUse() }
 
 // Sample looks at the processes of a user's build. A look that takes too long is left
 // behind, and goes on holding its place: some of what is read, a process can make
 // the kernel wait for.
 func (r *Reader) Sample(ctx context.Context, uid uint32, pids []int) Sample {
-	if len(pids) == 0 || len(pids) > maxProcesses || ctx.Err() != nil || !r.begin(uid) {
+	if len(pids) == 0 || len(pids) > maxProcesses || ctx.Err() != nil {
+		return Sample{}
+	}
+	release, ok := r.places.Take(r.accounts.OfUID(uid))
+	if !ok {
 		return Sample{}
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxLook)
 	defer cancel()
-	done := make(chan Sample, 1)
-	go func() {
-		s := r.read(ctx, pids)
-		r.end(uid) // before anybody can make the next look
-		done <- s
-	}()
-	select {
-	case s := <-done:
-		return s
-	case <-ctx.Done():
+	s, err := proc.Aside(ctx, release, func() (Sample, error) { return r.read(ctx, pids), nil })
+	if err != nil {
 		return Sample{}
 	}
+	return s
 }
 
 // errMayGoOn ends a look at the first thread that is not known to hang.

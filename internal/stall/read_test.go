@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 const emulator = "qemu-aarch64"
@@ -30,7 +32,7 @@ func settled(r *Reader, pids ...int) Sample {
 // TestProcessThatHangs: a real one, with a Go program's monitor thread among its own.
 func TestProcessThatHangs(t *testing.T) {
 	pid := startAs(t, emulator, "hang")
-	r := NewReader()
+	r := NewReader(proc.NewAccounts())
 	s := settled(r, pid)
 	if len(s.Hung) != 1 || s.Hung[0].PID != pid || s.Hung[0].Arch != "aarch64" || s.Hung[0].PPID != os.Getpid() {
 		t.Fatalf("hung are %+v", s.Hung)
@@ -39,8 +41,8 @@ func TestProcessThatHangs(t *testing.T) {
 	if len(threads) < 6 || !slices.Contains(threads, Monitor) || strings.Count(s.Marks, "\n") != len(threads) {
 		t.Errorf("its threads wait in %v, and leave the marks\n%s", threads, s.Marks)
 	}
-	if r.Stuck() != 0 {
-		t.Errorf("%d reads are under way", r.Stuck())
+	if r.InFlight() != 0 {
+		t.Errorf("%d reads are under way", r.InFlight())
 	}
 }
 
@@ -55,7 +57,7 @@ func TestParentOfWhatHangs(t *testing.T) {
 	if _, err := fmt.Sscan(string(content), &child); err != nil {
 		t.Fatalf("its children are %q: %v", content, err)
 	}
-	r := NewReader()
+	r := NewReader(proc.NewAccounts())
 	if s := settled(r, pid, child); len(s.Hung) != 1 || s.Hung[0].PID != child {
 		t.Errorf("hung are %+v", s.Hung)
 	}
@@ -75,7 +77,7 @@ func TestProcessThatMayGoOn(t *testing.T) {
 	} {
 		pid := startAs(t, row.program, row.role)
 		time.Sleep(200 * time.Millisecond)
-		if s := NewReader().Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
+		if s := NewReader(proc.NewAccounts()).Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
 			t.Errorf("%s as %s: hung are %+v", row.role, row.program, s.Hung)
 		}
 	}
@@ -84,7 +86,7 @@ func TestProcessThatMayGoOn(t *testing.T) {
 // TestWhatIsNotThereDoesNotHang: nor what is too much to look at.
 func TestWhatIsNotThereDoesNotHang(t *testing.T) {
 	pid := startAs(t, emulator, "hang")
-	r := NewReader()
+	r := NewReader(proc.NewAccounts())
 	if s := settled(r, pid); len(s.Hung) != 1 {
 		t.Fatalf("hung are %+v", s.Hung)
 	}
@@ -107,7 +109,7 @@ func TestWhatIsNotThereDoesNotHang(t *testing.T) {
 // are few, and no others'.
 func TestLookThatHangsIsLeftBehind(t *testing.T) {
 	const hung, honest = 1000, 1001
-	r := NewReader()
+	r := NewReader(proc.NewAccounts())
 	gate := make(chan struct{})
 	r.read = func(_ context.Context, pids []int) Sample {
 		if pids[0] == hung {
@@ -115,33 +117,36 @@ func TestLookThatHangsIsLeftBehind(t *testing.T) {
 		}
 		return Sample{Hung: []Process{{PID: pids[0]}}}
 	}
-	for range 3 * maxStuckOfUser {
+	for range 3 * looksOfUser {
 		if s := r.Sample(context.Background(), 1000, []int{hung}); len(s.Hung) > 0 {
 			t.Errorf("a look that hangs says %+v", s)
 		}
 	}
-	if n := r.Stuck(); n != maxStuckOfUser {
-		t.Errorf("%d looks hang, want %d", n, maxStuckOfUser)
+	if n := r.InFlight(); n != looksOfUser {
+		t.Errorf("%d looks hang, want %d", n, looksOfUser)
 	}
 	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 {
 		t.Error("another user's build is not looked at")
 	}
-	for uid := uint32(2000); r.Stuck() < maxStuck; uid++ {
+	for uid := uint32(2000); r.InFlight() < looksOfUsers; uid++ {
 		now, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		r.Sample(now, uid, []int{hung})
 		cancel()
 	}
 	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) > 0 {
-		t.Errorf("%d looks hang", r.Stuck())
+		t.Errorf("%d looks hang", r.InFlight())
+	}
+	if s := r.Sample(context.Background(), 0, []int{honest}); len(s.Hung) != 1 {
+		t.Error("root's build is not looked at")
 	}
 	close(gate)
-	for deadline := time.Now().Add(3 * time.Second); r.Stuck() > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Second); r.InFlight() > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d looks are under way", r.Stuck())
+			t.Fatalf("%d looks are under way", r.InFlight())
 		}
 	}
-	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 || r.Stuck() != 0 || len(r.underway) != 0 {
-		t.Errorf("after all have ended: %+v, %v", s, r.underway)
+	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 || r.InFlight() != 0 {
+		t.Errorf("after all have ended: %+v", s)
 	}
 }
 
@@ -151,7 +156,7 @@ func BenchmarkSample(b *testing.B) {
 	for _, role := range []string{"hang", "nanosleep"} {
 		b.Run(role, func(b *testing.B) {
 			pids := []int{startAs(b, emulator, role)}
-			r := NewReader()
+			r := NewReader(proc.NewAccounts())
 			s := settled(r, pids...)
 			threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pids[0]))
 			if err != nil || (len(s.Hung) > 0) != (role == "hang") {

@@ -24,7 +24,7 @@ type Helper struct {
 // ServedRoots lists the connections of the fuse-overlayfs that the containers have
 // as their root, while these live: pids are the containers' processes.
 func (e *Examiner) ServedRoots(ctx context.Context, pids []int) ([]uint32, error) {
-	return proc.Within(ctx, e.reader, func() ([]uint32, error) { return e.servedRoots(pids), nil })
+	return proc.Within(ctx, e.reader, e.accountOf(pids), func() ([]uint32, error) { return e.servedRoots(pids), nil })
 }
 
 // Helpers finds the processes of the UID that serve these roots, and those that serve
@@ -33,7 +33,7 @@ func (e *Examiner) ServedRoots(ctx context.Context, pids []int) ([]uint32, error
 // is older than the owner was started for somebody else, as by `buildah mount`, and is
 // not the build's.
 func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]*Helper, error) {
-	return proc.Within(ctx, e.reader, func() ([]*Helper, error) {
+	return proc.Within(ctx, e.reader, e.reader.OfUID(uid), func() ([]*Helper, error) {
 		all, err := e.processes()
 		if err != nil {
 			return nil, err
@@ -103,7 +103,7 @@ func (e *Examiner) servedRoots(pids []int) []uint32 {
 // Source: containers/fuse-overlayfs, main.c, which leaves libfuse's handlers of
 // signals in place (fuse_set_signal_handlers(3)).
 func (h *Helper) End(ctx context.Context, patience time.Duration) (ended bool, err error) {
-	used, err := proc.Within(ctx, h.examiner.reader, func() (int, error) {
+	used, err := proc.Within(ctx, h.examiner.reader, h.examiner.reader.OfUID(h.uid), func() (int, error) {
 		s, err := h.examiner.scan()
 		if err != nil {
 			return 0, err

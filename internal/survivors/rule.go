@@ -146,7 +146,7 @@ func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, seen s
 	}
 	ctx, cancel := context.WithTimeout(ctx, scanTime)
 	defer cancel()
-	f.used, f.unsure = proc.Within(ctx, c.examiner.reader, func() (int, error) {
+	f.used, f.unsure = proc.Within(ctx, c.examiner.reader, c.examiner.reader.OfUID(c.uid), func() (int, error) {
 		return c.examiner.user(ctx, seen.host, number, f.mounter, f.others, home, func(p process) bool { return excused[p.PID] })
 	})
 }

@@ -286,7 +286,7 @@ func (e *Examiner) user(ctx context.Context, s scan, device uint32, mounter uint
 			return p.PID, nil
 		}
 		limit, cancel := context.WithTimeout(ctx, lookTime)
-		mapped, err := proc.Within(limit, e.reader, func() (bool, error) { return maps(p, device) })
+		mapped, err := proc.Within(limit, e.reader, e.accountOf([]int{p.PID}), func() (bool, error) { return maps(p, device) })
 		cancel()
 		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
 			return p.PID, fmt.Errorf("the mappings of process %d: %w", p.PID, err)

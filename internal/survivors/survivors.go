@@ -20,6 +20,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // Mode says whose FUSE connections may be aborted.
@@ -124,6 +125,24 @@ func (c *Case) Free(ctx context.Context, left Remains) Report {
 	return report
 }
 
+// accountOf is whose reads of the first of the processes count as. Of one that has ended
+// there is nothing to read.
+func (e *Examiner) accountOf(pids []int) share.Account {
+	if len(pids) == 0 {
+		return share.Account{}
+	}
+	h, err := proc.Open(pids[0])
+	if err != nil {
+		return share.Account{}
+	}
+	defer h.Close()
+	uid, err := h.UID()
+	if err != nil {
+		return share.Account{}
+	}
+	return e.reader.OfProcess(h, uid)
+}
+
 // sight is what one look has seen.
 type sight struct {
 	threads     []thread
@@ -152,10 +171,10 @@ func (c *Case) look(ctx context.Context, pids []int) (Report, sight) {
 	seen := sight{connections: map[uint32]opened{}}
 	for _, pid := range pids[:min(len(pids), maxProcesses)] {
 		limit, cancel := context.WithTimeout(ctx, lookTime)
-		found, err := proc.Within(limit, c.examiner.reader, func() (thread, error) { return c.examiner.deepest(pid) })
+		found, err := proc.Within(limit, c.examiner.reader, c.examiner.accountOf([]int{pid}), func() (thread, error) { return c.examiner.deepest(pid) })
 		cancel()
 		switch {
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, proc.ErrBusy):
+		case errors.Is(err, context.DeadlineExceeded):
 			report.Processes[pid] = Process{State: "?"}
 			continue
 		case err != nil:
@@ -167,7 +186,7 @@ func (c *Case) look(ctx context.Context, pids []int) (Report, sight) {
 	waiting := c.open(seen)
 	if len(waiting) > 0 {
 		limit, cancel := context.WithTimeout(ctx, scanTime)
-		seen.host, seen.hostErr = proc.Within(limit, c.examiner.reader, c.examiner.scan)
+		seen.host, seen.hostErr = proc.Within(limit, c.examiner.reader, c.examiner.reader.OfUID(c.uid), c.examiner.scan)
 		cancel()
 	}
 	for _, t := range seen.threads {
