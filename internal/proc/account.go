@@ -29,7 +29,10 @@ type Accounts struct {
 type lent struct{ first, count, to uint32 }
 
 // NewAccounts returns the accounts of this host's users.
-func NewAccounts() *Accounts { return &Accounts{path: subordinateUIDs} }
+func NewAccounts() *Accounts { return AccountsBy(subordinateUIDs) }
+
+// AccountsBy returns accounts by another file of subordinate UIDs.
+func AccountsBy(path string) *Accounts { return &Accounts{path: path} }
 
 // OfUID is the account of a UID: whoever it is lent to, or that user's own.
 func (a *Accounts) OfUID(uid uint32) share.Account {

@@ -67,6 +67,14 @@ func (p *Pool) InUse() int {
 // may be called more than once.
 func (p *Pool) Take(a Account) (release func(), ok bool) { return p.TakeEvictable(a, nil) }
 
+// Force takes a place even where there is none for the account: for what is there
+// already.
+func (p *Pool) Force(a Account) (release func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.release(p.take(a, nil))
+}
+
 // TakeEvictable is Take for a place that may be taken away again: where all are taken,
 // whoever has the most loses their newest one to who has less, and the loser's evict
 // is called. It must not wait.

@@ -37,6 +37,16 @@ func TestEachUserHasABoundOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestWhatIsThereAlreadyCounts(t *testing.T) {
+	p := NewPool(Bounds{User: 2, Users: 3})
+	for range 5 {
+		p.Force(user(0))
+	}
+	if n := fill(p, user(0), nil) + fill(p, user(1), nil); n != 0 || p.InUse() != 5 {
+		t.Errorf("%d places beyond those that are taken, %d in use", n, p.InUse())
+	}
+}
+
 // TestUsersDoNotKeepRootOut: however many they are.
 func TestUsersDoNotKeepRootOut(t *testing.T) {
 	for _, test := range []struct{ bound, want int }{{3, 3}, {0, 100}} {

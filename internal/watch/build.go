@@ -32,6 +32,7 @@ type build struct {
 	life    context.Context
 
 	placing chan struct{} // holds a token; who has it may change scope
+	release func()        // gives the build's place back
 
 	mu         sync.Mutex
 	scope      Scope     // nil until the first container is placed
@@ -60,14 +61,14 @@ type message struct {
 	err   error
 }
 
-func (w *Watcher) newBuild(r record, o *owner, s Scope) *build {
-	b := w.makeBuild(r, o, s)
+func (w *Watcher) newBuild(r record, o *owner, s Scope, release func()) *build {
+	b := w.makeBuild(r, o, s, release)
 	b.begin()
 	return b
 }
 
 // makeBuild is newBuild for a build to which nothing is to happen yet.
-func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
+func (w *Watcher) makeBuild(r record, o *owner, s Scope, release func()) *build {
 	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
 		r.StartedUSec = now
 	}
@@ -80,6 +81,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope) *build {
 		settled: make(chan struct{}),
 		life:    life,
 		stop:    stop,
+		release: release,
 		placing: make(chan struct{}, 1),
 		command: r.Command,
 		status: lifecycle.Status{

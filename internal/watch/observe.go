@@ -25,17 +25,19 @@ type Sighting struct {
 
 // Observe takes up a step that was seen: as part of its owner's build, which may
 // have a scope for other steps, or as a new one. A step whose builder has ended
-// since it was seen is abandoned.
-func (w *Watcher) Observe(ctx context.Context, s Sighting) {
-	o, err := w.ownerSeen(ctx, s)
+// since it was seen is abandoned. It reports false where its user, or all users, have
+// too many builds: the step is to be shown again.
+func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
+	limit, cancel := context.WithTimeout(ctx, ownerLimit)
+	defer cancel()
+	o, err := w.ownerSeen(limit, s)
 	if err != nil {
-		w.ownerless(s)
-		return
+		return w.ownerless(s)
 	}
 	b, err := w.buildFor(o, s.UID)
 	if err != nil {
 		w.log.WithError(err).Debug("A step that was seen is left alone")
-		return
+		return false
 	}
 	b.mu.Lock()
 	over := !b.status.Open()
@@ -45,7 +47,11 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) {
 		// It was started while its build was being ended.
 		w.running.Go(func() { b.endLate() })
 	}
+	return true
 }
+
+// ownerLimit bounds the look at a step's owner: its command line lies in its own memory.
+const ownerLimit = time.Second
 
 // ownerSeen finds the owner by descriptors of its own.
 func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
@@ -65,46 +71,53 @@ func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
 
 // Orphaned takes up processes that look like a step's, and that nobody saw under
 // a builder. Whether anybody wants them can't be told: they are shown, and ended
-// when their user asks for it.
-func (w *Watcher) Orphaned(s Sighting) {
-	w.takeUp(s, record{}, nil)
-}
+// when their user asks for it. What it reports is as in Observe.
+func (w *Watcher) Orphaned(s Sighting) bool { return w.takeUp(s, record{}, nil) }
 
 // ownerless takes up a step of whose builder nothing more can be learnt than whether
 // it lives: the builder, or the monitor, has ended or is about to. While it lives it
 // can't be told who wants the rest, and so that is kept; when it has ended nobody can.
-func (w *Watcher) ownerless(s Sighting) {
+func (w *Watcher) ownerless(s Sighting) bool {
 	builder, err := proc.Find(s.Builder.Identity)
 	switch {
 	case err == nil:
-		w.takeUp(s, record{Owner: s.Builder.Identity}, &owner{Handle: builder, mode: api.ModeUnknown, spared: true})
+		return w.takeUp(s, record{Owner: s.Builder.Identity}, &owner{Handle: builder, mode: api.ModeUnknown, spared: true})
 	case s.Builder.Alive():
-		w.Orphaned(s)
+		return w.Orphaned(s)
 	default:
-		w.takeUp(s, record{Owner: s.Builder.Identity}, nil)
+		return w.takeUp(s, record{Owner: s.Builder.Identity}, nil)
 	}
 }
 
 // takeUp makes a build of processes that can't be said to be any other's. r says what
-// is known of their owner; o is nil unless it lives.
-func (w *Watcher) takeUp(s Sighting, r record, o *owner) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	abandoned := o == nil && r.Owner.PID != 0
-	if !abandoned && s.UID != 0 && w.full(s.UID) {
+// is known of their owner; o is nil unless it lives. One that is to be ended has a place
+// in any case.
+func (w *Watcher) takeUp(s Sighting, r record, o *owner) bool {
+	of, abandoned := w.args.OfUID(s.UID), o == nil && r.Owner.PID != 0
+	if o != nil {
+		of = w.args.OfProcess(o.Handle, s.UID)
+	}
+	release, ok := w.places.Take(of)
+	if !ok && abandoned {
+		release, ok = w.places.Force(of), true
+	}
+	if !ok {
 		if o != nil {
 			o.Close()
 		}
-		return
+		return false
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
-	b := w.makeBuild(r, o, nil)
+	b := w.makeBuild(r, o, nil, release)
 	if !abandoned {
 		b.status.State = api.StateUnsure
 	}
 	b.see(s.Processes)
 	w.byID[b.id] = b
 	b.begin()
+	return true
 }
 
 // see adds a step to the build. It is called with the lock, or before anybody

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -226,16 +227,53 @@ func TestUsersHaveABoundedNumberOfBuilds(t *testing.T) {
 	if err := begin(1001); err != nil {
 		t.Errorf("another user: %v", err)
 	}
-	for uid := uint32(100000); w.builds() < maxBuildsOfUsers; uid++ {
+	// Many users take what they can: who has few gets some all the same, and root any.
+	for uid := uint32(20000); w.builds() < maxBuildsOfUsers-spareBuilds; uid++ {
+		for begin(uid) == nil {
+		}
+	}
+	for range fewBuilds {
+		if err := begin(1002); err != nil {
+			t.Errorf("one of a user's few: %v", err)
+		}
+	}
+	if err := begin(1002); !errors.Is(err, ErrTooMany) {
+		t.Errorf("one more than those: %v", err)
+	}
+	for uid := uint32(30000); w.builds() < maxBuildsOfUsers; uid++ {
 		if err := begin(uid); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := begin(1002); !errors.Is(err, ErrTooMany) {
+	if err := begin(1003); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more of all users: %v", err)
 	}
 	if err := begin(0); err != nil {
 		t.Errorf("root: %v", err)
+	}
+}
+
+// TestBuildsOfSubordinateUIDsCountForWhomTheyAreLentTo: one login user has 65,536 of them.
+func TestBuildsOfSubordinateUIDsCountForWhomTheyAreLentTo(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	lent := filepath.Join(t.TempDir(), "subuid")
+	if err := os.WriteFile(lent, []byte("1000:100000:65536\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.args.Accounts = proc.AccountsBy(lent)
+	begun := 0
+	for uid := uint32(100000); uid < 100000+2*maxBuildsOfUser; uid++ {
+		self, err := proc.Open(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		self.Start = uint64(uid) // another owner each time
+		if _, err := w.buildOf(&owner{Handle: self, mode: api.ModeLocal}, uid); err == nil {
+			begun++
+		}
+	}
+	if begun != maxBuildsOfUser {
+		t.Errorf("%d builds of one user's subordinate UIDs, want %d", begun, maxBuildsOfUser)
 	}
 }
 

@@ -130,11 +130,12 @@ func (w *Watcher) holding(cgroup string) *build {
 func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.byOwner[o.key()] != nil:
+	if w.byOwner[o.key()] != nil {
 		o.Close()
 		return nil, errNested
-	case caller.UID != 0 && w.full(caller.UID):
+	}
+	release, ok := w.places.Take(w.args.OfProcess(o.Handle, caller.UID))
+	if !ok {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, caller.UID)
 	}
@@ -146,7 +147,7 @@ func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
 	if run.Limits.RuntimeMax > 0 {
 		r.DeadlineUSec = (monotonic() + run.Limits.RuntimeMax).Microseconds()
 	}
-	b := w.newBuild(r, o, nil)
+	b := w.newBuild(r, o, nil, release)
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // Timeouts bound the rungs of the ladder.
@@ -77,6 +78,8 @@ type Watcher struct {
 
 	begun chan struct{} // holds a token after a build has begun, see WatchStalled
 
+	places *share.Pool // for builds
+
 	mu      sync.Mutex
 	byID    map[string]*build
 	byOwner map[ownerKey]*build
@@ -102,6 +105,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
+		places: share.NewPool(share.Bounds{User: maxBuildsOfUser, Users: maxBuildsOfUsers, Spare: spareBuilds, Few: fewBuilds}),
 		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
@@ -133,9 +137,13 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 			o.clients = append(o.clients, client)
 		}
 	}
+	of := w.args.OfUID(r.UID)
+	if o != nil {
+		of = w.args.OfProcess(o.Handle, r.UID)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b := w.newBuild(r, o, s)
+	b := w.newBuild(r, o, s, w.places.Force(of))
 	w.byID[r.ID] = b
 	if o != nil {
 		w.byOwner[o.key()] = b
@@ -151,10 +159,13 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 }
 
 // Bounds on the builds that users may have at the same time: each costs a
-// process, some descriptors and goroutines. Root's are not bounded.
+// process, some descriptors and goroutines. Root's are not bounded. A build beyond them
+// runs unwatched until there is a place.
 const (
 	maxBuildsOfUser  = 128
 	maxBuildsOfUsers = 1024
+	spareBuilds      = 256 // of these, for who has fewer than
+	fewBuilds        = 4
 )
 
 // ErrTooMany is returned for a user who has too many builds already.
@@ -169,7 +180,8 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 		o.Close()
 		return b, nil
 	}
-	if uid != 0 && w.full(uid) {
+	release, ok := w.places.Take(w.args.OfProcess(o.Handle, uid))
+	if !ok {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
 	}
@@ -177,7 +189,7 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 	b := w.newBuild(record{
 		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
 		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Request: o.request,
-	}, o, nil)
+	}, o, nil, release)
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil
@@ -192,26 +204,12 @@ func (w *Watcher) freeID() string {
 	}
 }
 
-// full tells whether the user, or all users together, may have no further build.
-// It is called with the lock.
-func (w *Watcher) full(uid uint32) bool {
-	own, users := 0, 0
-	for _, b := range w.byID {
-		if b.record.UID == uid {
-			own++
-		}
-		if b.record.UID != 0 {
-			users++
-		}
-	}
-	return own >= maxBuildsOfUser || users >= maxBuildsOfUsers
-}
-
 // forget removes a build from the list.
 func (w *Watcher) forget(b *build) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byID, b.id)
+	b.release()
 	if w.byOwner[b.record.key()] == b {
 		delete(w.byOwner, b.record.key())
 	}
