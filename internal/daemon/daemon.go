@@ -42,7 +42,7 @@ const (
 const ctlName = "buildwatchctl"
 
 // connections is how many connections all users but root may have together on
-// each socket.
+// each socket, and root as many.
 const connections = 1024
 
 // Run runs the daemon until the context ends. Both errors are nil after an
@@ -107,13 +107,18 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 			}
 		})
 	}
+	limiter := func() *peer.Limiter {
+		l := peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections)
+		l.Accounts = reader.Accounts
+		return l
+	}
 	follower := observer(watcher, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),
 			Wrapper:  filepath.Join(libexec, wrapperName),
 			Limit:    cfg.Placement.Timeout,
-			Limiter:  peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
+			Limiter:  limiter(),
 			Observer: placementObserver{counters},
 			Unplaced: follower.Expect,
 			Log:      log,
@@ -125,7 +130,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
 			Info:    api.Info{Version: version.Version, StartedAt: time.Now()},
 			Log:     log,
-			Limiter: peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections),
+			Limiter: limiter(),
 			Observe: counters.APIRequest,
 		}).Serve(ctx, sockets.control)
 	})

@@ -1,46 +1,37 @@
 package peer
 
-import "sync"
+import (
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
+)
 
-// Limiter bounds how many connections are open at the same time: of each user,
-// and of all users together. Root's count against root's own bound alone, so
-// that users who fill the common one (each may have 65,536 UIDs) can't keep root
-// out. It may be used by several goroutines at once.
+// Limiter bounds how many connections are open at the same time: of each user, by
+// whatever UIDs, and of all users together. Where these have all there are, whoever has
+// the most loses the newest one to who has less. Root's count against a bound of
+// root's own. It is safe for concurrent use.
 type Limiter struct {
-	perUser, total int
+	// Accounts says which UIDs are one user; nil: each is one of its own.
+	Accounts *proc.Accounts
 
-	mu    sync.Mutex
-	open  map[uint32]int // by UID; no entry for none
-	users int            // open connections of all but root
+	places *share.Pool
 }
 
 // NewLimiter makes a Limiter that lets each user have perUser connections, and
-// all users but root total.
+// all users but root total; and root as many.
 func NewLimiter(perUser, total int) *Limiter {
-	return &Limiter{perUser: perUser, total: total, open: make(map[uint32]int)}
+	return &Limiter{places: share.NewPool(share.Bounds{User: perUser, Users: total, Root: total})}
 }
 
-// Acquire takes a place for a connection of the user, if one is free. The place
-// is given back by release, which may be called more than once.
-func (l *Limiter) Acquire(uid uint32) (release func(), ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[uid] >= l.perUser || uid != 0 && l.users >= l.total {
-		return func() {}, false
+// acquire takes a place for a connection of the peer's, if there is one. The place is
+// given back by release, which may be called more than once. evict is called where it
+// is taken away; it must not wait.
+func (l *Limiter) acquire(c Credentials, evict func()) (release func(), ok bool) {
+	account := share.Account{UID: c.UID()}
+	if l.Accounts != nil && c.IsUser() {
+		account = l.Accounts.Of(c.PID, c.UID(), c.alive)
 	}
-	l.add(uid, 1)
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.add(uid, -1)
-	}), true
+	return l.places.TakeEvictable(account, evict)
 }
 
-func (l *Limiter) add(uid uint32, n int) {
-	if l.open[uid] += n; l.open[uid] == 0 {
-		delete(l.open, uid)
-	}
-	if uid != 0 {
-		l.users += n
-	}
-}
+// alive reports whether the peer's process has not ended. In doubt it has.
+func (c Credentials) alive() bool { return c.Pidfd != nil && !ended(c.Pidfd) }

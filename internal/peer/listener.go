@@ -106,7 +106,7 @@ func (l *Listener) admit(conn *net.UnixConn) *Conn {
 	c, err := l.options.Identify(conn)
 	release, ok := func() {}, true
 	if err == nil && l.options.Limiter != nil {
-		release, ok = l.options.Limiter.Acquire(c.UID())
+		release, ok = l.options.Limiter.acquire(c, func() { _ = conn.Close() })
 	}
 	if !ok {
 		err = ErrLimit

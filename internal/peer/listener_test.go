@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -76,11 +77,72 @@ func TestConnectionsBeyondTheLimitAreClosedAtOnce(t *testing.T) {
 			if conn := <-accepted; conn != nil {
 				conn.Close()
 			}
-			if len(l.options.Limiter.open) != 0 {
-				t.Errorf("places left taken: %v", l.options.Limiter.open)
+			if n := l.options.Limiter.places.InUse(); n != 0 {
+				t.Errorf("%d places are left taken", n)
 			}
 		})
 	}
+}
+
+// TestManyUsersWithManyConnectionsShutNobodyOut: 40 users take all that they can get, and
+// keep it. Whoever comes then is served, at the cost of who has the most.
+func TestManyUsersWithManyConnectionsShutNobodyOut(t *testing.T) {
+	var uid atomic.Uint32
+	limiter := NewLimiter(16, 64)
+	l, connect := listen(t, "unix", ListenerOptions{
+		Limiter:  limiter,
+		Identify: func(syscall.Conn) (Credentials, error) { return Of(1, uid.Load(), 0), nil },
+	})
+	accepted := make(chan *Conn, 1)
+	go func() {
+		for {
+			conn, err := l.AcceptPeer()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	var all []*Conn
+	for n := range uint32(40) {
+		uid.Store(1000 + n)
+		for range 16 {
+			over := connect()
+			select {
+			case conn := <-accepted:
+				all = append(all, conn)
+				continue
+			case <-closedSoon(over):
+			}
+			break
+		}
+	}
+	uid.Store(5000)
+	theirs := connect()
+	conn := <-accepted
+	defer conn.Close()
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := theirs.Read(make([]byte, 1)); err != nil {
+		t.Errorf("who comes last is not served: %v", err)
+	}
+	if n := limiter.places.InUse(); n != 64 {
+		t.Errorf("%d connections are open, want 64", n)
+	}
+	for _, conn := range all {
+		conn.Close()
+	}
+}
+
+// closedSoon is closed when the other side has closed.
+func closedSoon(conn net.Conn) <-chan struct{} {
+	closed := make(chan struct{})
+	go func() {
+		_, _ = conn.Read(make([]byte, 1))
+		close(closed)
+	}()
+	return closed
 }
 
 func TestPeerWithoutIdentityIsRefused(t *testing.T) {

@@ -246,7 +246,8 @@ func causeOf(err error) Cause {
 		return CauseNone
 	case errors.As(err, &bad):
 		return CauseBadRequest
-	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram):
+	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
+		errors.Is(err, proc.ErrHangs):
 		return CauseRefused
 	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft):
 		return CauseTimeout

@@ -599,7 +599,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{context.DeadlineExceeded, CauseSystemd},
 		{scopes.ErrGone, CauseCgroup},
 		{unix.EACCES, CauseCgroup},
-		{proc.ErrHangs, CauseCgroup},
+		{proc.ErrHangs, CauseRefused},
 		{errors.New("anything else"), CauseCgroup},
 	} {
 		if got := causeOf(row.err); got != row.want {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -134,7 +135,7 @@ func (r *Reader) page(ctx context.Context, h *Handle, name string, limit int64) 
 		r.mu.Lock()
 		f.hangs = true
 		r.mu.Unlock()
-		return nil, context.Cause(ctx)
+		return nil, fmt.Errorf("%w: %w", ErrHangs, context.Cause(ctx))
 	}
 	if !h.Alive() {
 		return nil, ErrGone

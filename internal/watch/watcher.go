@@ -106,7 +106,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
 		places: share.NewPool(share.Bounds{User: maxBuildsOfUser, Users: maxBuildsOfUsers, Spare: spareBuilds, Few: fewBuilds}),
-		byID: map[string]*build{}, byOwner: map[ownerKey]*build{},
+		byID:   map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
 
