@@ -51,8 +51,10 @@ func main() {
 }
 GO
 both() { # both FILE BUILDKIT IMAGEBUILDER, each without the first line, which is FROM
-	claim "buildkit, $1" "$2" "$(gorun buildkit "$work/$1" | tail -n +2 | paste -sd ' ')"
-	claim "imagebuilder, $1" "$3" "$(gorun imagebuilder "$work/$1" | tail -n +2 | paste -sd ' ')"
+	seen=$(gorun buildkit "$work/$1" | tail -n +2 | paste -sd ' ')
+	claim "buildkit, $1" "$2" "$seen"
+	seen=$(gorun imagebuilder "$work/$1" | tail -n +2 | paste -sd ' ')
+	claim "imagebuilder, $1" "$3" "$seen"
 }
 printf 'FROM scratch\nCMD ["serve"]\nRUN one \\\n  two\n' >"$work/agreed"
 both agreed '(cmd "serve") (run "one   two")' '(cmd "serve") (run "one   two")'

@@ -74,3 +74,85 @@ cgroup() {
 	mkdir "$cg" 2>/dev/null || unseen "no writable cgroup v2 hierarchy (be root)"
 	undo+=("find '$cg' -depth -type d -exec rmdir {} + 2>/dev/null")
 }
+
+# zombie_leader: Python for a process whose main thread has exited while another thread
+# works; it writes a line as soon as that is so.
+zombie_leader() {
+	cat <<'PY'
+import ctypes, os, sys, threading, time
+def work():
+    while open("/proc/self/stat").read().rsplit(")", 1)[1].split()[0] != "Z":
+        time.sleep(0.01)
+    print("ready", flush=True)
+    time.sleep(60)
+threading.Thread(target=work).start()
+ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # SYS_exit: this thread only
+PY
+}
+
+# root SUITE PACKAGE=VERSION...: $root is a root file system of that Debian suite with these
+# packages, from the mirror that this host's apt uses. It is kept in $cache.
+root() {
+	local suite=$1 site dir like
+	need debootstrap systemd-nspawn apt-get
+	root=$cache/$suite-$(echo "$*" | sha256sum | cut -c1-12)
+	say "with Debian $*"
+	mkdir -p "$cache"
+	exec 8>"$cache/lock"
+	flock 8
+	if [ ! -d "$root" ]; then
+		say "(making $root, once)"
+		dir=$(mktemp -d "$cache/.making-XXXXXX")
+		undo+=("rm -rf --one-file-system '$dir'")
+		chmod 755 "$dir"
+		# shellcheck disable=SC2016 # apt's own variables
+		site=$(apt-get indextargets --format '$(SITE) $(COMPONENT)' 'Created-By: Packages' |
+			awk '$2 == "main" && !/security/ {print $1; exit}')
+		like=/usr/share/debootstrap/scripts/$suite
+		[ -e "$like" ] || like=/usr/share/debootstrap/scripts/sid
+		debootstrap --variant=minbase "$suite" "$dir" "$site" "$like" >"$work/log" 2>&1 ||
+			unseen "debootstrap $suite: $(tail -1 "$work/log")"
+		apt-config dump --no-empty --format '%F "%v";%n' Acquire | grep -v IndexTargets >"$dir/etc/apt/apt.conf.d/99host"
+		cat /etc/resolv.conf >"$dir/etc/resolv.conf"
+		# shellcheck disable=SC2016 # for the shell inside
+		chroot "$dir" env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -ec '
+			apt-get update && apt-get install -y --no-install-recommends "$@" && apt-get clean
+			rm -rf /var/lib/apt/lists/* /etc/hostname
+			cd /etc/systemd/system # binfmt_misc and the console are the host'"'"'s
+			ln -sf /dev/null systemd-binfmt.service
+			ln -sf /dev/null proc-sys-fs-binfmt_misc.automount
+			ln -sf /dev/null console-getty.service
+			' - "${@:2}" >"$work/log" 2>&1 || unseen "$(grep '^E:' "$work/log" | head -1)"
+		mv "$dir" "$root"
+	fi
+	exec 8>&-
+}
+
+# boot: systemd of $root runs as PID 1 of a container, on a copy in memory, without network.
+# inside runs a command there in a unit of its own, insh a shell's text.
+boot() {
+	local tries pid
+	cgroup
+	undo+=("for i in {1..100}; do grep -q 'populated 0' '$cg/cgroup.events' && break; sleep 0.1; done")
+	(
+		echo $BASHPID >"$cg/cgroup.procs"
+		export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_LOCK=0
+		exec systemd-nspawn --quiet --boot --directory="$root" --machine=findings-$$ --register=no --keep-unit \
+			--console=pipe --resolv-conf=off --timezone=off --link-journal=no --private-network \
+			--capability=all --system-call-filter='@keyring bpf' --volatile=overlay \
+			--tmpfs=/var/lib/containers:mode=0755 --tmpfs=/var/tmp:mode=1777
+	) >"$work/console" 2>&1 </dev/null &
+	pid=$!
+	started+=("$pid")
+	for ((tries = 0; tries < 300; tries++)); do
+		leader=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && leader=${leader%% *} && [ -n "$leader" ] &&
+			nsenter -t "$leader" -m -u -i -n -p -r -w systemctl is-system-running 2>/dev/null | grep -qx 'running\|degraded' &&
+			return
+		sleep 0.2
+	done
+	unseen "the system did not start: $(tail -3 "$work/console")"
+}
+inside() {
+	nsenter -t "$leader" -m -u -i -n -p -r -w systemd-run --quiet --wait --pipe --collect -- "$@"
+}
+insh() { inside /bin/sh -c "$@"; }

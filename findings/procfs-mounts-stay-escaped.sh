@@ -54,4 +54,5 @@ GO
 mkdir "$work/a b"
 mount -t tmpfs none "$work/a b" || unseen "mount (be root)"
 undo+=("umount '$work/a b'")
-claim "what is at the paths of procfs and of mountinfo" "missing exists" "$(gorun "$work")"
+seen=$(gorun "$work")
+claim "what is at the paths of procfs and of mountinfo" "missing exists" "$seen"

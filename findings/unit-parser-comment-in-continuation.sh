@@ -41,7 +41,9 @@ for name in plain comment long; do
 	complaints=$(systemd-analyze verify --man=no "$work/$name.service" 2>&1 | grep -c "$name.service" || true)
 	claim "complaints of systemd about $name.service" 0 "$complaints"
 done
-claim "go-systemd, joined lines" "<nil>" "$(gorun "$work/plain.service")"
+seen=$(gorun "$work/plain.service")
+claim "go-systemd, joined lines" "<nil>" "$seen"
 claim "go-systemd, a comment between them" "unexpected newline encountered while parsing option name" \
 	"$(gorun "$work/comment.service")"
-claim "go-systemd, a long line" "line too long (max 2048 bytes)" "$(gorun "$work/long.service")"
+seen=$(gorun "$work/long.service")
+claim "go-systemd, a long line" "line too long (max 2048 bytes)" "$seen"
