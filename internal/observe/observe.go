@@ -255,7 +255,7 @@ func (f *Follower) findMonitors(all snapshot) {
 	f.active = len(trusted) > 0
 	for pid, e := range all {
 		program, ok := trusted[e.ppid]
-		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && executable(pid) != ChrootMonitorExe {
+		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && proc.Exe(pid) != ChrootMonitorExe {
 			continue
 		}
 		if s := f.monitor(e, program); s != nil {

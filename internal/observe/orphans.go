@@ -55,10 +55,10 @@ func (f *Follower) lookForOrphans() {
 			known[h.Identity] = true
 		}
 	}
-	reaper := executable(1)
+	reaper := proc.Exe(1)
 	found := false
 	for pid, e := range all {
-		if known[e.Identity] || pid == 1 || executable(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.self.pid {
+		if known[e.Identity] || pid == 1 || proc.Exe(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.self.pid {
 			continue
 		}
 		cgroup := proc.Cgroup(pid)
@@ -115,19 +115,16 @@ func (f *Follower) orphan(e entry, name string) bool {
 
 // rootMount is the first line of /proc/PID/mountinfo, which asks no file system.
 func rootMount(pid int) string {
-	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
-	if err != nil {
-		return ""
+	for dir := range proc.Dirs(pid) {
+		file, err := os.Open(dir + "/mountinfo")
+		if err != nil { // its first thread has ended
+			continue
+		}
+		defer file.Close()
+		var start [4096]byte
+		n, _ := file.Read(start[:])
+		line, _, _ := strings.Cut(string(start[:n]), "\n")
+		return line
 	}
-	defer file.Close()
-	var start [4096]byte
-	n, _ := file.Read(start[:])
-	line, _, _ := strings.Cut(string(start[:n]), "\n")
-	return line
-}
-
-// executable is the path of a process's program, or "".
-func executable(pid int) string {
-	exe, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
-	return exe
+	return ""
 }

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"errors"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -100,33 +101,33 @@ func namespaceOwner(pid int) (uid uint32, nested bool, err error) {
 	if proc.Namespace(pid, "user") == own {
 		return 0, false, nil
 	}
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	namespace, err := proc.OpenNamespace(pid, "user")
 	if err != nil {
 		return 0, false, err
 	}
-	defer func() { unix.Close(fd) }()
+	defer func() { _ = namespace.Close() }()
 	var ours unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/user", &ours); err != nil {
 		return 0, false, err
 	}
 	const deepest = 32 // Source: user_namespaces(7)
 	for range deepest {
-		parent, err := unix.IoctlRetInt(fd, unix.NS_GET_PARENT)
+		fd, err := unix.IoctlRetInt(int(namespace.Fd()), unix.NS_GET_PARENT)
 		if err != nil {
 			return 0, false, errors.Join(errNotOurs, err)
 		}
+		parent := os.NewFile(uintptr(fd), "user namespace")
 		var st unix.Stat_t
-		if err := unix.Fstat(parent, &st); err != nil {
-			unix.Close(parent)
-			return 0, false, err
-		}
-		if st.Ino == ours.Ino {
-			unix.Close(parent)
-			owner, err := unix.IoctlGetUint32(fd, unix.NS_GET_OWNER_UID)
+		if err := unix.Fstat(fd, &st); err != nil || st.Ino == ours.Ino {
+			_ = parent.Close()
+			if err != nil {
+				return 0, false, err
+			}
+			owner, err := unix.IoctlGetUint32(int(namespace.Fd()), unix.NS_GET_OWNER_UID)
 			return owner, true, err
 		}
-		unix.Close(fd)
-		fd = parent
+		_ = namespace.Close()
+		namespace = parent
 	}
 	return 0, false, errNotOurs
 }

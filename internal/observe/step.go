@@ -3,7 +3,6 @@ package observe
 import (
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -222,8 +221,7 @@ func (s *Step) pinNamespace(h *proc.Handle) {
 	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
 		return // --uts=host
 	}
-	// Of the kernel's own file system, which no user can make wait.
-	pin, err := os.Open("/proc/" + strconv.Itoa(h.PID) + "/ns/uts")
+	pin, err := proc.OpenNamespace(h.PID, "uts")
 	if err != nil {
 		return
 	}

@@ -159,7 +159,15 @@ func (h *Handle) UIDs() ([4]uint32, error) {
 }
 
 // Exe is the path of the program that the process runs, as the kernel has it.
-func (h *Handle) Exe() (string, error) { return read(h, procfs.Proc.Executable) }
+func (h *Handle) Exe() (string, error) {
+	return read(h, func(p procfs.Proc) (string, error) {
+		exe, err := p.Executable()
+		if exe == "" && err == nil { // it has none, or its first thread has ended
+			exe = Exe(h.PID)
+		}
+		return exe, err
+	})
+}
 
 // Parent takes hold of the process's parent.
 func (h *Handle) Parent() (*Handle, error) {

@@ -15,7 +15,10 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	proctest.Roles{}.Play()
+	goleak.VerifyTestMain(m)
+}
 
 // child is a process that lives until it is told to end, or is killed.
 type child struct {

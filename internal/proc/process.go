@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/prometheus/procfs"
-	"golang.org/x/sys/unix"
 )
 
 // Process is what can be seen of a process without holding it. It may be
@@ -35,7 +34,7 @@ func Look(pid int) (Process, error) {
 		return Process{}, errors.Join(ErrGone, err)
 	}
 	look := Process{PID: pid, PPID: stat.PPID, Comm: stat.Comm, State: stat.State}
-	look.Exe, _ = p.Executable()
+	look.Exe = Exe(pid)
 	look.Arch = EmulatedArch(look.Exe)
 	if wchan, err := p.Wchan(); err == nil && wchan != "0" {
 		look.WChan = wchan
@@ -44,14 +43,7 @@ func Look(pid int) (Process, error) {
 }
 
 // Arch returns only the emulated architecture of the process, see EmulatedArch.
-func Arch(pid int) string {
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return ""
-	}
-	exe, _ := p.Executable()
-	return EmulatedArch(exe)
-}
+func Arch(pid int) string { return EmulatedArch(Exe(pid)) }
 
 // forkedNoExec is the flag of a process that has not called execve(2) since it
 // was forked.
@@ -70,17 +62,6 @@ func HasExeced(pid int) bool {
 	return err != nil || stat.Flags&forkedNoExec == 0
 }
 
-// Namespace returns the kernel's name for the namespace of a kind ("mnt", "uts",
-// "pid") that the process, or thread, is in; "" where it can't be read.
-func Namespace(pid int, kind string) string {
-	var target [64]byte
-	n, err := unix.Readlink("/proc/"+strconv.Itoa(pid)+"/ns/"+kind, target[:])
-	if err != nil {
-		return ""
-	}
-	return string(target[:n])
-}
-
 // Cgroup is CgroupOf, with "" where it can't be read.
 func Cgroup(pid int) string {
 	where, _ := CgroupOf(pid)
@@ -90,7 +71,11 @@ func Cgroup(pid int) string {
 // CgroupOf reads which cgroup of the unified hierarchy the process that has the PID
 // now is in, below the mount and with a leading slash.
 func CgroupOf(pid int) (string, error) {
-	content, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	return cgroupIn("/proc/" + strconv.Itoa(pid) + "/cgroup")
+}
+
+func cgroupIn(file string) (string, error) {
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
@@ -99,5 +84,5 @@ func CgroupOf(pid int) (string, error) {
 			return where, nil
 		}
 	}
-	return "", fmt.Errorf("process %d is in no cgroup of the unified hierarchy", pid)
+	return "", fmt.Errorf("%s names no cgroup of the unified hierarchy", file)
 }

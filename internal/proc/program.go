@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,18 +30,15 @@ func (h *Handle) Runs(program string) error {
 	return nil
 }
 
-// Cgroup is where the process is in the unified hierarchy, below its mount.
+// Cgroup is where the process is in the unified hierarchy, below its mount: where its
+// first thread is that has not ended. One that has stays where it ended when the
+// others are moved.
 func (h *Handle) Cgroup() (string, error) {
-	groups, err := read(h, procfs.Proc.Cgroups)
-	if err != nil {
-		return "", err
+	where, err := cgroupIn(liveDir(h.PID) + "/cgroup")
+	if !h.Alive() {
+		return "", ErrGone
 	}
-	for _, group := range groups {
-		if group.HierarchyID == 0 {
-			return group.Path, nil
-		}
-	}
-	return "", errors.New("the process is in no cgroup of the unified hierarchy")
+	return where, err
 }
 
 // IsRoots tells whether a program's file is root's, and nobody else may write it.

@@ -264,20 +264,22 @@ func (m Member) Where() string {
 func (c *cgroup) members() []Member {
 	var found []Member
 	left := maxCgroups
-	c.walk(maxDepth, &left, &found)
+	c.eachBelow(maxDepth, &left, func(c *cgroup) {
+		for _, pid := range c.numbers("cgroup.procs") {
+			found = append(found, Member{PID: pid, Cgroup: c.path})
+		}
+	})
+	if populated, err := c.populated(); len(found) == 0 && err == nil && populated {
+		for pid := range c.threadGroups() {
+			found = append(found, Member{PID: pid, Cgroup: c.path})
+		}
+	}
 	return found
 }
 
-func (c *cgroup) walk(depth int, left *int, found *[]Member) {
-	// A threaded cgroup answers EOPNOTSUPP: its processes are listed by the
-	// threaded domain above it.
-	procs, _ := c.readUpTo("cgroup.procs", maxProcs)
-	procs = procs[:bytes.LastIndexByte(procs, '\n')+1] // not a part of a number
-	for _, field := range bytes.Fields(procs) {
-		if pid, err := strconv.Atoi(string(field)); err == nil && pid > 0 { // 0: outside our PID namespace
-			*found = append(*found, Member{PID: pid, Cgroup: c.path})
-		}
-	}
+// eachBelow calls visit with the cgroup and those below it, within bounds.
+func (c *cgroup) eachBelow(depth int, left *int, visit func(*cgroup)) {
+	visit(c)
 	if depth == 0 {
 		return
 	}
@@ -286,7 +288,7 @@ func (c *cgroup) walk(depth int, left *int, found *[]Member) {
 			return
 		}
 		if child, err := c.sub(name); err == nil {
-			child.walk(depth-1, left, found)
+			child.eachBelow(depth-1, left, visit)
 			child.close()
 		}
 	}

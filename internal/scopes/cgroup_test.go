@@ -26,6 +26,7 @@ import (
 const patience = 10 * time.Second
 
 func TestMain(m *testing.M) {
+	proctest.Roles{}.Play()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
 		if program, err := buildKeeper(); err == nil {
 			_ = os.RemoveAll(filepath.Dir(program))
@@ -350,11 +351,10 @@ func TestWalkIsBounded(t *testing.T) {
 	for i := range 20 {
 		startInAll(t, makeSub(t, wide, fmt.Sprint(i)))
 	}
-	var found []Member
-	left := 7
-	wide.walk(maxDepth, &left, &found)
-	if len(found) != 7 || left >= 0 {
-		t.Errorf("%d of 20 were looked at, %d left; want 7", len(found), left)
+	looked, left := -1, 7 // but for the one that they are in
+	wide.eachBelow(maxDepth, &left, func(*cgroup) { looked++ })
+	if looked != 7 || left >= 0 {
+		t.Errorf("%d of 20 were looked at, %d left; want 7", looked, left)
 	}
 }
 

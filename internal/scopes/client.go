@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -30,7 +31,7 @@ func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error 
 
 // KillContainers ends every process of the build's RUN containers and spares its
 // client, by the kernel's own means.
-func (s *Scope) KillContainers() error {
+func (s *Scope) KillContainers(ctx context.Context) error {
 	containers, err := s.dir.sub(containersDir)
 	if isGone(err) {
 		return nil
@@ -39,7 +40,7 @@ func (s *Scope) KillContainers() error {
 		return err
 	}
 	defer containers.close()
-	return containers.kill()
+	return containers.killAll(ctx)
 }
 
 // SignalClient sends a signal to every process of the build's client. Each is

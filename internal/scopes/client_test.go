@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,7 +59,7 @@ func TestScopeWithAClient(t *testing.T) {
 	if members := s.Members(); len(members) != 3 || !strings.HasSuffix(members[2].Cgroup, "/d/leaf") {
 		t.Errorf("members %v", members)
 	}
-	if err := s.KillContainers(); err != nil {
+	if err := s.KillContainers(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	killed(t, container)

@@ -2,6 +2,7 @@ package scopes
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +27,7 @@ const freezeTime = 100 * time.Millisecond
 //
 // Whoever comes between that and the kill was put there by root or by the build's own
 // user on purpose: nobody else may, and the cgroup's name is the container's.
-func (m *Manager) KillForeign(id proc.CgroupID, ours func() (pids map[int]bool)) error {
+func (m *Manager) KillForeign(ctx context.Context, id proc.CgroupID, ours func() (pids map[int]bool)) error {
 	c, err := m.foreign(id)
 	if isGone(err) {
 		return nil
@@ -43,10 +44,7 @@ func (m *Manager) KillForeign(id proc.CgroupID, ours func() (pids map[int]bool))
 			return fmt.Errorf("%s: %w: process %d", id.Path, ErrShared, member.PID)
 		}
 	}
-	if err := c.kill(); err != nil && !isGone(err) {
-		return err
-	}
-	return nil
+	return c.killAll(ctx)
 }
 
 // freeze lets nothing in the cgroup run, as far as that can be had in time.

@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -32,7 +33,7 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	below := makeSub(t, step, "container")
 	known, unknown := startIn(t, step, "trap '' TERM"), startIn(t, below, "")
 	ours := map[int]bool{known.Process.Pid: true}
-	if err := m.KillForeign(idOf(t, step), func() map[int]bool { return ours }); !errors.Is(err, ErrShared) {
+	if err := m.KillForeign(context.Background(), idOf(t, step), func() map[int]bool { return ours }); !errors.Is(err, ErrShared) {
 		t.Errorf("with a stranger in it: %v", err)
 	}
 	if known.Process.Signal(unix.Signal(0)) != nil || unknown.Process.Signal(unix.Signal(0)) != nil {
@@ -51,11 +52,11 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	// Another cgroup of the name is none of it.
 	other := idOf(t, step)
 	other.Inode++
-	if err := m.KillForeign(other, func() map[int]bool { t.Error("asked"); return nil }); err != nil {
+	if err := m.KillForeign(context.Background(), other, func() map[int]bool { t.Error("asked"); return nil }); err != nil {
 		t.Error(err)
 	}
 	wantPopulated(t, step, true)
-	if err := m.KillForeign(idOf(t, step), func() map[int]bool { return ours }); err != nil {
+	if err := m.KillForeign(context.Background(), idOf(t, step), func() map[int]bool { return ours }); err != nil {
 		t.Error(err)
 	}
 	waitEmptyShort(t, step)

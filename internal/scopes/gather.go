@@ -57,7 +57,7 @@ const maxTries = 16
 func (m *Manager) startWithOne(ctx context.Context, spec Spec, orphans []*proc.Handle) (*proc.Handle, error) {
 	err := error(ErrLeft)
 	tries := 0
-	for _, h := range orphans {
+	for _, h := range leadersFirst(orphans) {
 		if !h.Alive() {
 			continue
 		}
@@ -77,6 +77,22 @@ func (m *Manager) startWithOne(ctx context.Context, spec Spec, orphans []*proc.H
 	return nil, err
 }
 
+// leadersFirst puts those last whose first thread has ended: of one of these systemd
+// moves the threads, and neither it nor the kernel then says where the process is.
+//
+// Source: a look at systemd 257 on Linux 6.18.
+func leadersFirst(orphans []*proc.Handle) []*proc.Handle {
+	var leaders, others []*proc.Handle
+	for _, h := range orphans {
+		if stat, err := h.Stat(); err == nil && stat.State == "Z" {
+			others = append(others, h)
+		} else {
+			leaders = append(leaders, h)
+		}
+	}
+	return append(leaders, others...)
+}
+
 // errStranger is returned where a PID was used again between the last look at its
 // process and the move. Nothing may be done to the scope then.
 var errStranger = errors.New("a process that is none of the build's was moved with it")
@@ -84,7 +100,7 @@ var errStranger = errors.New("a process that is none of the build's was moved wi
 // findOrphan finds the unit's cgroup by the kernel's word on where its process is,
 // and makes sure that it is this one.
 func (s *Scope) findOrphan(first *proc.Handle) error {
-	where, err := proc.CgroupOf(first.PID)
+	where, err := first.Cgroup()
 	if err != nil || path.Base(where) != s.unit {
 		return ErrLeft
 	}

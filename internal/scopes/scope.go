@@ -206,16 +206,16 @@ func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
 	return nil
 }
 
-// Kill sends SIGKILL to every process of the unit, through systemd. A unit that
-// is gone has none.
+// Kill sends SIGKILL to every process of the unit, through systemd, and then to
+// whoever that has left. A unit that is gone has none.
 func (s *Scope) Kill(ctx context.Context) error {
 	err := s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
 		return conn.KillUnitWithTarget(ctx, s.unit, systemd.All, int32(syscall.SIGKILL))
 	})
-	if isNoSuchUnit(err) {
-		return nil
+	if err != nil && !isNoSuchUnit(err) {
+		return err
 	}
-	return err
+	return s.dir.endLeft(ctx)
 }
 
 // Stop stops the unit and waits for the job. A unit that is gone is stopped. Its
@@ -253,13 +253,8 @@ func (s *Scope) removeEmpty() {
 }
 
 // CgroupKill ends every process of the scope by the kernel's own means, without
-// systemd. It does not wait for them.
-func (s *Scope) CgroupKill(context.Context) error {
-	if err := s.dir.kill(); err != nil && !isGone(err) {
-		return err
-	}
-	return nil
-}
+// systemd.
+func (s *Scope) CgroupKill(ctx context.Context) error { return s.dir.killAll(ctx) }
 
 // Busy tells whether any process of the build is there.
 func (s *Scope) Busy() (bool, error) {

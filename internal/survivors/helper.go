@@ -74,19 +74,19 @@ func (e *Examiner) servedRoots(pids []int) []uint32 {
 	var roots []uint32
 	var seen []string
 	for _, pid := range pids {
-		p, err := e.procs.Proc(pid)
-		if err != nil {
-			continue
-		}
 		namespace := proc.Namespace(pid, "mnt")
 		if namespace == "" || slices.Contains(seen, namespace) {
 			continue
 		}
-		seen = append(seen, namespace)
-		infos, err := p.MountInfo()
+		p, err := e.procs.Proc(pid)
 		if err != nil {
 			continue
 		}
+		infos, err := p.MountInfo()
+		if err != nil {
+			continue // another one of the namespace will do
+		}
+		seen = append(seen, namespace)
 		for _, m := range mountsOf(infos) {
 			if m.point == "/" && m.fstype == helperType && !slices.Contains(roots, m.device) {
 				roots = append(roots, m.device)

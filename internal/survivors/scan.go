@@ -19,7 +19,8 @@ import (
 // process is a process of the host, as far as it matters for who serves and who
 // uses a FUSE mount.
 type process struct {
-	procfs.Proc
+	procfs.Proc      // what is read: that of a thread, where the first one has ended
+	PID          int // the process's own
 	uids         [4]uint64
 	namespace    string // its mount namespace, empty where it can't be read
 	pidNamespace string
@@ -53,12 +54,38 @@ func (e *Examiner) processes() ([]process, error) {
 		if err != nil {
 			continue // it has ended
 		}
-		found = append(found, process{
-			Proc: p, uids: status.UIDs, state: stat.State, parent: stat.PPID, exiting: stat.Flags&exitingProcess != 0,
+		looked := process{
+			Proc: p, PID: p.PID, uids: status.UIDs, state: stat.State, parent: stat.PPID, exiting: stat.Flags&exitingProcess != 0,
 			namespace: proc.Namespace(p.PID, "mnt"), pidNamespace: proc.Namespace(p.PID, "pid"),
-		})
+		}
+		if stat.State == "Z" {
+			e.lookThroughThreads(&looked)
+		}
+		found = append(found, looked)
 	}
 	return found, nil
+}
+
+// lookThroughThreads completes what is known of a process whose first thread has
+// ended: of that one the kernel says that it has no files, no mounts and no program,
+// and that it is on its way out, while the others use what they have.
+func (e *Examiner) lookThroughThreads(p *process) {
+	threads, err := e.procs.AllThreads(p.PID)
+	if err != nil {
+		return
+	}
+	for _, t := range threads[:min(len(threads), maxThreads)] {
+		stat, err := t.Stat()
+		if err != nil || stat.State == "Z" || stat.State == "X" {
+			continue
+		}
+		if p.Proc.PID == p.PID {
+			p.Proc, p.state, p.exiting = t, stat.State, stat.Flags&exitingProcess != 0
+		}
+		if stat.State == "D" {
+			p.state = stat.State
+		}
+	}
 }
 
 // is tells whether all of the process's UIDs are this one.
@@ -72,7 +99,7 @@ func (p process) is(uid uint32) bool {
 // Source: linux, fs/fuse/dir.c, fuse_permissible_uidgid.
 func (p process) may(uid uint32) bool { return slices.Contains(p.uids[:], uint64(uid)) }
 
-func (p process) file(name string) string { return "/proc/" + strconv.Itoa(p.PID) + "/" + name }
+func (p process) file(name string) string { return "/proc/" + strconv.Itoa(p.Proc.PID) + "/" + name }
 
 // fuseDevice is the character device that FUSE servers read.
 //

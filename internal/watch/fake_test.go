@@ -130,7 +130,7 @@ func (s *fakeScope) Holds(cgroup string) bool {
 
 func (s *fakeScope) Keepers() []scopes.Member { return nil }
 
-func (s *fakeScope) KillContainers() error {
+func (s *fakeScope) KillContainers(context.Context) error {
 	s.calls <- "kill containers"
 	return nil
 }

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +42,7 @@ type Scope interface {
 	EnterClient(pid int, act func() error, alive func() bool) error
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
-	KillContainers() error
+	KillContainers(context.Context) error
 	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
 	// Attach moves processes in that were elsewhere, of a build that is over.
 	Attach([]*proc.Handle) error
@@ -75,16 +76,41 @@ type both struct {
 	seen Hold
 }
 
-func (h both) Kill(ctx context.Context) error { return errors.Join(h.seen.Kill(ctx), h.Hold.Kill(ctx)) }
-func (h both) Stop(ctx context.Context) error { return errors.Join(h.seen.Stop(ctx), h.Hold.Stop(ctx)) }
-func (h both) Starting() bool                 { return h.Hold.Starting() || h.seen.Starting() }
-func (h both) CPUTime() time.Duration         { return h.Hold.CPUTime() + h.seen.CPUTime() }
-func (h both) Members() []scopes.Member       { return append(h.Hold.Members(), h.seen.Members()...) }
+// each calls act on both at once: what one of them can't end does not keep the other
+// from being ended.
+func (h both) each(act func(Hold) error) error {
+	var ending sync.WaitGroup
+	var err error
+	ending.Go(func() { err = act(h.seen) })
+	placedErr := act(h.Hold)
+	ending.Wait()
+	return errors.Join(err, placedErr)
+}
+
+// Kill is first for what was seen: orphans are gathered into the scope, and are to be
+// in it when that is killed. What can't be ended leaves half of the time.
+func (h both) Kill(ctx context.Context) error {
+	half, cancel := halfOf(ctx)
+	defer cancel()
+	err := h.seen.Kill(half)
+	if half.Err() != nil {
+		err = nil // the rung's own time decides
+	}
+	return errors.Join(err, h.Hold.Kill(ctx))
+}
+
+func (h both) Stop(ctx context.Context) error {
+	return h.each(func(held Hold) error { return held.Stop(ctx) })
+}
 
 func (h both) CgroupKill(ctx context.Context) error {
-	err := h.Hold.CgroupKill(ctx) // first: it takes no time
-	return errors.Join(err, h.seen.CgroupKill(ctx))
+	return h.each(func(held Hold) error { return held.CgroupKill(ctx) })
 }
+
+func (h both) Starting() bool           { return h.Hold.Starting() || h.seen.Starting() }
+func (h both) CPUTime() time.Duration   { return h.Hold.CPUTime() + h.seen.CPUTime() }
+func (h both) Members() []scopes.Member { return append(h.Hold.Members(), h.seen.Members()...) }
+
 func (h both) Steps() []scopes.Member      { return append(h.Hold.Steps(), h.seen.Steps()...) }
 func (h both) StepsCPUTime() time.Duration { return h.Hold.StepsCPUTime() + h.seen.StepsCPUTime() }
 

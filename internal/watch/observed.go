@@ -139,15 +139,21 @@ func (o *observed) Kill(ctx context.Context) error {
 // gatherInTime is gatherAll for at most half of the time that there is: a systemd
 // that does not answer leaves the other half for what needs none.
 func (o *observed) gatherInTime(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-time.Until(deadline)/2), errNotGathered)
-		defer cancel()
-	}
+	ctx, cancel := halfOf(ctx)
+	defer cancel()
 	return o.gatherAll(ctx)
 }
 
-var errNotGathered = errors.New("the orphans could not be gathered in time")
+var errHalf = errors.New("half of the time was over")
+
+// halfOf ends when half of the time that ctx has left is over.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, deadline.Add(-time.Until(deadline)/2), errHalf)
+}
 
 // recheckPause is between two looks at processes that are being ended.
 const recheckPause = 5 * time.Millisecond

@@ -12,7 +12,7 @@ import (
 
 // Cgroups acts on cgroups that the OCI runtime has made: package scopes.
 type Cgroups interface {
-	KillForeign(own proc.CgroupID, ours func() (pids map[int]bool)) error
+	KillForeign(ctx context.Context, own proc.CgroupID, ours func() (pids map[int]bool)) error
 	RemoveForeign(own proc.CgroupID) error
 }
 
@@ -44,7 +44,7 @@ func (o *observed) killOwn(ctx context.Context) {
 // starts others too late for the look at them all.
 func (o *observed) killCgroup(ctx context.Context, own proc.CgroupID, step Followed) bool {
 	for {
-		err := o.cgroups.KillForeign(own, func() map[int]bool {
+		err := o.cgroups.KillForeign(ctx, own, func() map[int]bool {
 			ours := map[int]bool{}
 			for _, h := range step.Live() {
 				ours[h.PID] = true

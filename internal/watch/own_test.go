@@ -19,7 +19,7 @@ type fakeCgroups struct {
 	kill            func() error // instead, if it is set
 }
 
-func (f *fakeCgroups) KillForeign(own proc.CgroupID, ours func() map[int]bool) error {
+func (f *fakeCgroups) KillForeign(ctx context.Context, own proc.CgroupID, ours func() map[int]bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.kill != nil {

@@ -28,7 +28,7 @@ func (b *build) killSteps(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	err := errors.Join(s.KillContainers(), s.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
+	err := errors.Join(s.KillContainers(ctx), s.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
 		return !b.isChrootStep(ctx, process)
 	}))
 	if seen != nil { // steps outside: of a rootless podman that left, or of a runtime given by hand

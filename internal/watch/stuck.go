@@ -158,8 +158,11 @@ func (b *build) free(ctx context.Context) {
 	}
 }
 
+// survivorKill is how long a kill of what is left of a stuck build may take.
+const survivorKill = 100 * time.Millisecond
+
 // watchSurvivors goes on trying, for as long as the build is stuck: what keeps its
-// processes may become the build's alone.
+// processes may become the build's alone, and a user may have moved others to them.
 func (b *build) watchSurvivors() {
 	for pause := survivorPause; ; pause = min(2*pause, maxSurvivorPause) {
 		select {
@@ -168,6 +171,11 @@ func (b *build) watchSurvivors() {
 			return
 		}
 		b.inspect(b.life, Inspection.Free)
+		if held := b.held(); held != nil {
+			ctx, cancel := context.WithTimeout(b.life, survivorKill)
+			_ = held.CgroupKill(ctx) // that somebody is left is known
+			cancel()
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -16,11 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // roleEnv makes the test's program play an attacker, as whoever starts it.
 const roleEnv = "BUILDWATCH_TEST_ROLE"
+
+// leaderless is the role of a process whose first thread has ended, and others have not.
+const leaderless = "leaderless"
+
+// The first thread can end only while it runs main, which it does for good from here.
+func init() {
+	if os.Getenv(roleEnv) == leaderless {
+		runtime.LockOSThread()
+	}
+}
 
 // as runs a role as the user and returns what it says.
 func (u user) as(t *testing.T, role string, args ...string) string {
@@ -59,6 +71,8 @@ func play(role string, args []string) int {
 		err = serveFUSE(args[0], args[1:]...)
 	case "map":
 		err = mapFile(args[0])
+	case leaderless:
+		err = proctest.LoseLeader(func() { time.Sleep(time.Hour) })
 	default:
 		err = errors.New("no such role")
 	}

@@ -35,7 +35,15 @@ func (r Roles) Play() {
 		return
 	}
 	play := r[role]
-	if play == nil {
+	switch {
+	case role == leaderless:
+		play = func([]string) error {
+			return LoseLeader(func() {
+				Ready()
+				UntilTold()
+			})
+		}
+	case play == nil:
 		play = func([]string) error { return errors.New("nobody plays this role") }
 	}
 	if err := play(os.Args[1:]); err != nil {
