@@ -66,6 +66,9 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 	if err := installMissing(ctx, opts.Say); err != nil {
 		return nil, err
 	}
+	if err := tellVersions(ctx, opts.Suite, opts.Say); err != nil {
+		return nil, err
+	}
 	m := &Machine{opts: opts, leader: -1}
 	if m.rootFS, err = lockDir(root, unix.LOCK_SH); err != nil {
 		return nil, err

@@ -18,10 +18,15 @@ type recipe struct {
 	Suite    suite
 	Packages []string
 	Setup    []byte
+	Pinning  []byte `json:",omitempty"`
 }
 
 func newRecipe(s suite) recipe {
-	return recipe{Suite: s, Packages: slices.Concat(packages, s.Packages), Setup: setupScript}
+	r := recipe{Suite: s, Packages: slices.Concat(packages, s.Packages), Setup: setupScript}
+	if s.Pins != "" {
+		r.Pinning = pinsScript
+	}
+	return r
 }
 
 // dirName is the name of the root file system's directory in the cache: the

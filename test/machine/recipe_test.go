@@ -27,7 +27,7 @@ func TestDirNameFollowsTheRecipe(t *testing.T) {
 }
 
 func TestUnknownSuite(t *testing.T) {
-	if _, err := findSuite("warty"); err == nil || !strings.Contains(err.Error(), "bookworm, trixie") {
+	if _, err := findSuite("warty"); err == nil || !strings.Contains(err.Error(), "bookworm, forky, trixie") {
 		t.Errorf("error %v does not say which suites there are", err)
 	}
 }

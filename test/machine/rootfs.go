@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -15,6 +16,10 @@ import (
 
 // cacheEnv overrides where root file systems are cached.
 const cacheEnv = "BUILDWATCH_TEST_CACHE"
+
+// debootstrapScripts is where debootstrap looks for a suite's script by itself.
+// Source: debootstrap(8), DEBOOTSTRAP_DIR.
+const debootstrapScripts = "/usr/share/debootstrap/scripts"
 
 // unfinished is the prefix of a root file system that is being built.
 const unfinished = ".building-"
@@ -94,8 +99,12 @@ func (r recipe) build(ctx context.Context, root string, say func(string, ...any)
 
 	started := time.Now()
 	say("building the root file system of %s (debootstrap, about a minute; once)", r.Suite.Name)
-	bootstrap := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--keyring="+keyring,
-		"--include="+strings.Join(r.Packages, ","), r.Suite.Name, dir, site)
+	args := []string{"--variant=minbase", "--keyring=" + keyring,
+		"--include=" + strings.Join(r.Packages, ","), r.Suite.Name, dir, site}
+	if r.Suite.Script != "" {
+		args = append(args, filepath.Join(debootstrapScripts, r.Suite.Script))
+	}
+	bootstrap := exec.CommandContext(ctx, "debootstrap", args...)
 	bootstrap.Env = proxyEnv(ctx)
 	if err := runLogged(bootstrap, dir+".log"); err != nil {
 		return err
@@ -110,7 +119,16 @@ func (r recipe) build(ctx context.Context, root string, say func(string, ...any)
 	return nil
 }
 
-// setUp runs the setup script inside the new root, which for that time has
+// runInside runs one of the recipe's scripts inside the new root.
+func (r recipe) runInside(ctx context.Context, dir string, script []byte) error {
+	sh := exec.CommandContext(ctx, "chroot", dir, "/bin/sh", "-s")
+	sh.Stdin = bytes.NewReader(script)
+	sh.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root",
+		"DEBIAN_FRONTEND=noninteractive", "RUNTIME=" + r.Suite.Runtime, "PINS=" + r.Suite.Pins}
+	return runLogged(sh, dir+".log")
+}
+
+// setUp runs the recipe's scripts inside the new root, which for that time has
 // the host's resolver and apt settings.
 func (r recipe) setUp(ctx context.Context, dir string) error {
 	settings, err := acquireSettings(ctx)
@@ -129,12 +147,13 @@ func (r recipe) setUp(ctx context.Context, dir string) error {
 	if err := os.WriteFile(resolvConf, resolver, 0o644); err != nil {
 		return err
 	}
-	setup := exec.CommandContext(ctx, "chroot", dir, "/bin/sh", "-s")
-	setup.Stdin = strings.NewReader(string(r.Setup))
-	setup.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root",
-		"DEBIAN_FRONTEND=noninteractive", "RUNTIME=" + r.Suite.Runtime}
-	if err := runLogged(setup, dir+".log"); err != nil {
+	if err := r.runInside(ctx, dir, r.Setup); err != nil {
 		return err
+	}
+	if r.Pinning != nil {
+		if err := r.runInside(ctx, dir, r.Pinning); err != nil {
+			return err
+		}
 	}
 	if err := os.Remove(aptConf); err != nil {
 		return err

@@ -15,6 +15,12 @@ type suite struct {
 	Packages []string
 	// Runtime is podman's default OCI runtime, or "" for Debian's own choice.
 	Runtime string
+	// Script is the suite whose debootstrap script makes this one, or "" for its
+	// own: a host's debootstrap does not know the releases that came after it.
+	Script string `json:",omitempty"`
+	// Pins are the packages that the tests are known to pass with, of a suite whose
+	// packages change from week to week. See pins.go.
+	Pins string `json:",omitempty"`
 }
 
 var suites = map[string]suite{
@@ -26,6 +32,12 @@ var suites = map[string]suite{
 		Name:     "bookworm",
 		Packages: []string{"qemu-user-static"},
 		Runtime:  "runc",
+	},
+	"forky": {
+		Name:     "forky",
+		Packages: []string{"qemu-user", "qemu-user-binfmt"},
+		Script:   "sid",
+		Pins:     forkyPins,
 	},
 }
 

@@ -38,7 +38,7 @@ func Run(args []string) error {
 	root.PersistentFlags().StringVar(&suite, "suite", "trixie",
 		"the Debian release: "+strings.Join(machine.Suites(), ", "))
 	s := &session{suite: &suite, signals: signals, cancel: cancel}
-	root.AddCommand(newRootfs(s), newRun(s), newShell(s))
+	root.AddCommand(newRootfs(s), newVersions(s), newPins(s), newRun(s), newShell(s))
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)
 }
@@ -56,6 +56,44 @@ func newRootfs(s *session) *cobra.Command {
 				return cause(cmd.Context(), err)
 			}
 			_, err = fmt.Println(root)
+			return err
+		},
+	}
+}
+
+func newVersions(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "versions",
+		Short: "Print the versions that a machine is made of",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stop := s.cancelOnSignal()
+			defer stop()
+			versions, err := machine.Versions(cmd.Context(), *s.suite, say)
+			if err != nil {
+				return cause(cmd.Context(), err)
+			}
+			for _, v := range versions {
+				fmt.Println(v)
+			}
+			return nil
+		},
+	}
+}
+
+func newPins(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pins",
+		Short: "Print the versions of a suite that moves, in the form of test/machine/SUITE.pins",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			stop := s.cancelOnSignal()
+			defer stop()
+			pins, err := machine.Pins(cmd.Context(), *s.suite, say)
+			if err != nil {
+				return cause(cmd.Context(), err)
+			}
+			_, err = fmt.Print(pins)
 			return err
 		},
 	}
