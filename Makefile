@@ -4,6 +4,7 @@ GO          ?= go
 DESTDIR     ?=
 PREFIX      ?= /usr/local
 SUITE       ?= trixie
+SUITES      ?= trixie bookworm forky
 MATRIX      ?= -matrix.all
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
@@ -52,24 +53,24 @@ specimens:
 unit: ## run the unit tests (no root needed)
 	$(GO) test ./...
 
-integration: build testmachine ## run the integration tests in a throwaway machine (root; SUITE=trixie)
-	$(GO) run $(GOTESTSUM) --format standard-verbose -- -tags integration -count=1 -timeout 40m -exec '$(MACHINE) --' ./test/integration/...
+integration: build testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie)
+	$(GO) test -c -tags integration -o build/integration.test ./test/integration
+	$(GO_BUILD) -o build/ ./test/suites
+	$(GO) run $(GOTESTSUM) --format testname --jsonfile build/integration.json \
+		--ignore-non-json-output-lines --raw-command -- build/suites $(RUN:%=-run '%') $(SUITE)
 
 test: unit ## run every test, the integration tests on each suite
-	@failed=; for suite in trixie bookworm; do \
-		$(MAKE) integration SUITE=$$suite || failed="$$failed $$suite"; \
-	done; \
-	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	$(MAKE) integration SUITE='$(SUITES)'
 
 # A cell that fails is in the page; the tests of `make test` are what must not fail.
 matrix: build testmachine ## try every cell of the matrix on each suite, write docs/matrix.md (root; hours)
-	for suite in trixie bookworm; do \
+	for suite in $(SUITES); do \
 		$(GO) test -tags integration -count=1 -timeout 12h -v -run '^TestMatrix$$' \
 			-exec "$(CURDIR)/build/testmachine run --suite $$suite --" ./test/integration -args $(MATRIX) \
 			>build/matrix-$$suite.log 2>&1; \
 	done
 	$(GO) run ./test/matrix/cmd/matrixpage -command 'make matrix$(if $(filter -matrix.all,$(MATRIX)),, MATRIX=$(MATRIX))' \
-		build/matrix-trixie.log build/matrix-bookworm.log >build/matrix.md
+		$(SUITES:%=build/matrix-%.log) >build/matrix.md
 	mv build/matrix.md docs/matrix.md
 
 demo: build ## cancel an emulated build without buildwatch, and with it (root)

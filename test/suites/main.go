@@ -1,0 +1,181 @@
+// Command suites runs the integration tests on one suite after the other, and
+// on each of them in several machines at once: a machine takes the next test
+// when it has done with one. It prints what go test -json would, for gotestsum
+// to show and to count, and for people, in lines that are no JSON, which
+// versions were tried and what took longest.
+//
+// It runs no test itself and touches nothing on the host but through
+// build/testmachine.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/test/machine"
+)
+
+// What `make integration` has built, as seen from the checkout.
+const (
+	testmachine = "build/testmachine"
+	tests       = "build/integration.test"
+)
+
+// first are the tests that take longest. They are begun first: at the end a
+// machine has nothing left to do while another is at one of them.
+var first = []string{"TestMatrix"}
+
+// slowest is how many of the slowest tests are told.
+const slowest = 15
+
+func main() {
+	machines := flag.Int("machines", runtime.NumCPU(), "run this many machines at once")
+	match := flag.String("run", "", "run the tests whose names match this `regexp` only")
+	flag.Parse()
+	out := &output{to: os.Stdout}
+	if err := run(out, flag.Args(), *machines, *match); err != nil {
+		out.note("%v", err)
+		os.Exit(1)
+	}
+}
+
+func run(out *output, suites []string, machines int, match string) error {
+	names, err := list(match)
+	if err != nil {
+		return err
+	}
+	// A terminal's ^C reaches testmachine itself, which tears its machine down.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM)
+	var all []result
+	var failed []string
+	for _, suite := range suites {
+		began := time.Now()
+		// One suite at a time: binfmt_misc's handlers are one table for all machines of
+		// a kernel, and the last that was registered is every machine's qemu.
+		results, err := runSuite(out, suite, machines, names, interrupted)
+		out.note("%s: %d tests in %s", suite, len(results), time.Since(began).Round(time.Second))
+		all = append(all, results...)
+		if err == nil && len(results) == len(names) && !slices.ContainsFunc(results, result.failed) {
+			continue
+		}
+		if moved(out, suite) {
+			out.note("%s: NOT COUNTED AS A FAILURE: it has moved from the versions that the tests are known to pass with", suite)
+			continue
+		}
+		failed = append(failed, suite)
+	}
+	tellSlowest(out, all)
+	if len(failed) > 0 {
+		return fmt.Errorf("failed: %s", strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// runSuite runs the tests on one suite, and returns how those ended that were
+// run: fewer than names if no machine could be had, or after an interrupt. The
+// error is that of a machine.
+func runSuite(out *output, suite string, machines int, names []string, interrupted <-chan os.Signal) ([]result, error) {
+	queue, results := make(chan string), make(chan result)
+	var workers errgroup.Group
+	for n := range machines {
+		workers.Go(func() error {
+			err := (&worker{suite, n, out}).work(queue, results)
+			if err != nil {
+				out.note("%s %d: %v", suite, n, err)
+			}
+			return err
+		})
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- workers.Wait() }()
+	var got []result
+	for len(names) > 0 {
+		select {
+		case queue <- names[0]:
+			names = names[1:]
+		case r := <-results:
+			got = append(got, r)
+		case sig := <-interrupted:
+			out.note("ended by a signal: %v", sig)
+			names = nil
+		case err := <-ended:
+			return got, err
+		}
+	}
+	close(queue) // a machine ends when it has done with what it has
+	for {
+		select {
+		case r := <-results:
+			got = append(got, r)
+		case err := <-ended:
+			return got, err
+		}
+	}
+}
+
+// moved reports whether a suite that changes from week to week has done so, and
+// says how: that alone must not be this project's failure.
+func moved(out *output, suite string) bool {
+	changes, err := machine.Moved(context.Background(), suite, out.note)
+	if err != nil {
+		out.note("%s: %v", suite, err)
+		return false
+	}
+	for _, change := range changes {
+		out.note("%s: %s", suite, change)
+	}
+	return len(changes) > 0
+}
+
+// list returns the names of the tests that match, in the order in which they
+// are to be begun.
+func list(match string) ([]string, error) {
+	wanted, err := regexp.Compile(match)
+	if err != nil {
+		return nil, err
+	}
+	out, err := exec.Command(tests, "-test.list=.").Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the tests: %w", err)
+	}
+	var names []string
+	for _, name := range strings.Fields(string(out)) {
+		if strings.HasPrefix(name, "Test") && wanted.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("no test matches %q", match)
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return rank(a) - rank(b) })
+	return names, nil
+}
+
+// rank is a test's place among those that are begun first.
+func rank(name string) int {
+	if i := slices.Index(first, name); i >= 0 {
+		return i
+	}
+	return len(first)
+}
+
+func tellSlowest(out *output, results []result) {
+	slices.SortFunc(results, func(a, b result) int { return int(b.Took - a.Took) })
+	out.note("the slowest:")
+	for _, r := range results[:min(slowest, len(results))] {
+		out.note("%8s  %-10s %s", r.Took.Round(time.Second), r.Suite, r.Test)
+	}
+}
