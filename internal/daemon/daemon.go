@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 
 		PlacementCauses: words(placement.Causes()),
 	})
-	manager, err := scopes.Open(filepath.Join(libexec, keeperName), counters)
+	manager, err := scopes.Open(filepath.Join(libexec, keeperName), reader.Accounts, counters)
 	if err != nil {
 		return err, nil
 	}

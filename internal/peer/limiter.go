@@ -10,7 +10,7 @@ import (
 // the most loses the newest one to who has less. Root's count against a bound of
 // root's own. It is safe for concurrent use.
 type Limiter struct {
-	// Accounts says which UIDs are one user; nil: each is one of its own.
+	// Accounts says which UIDs are one user.
 	Accounts *proc.Accounts
 
 	places *share.Pool
@@ -27,7 +27,7 @@ func NewLimiter(perUser, total int) *Limiter {
 // is taken away; it must not wait.
 func (l *Limiter) acquire(c Credentials, evict func()) (release func(), ok bool) {
 	account := share.Account{UID: c.UID()}
-	if l.Accounts != nil && c.IsUser() {
+	if c.IsUser() {
 		account = l.Accounts.Of(c.PID, c.UID(), c.alive)
 	}
 	return l.places.TakeEvictable(account, evict)

@@ -249,7 +249,7 @@ func causeOf(err error) Cause {
 	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
 		errors.Is(err, proc.ErrHangs):
 		return CauseRefused
-	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft):
+	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft), errors.Is(err, scopes.ErrBusy):
 		return CauseTimeout
 	case errors.Is(err, scopes.ErrNoSystemd), errors.Is(err, scopes.ErrUnitExists), errors.Is(err, context.DeadlineExceeded):
 		return CauseSystemd

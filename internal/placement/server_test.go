@@ -594,6 +594,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{errGivenUp, CauseTimeout},
 		{proc.ErrGone, CauseTimeout},
 		{scopes.ErrLeft, CauseTimeout},
+		{fmt.Errorf("%w: %w", scopes.ErrBusy, context.DeadlineExceeded), CauseTimeout},
 		{scopes.ErrNoSystemd, CauseSystemd},
 		{scopes.ErrUnitExists, CauseSystemd},
 		{context.DeadlineExceeded, CauseSystemd},

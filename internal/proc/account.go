@@ -15,7 +15,8 @@ import (
 // subordinateUIDs is where UIDs are lent to login users, see subuid(5).
 const subordinateUIDs = "/etc/subuid"
 
-// Accounts tells for whom something is counted. It is safe for concurrent use.
+// Accounts tells for whom something is counted. It is safe for concurrent use. A nil
+// one knows of no UID that is lent.
 type Accounts struct {
 	path string
 
@@ -36,8 +37,8 @@ func AccountsBy(path string) *Accounts { return &Accounts{path: path} }
 
 // OfUID is the account of a UID: whoever it is lent to, or that user's own.
 func (a *Accounts) OfUID(uid uint32) share.Account {
-	if uid == 0 {
-		return share.Account{}
+	if uid == 0 || a == nil {
+		return share.Account{UID: uid}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

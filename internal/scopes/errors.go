@@ -21,6 +21,10 @@ var ErrGone = errors.New("the scope is gone")
 // asked, or has withdrawn its request.
 var ErrLeft = errors.New("the process that asked is no longer there")
 
+// ErrBusy is returned when so many scopes of the user's are being made that there was no
+// turn for this one.
+var ErrBusy = errors.New("the user has too many scopes made at once")
+
 // isUnitExists recognises org.freedesktop.systemd1(5)'s answer to a second unit
 // of one name.
 func isUnitExists(err error) bool {

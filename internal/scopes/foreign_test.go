@@ -28,7 +28,7 @@ func idOf(t *testing.T, c *cgroup) proc.CgroupID {
 
 func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	root, own := realCgroups(t)
-	m := &Manager{root: root}
+	m := &Manager{root: root, turns: newTurns()}
 	step := makeSub(t, own, "buildah-buildah1")
 	below := makeSub(t, step, "container")
 	known, unknown := startIn(t, step, "trap '' TERM"), startIn(t, below, "")
@@ -64,7 +64,7 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 
 func TestForeignCgroupIsRemovedOnlyEmptyAndTheSame(t *testing.T) {
 	root, own := realCgroups(t)
-	m := &Manager{root: root}
+	m := &Manager{root: root, turns: newTurns()}
 	step := makeSub(t, own, "buildah-buildah1")
 	id, dir := idOf(t, step), filepath.Join(own.mountPath(t), "buildah-buildah1")
 	p := startIn(t, step, "")
@@ -99,7 +99,7 @@ func TestCgroupOfAnEndedUnitIsRemovedWhenItIsEmpty(t *testing.T) {
 	scope := makeSub(t, own, "buildwatch-abcdefgh.scope")
 	makeSub(t, scope, keeperDir)
 	container := makeSub(t, makeSub(t, scope, containersDir), "run-buildah-buildah1")
-	s := &Scope{manager: &Manager{root: root}, dir: scope}
+	s := &Scope{manager: &Manager{root: root, turns: newTurns()}, dir: scope}
 	p := startIn(t, container, "")
 	s.removeEmpty()
 	if _, err := os.Stat(filepath.Join(own.mountPath(t), path.Base(scope.path), keeperDir)); err != nil {

@@ -21,6 +21,11 @@ import (
 // The errors are those of Start.
 func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle) (*Scope, error) {
 	unit := UnitName(spec.ID)
+	release, err := m.turns.toStart(ctx, m.accounts.OfUID(spec.UID))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if err := m.nameFree(unit); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // CgroupMount is where the unified hierarchy is mounted on a systemd host.
@@ -42,8 +43,9 @@ const CgroupMount = "/sys/fs/cgroup"
 
 // Manager makes and finds scopes. Its methods may be called at once.
 type Manager struct {
-	root   *cgroup
-	keeper string // path of the keeper's program
+	root     *cgroup
+	keeper   string // path of the keeper's program
+	accounts *proc.Accounts
 
 	life       context.Context
 	end        context.CancelFunc
@@ -53,6 +55,7 @@ type Manager struct {
 	// Two connections, so that a call that hangs while a build is placed can't
 	// hold back the end of another.
 	placing, ending *bus
+	turns           turns
 	lateStarts      []time.Duration
 
 	// plainScopes is set when this systemd has refused the optional properties.
@@ -63,7 +66,7 @@ type Manager struct {
 // where the host is not in unified cgroup mode; a systemd that does not answer
 // is found out, and asked again, with each call. The connections are made aside,
 // so that the first build that is cancelled does not wait for one.
-func Open(keeper string, observer Observer) (*Manager, error) {
+func Open(keeper string, accounts *proc.Accounts, observer Observer) (*Manager, error) {
 	root, err := openRoot(CgroupMount)
 	if err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func Open(keeper string, observer Observer) (*Manager, error) {
 	connection := func() *bus {
 		return &bus{dial: systemd.NewSystemdConnectionContext, observer: observer, life: life}
 	}
-	m := &Manager{root: root, keeper: keeper, life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
+	m := &Manager{root: root, keeper: keeper, accounts: accounts, turns: newTurns(), life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
 	for _, b := range []*bus{m.placing, m.ending} {
 		m.background.Go(func() { _, _ = b.get(life) })
 	}
@@ -123,11 +126,17 @@ func (m *Manager) sliceOf(uid uint32) string {
 // Start makes the scope of a build, with nothing in it but its keeper.
 //
 // The error is ErrUnitExists where a scope of that name has not quite gone yet;
-// ErrGone where the new one went away under the hands; ErrNoSystemd, or the context's cause, where systemd could not be asked. In
+// ErrGone where the new one went away under the hands; ErrBusy where the user has many
+// made at the same time; ErrNoSystemd, or the context's cause, where systemd could not be asked. In
 // every case of failure nothing is left behind; where systemd was too slow to
 // say whether it made the unit, it is stopped later.
 func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	unit := UnitName(spec.ID)
+	release, err := m.turns.toStart(ctx, m.accounts.OfUID(spec.UID))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if err := m.nameFree(unit); err != nil {
 		return nil, err
 	}

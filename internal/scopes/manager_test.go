@@ -134,7 +134,7 @@ func newManager(t *testing.T) (*Manager, *fakeSystemd) {
 		t.Fatal(err)
 	}
 	again.path = "/"
-	m := &Manager{root: again, keeper: keeperProgram(t), life: life, end: end, placing: connection(), ending: connection(),
+	m := &Manager{root: again, keeper: keeperProgram(t), life: life, end: end, placing: connection(), ending: connection(), turns: newTurns(),
 		lateStarts: []time.Duration{10 * time.Millisecond, 20 * time.Millisecond}}
 	t.Cleanup(m.Close)
 	return m, f

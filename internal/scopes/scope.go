@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -209,7 +210,12 @@ func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
 // Kill sends SIGKILL to every process of the unit, through systemd, and then to
 // whoever that has left. A unit that is gone has none.
 func (s *Scope) Kill(ctx context.Context) error {
-	err := s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
+	release, err := s.manager.turns.toEnd(ctx, s.account())
+	if err != nil {
+		return err
+	}
+	defer release()
+	err = s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
 		return conn.KillUnitWithTarget(ctx, s.unit, systemd.All, int32(syscall.SIGKILL))
 	})
 	if err != nil && !isNoSuchUnit(err) {
@@ -221,10 +227,15 @@ func (s *Scope) Kill(ctx context.Context) error {
 // Stop stops the unit and waits for the job. A unit that is gone is stopped. Its
 // cgroup goes with it, if nothing is left in it.
 func (s *Scope) Stop(ctx context.Context) error {
-	err := s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
+	release, err := s.manager.turns.toEnd(ctx, s.account())
+	if err != nil {
+		return err
+	}
+	err = s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
 		_, err := conn.StopUnitContext(ctx, s.unit, "replace", job)
 		return err
 	})
+	release()
 	if isNoSuchUnit(err) {
 		err = nil
 	}
@@ -233,6 +244,9 @@ func (s *Scope) Stop(ctx context.Context) error {
 	}
 	return err
 }
+
+// account is whose orders about the scope count as.
+func (s *Scope) account() share.Account { return s.manager.accounts.OfUID(s.uid) }
 
 // removeEmpty removes the cgroup of a unit that has ended. systemd does that for one
 // that is empty at its end; for one in which something survived, when the kernel says

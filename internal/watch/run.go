@@ -62,7 +62,7 @@ var (
 // goes wrong is for the log.
 func refusal(err error) error {
 	switch {
-	case errors.Is(err, ErrTooMany):
+	case errors.Is(err, ErrTooMany), errors.Is(err, scopes.ErrBusy):
 		return &api.Error{Code: api.CodeBusy, Message: err.Error()}
 	case errors.Is(err, errNested), errors.Is(err, errNoWaiter), errors.Is(err, errNotYours),
 		errors.Is(err, proc.ErrOtherProgram), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft):
