@@ -57,6 +57,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	var watcher *watch.Watcher
 	var ready atomic.Bool
 	reader := proc.NewReader()
+	log.CountBy(func(uid uint32) uint32 { return reader.OfUID(uid).UID })
 	hung := stall.NewReader(reader.Accounts)
 	counters := metrics.New(metrics.Options{
 		Ready:       ready.Load,

@@ -1,6 +1,7 @@
 package logging
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/journal"
@@ -33,11 +34,27 @@ var fieldNames = map[string]string{
 }
 
 // journalHook turns entries into journal entries.
-type journalHook struct{ sender *sender }
+type journalHook struct {
+	sender *sender
+	quota  *quota
+}
 
 func (journalHook) Levels() []logrus.Level { return logrus.AllLevels }
 
 func (h journalHook) Fire(e *logrus.Entry) error {
+	if uid, ok := e.Data[FieldUID].(uint32); ok {
+		leftOut, ok := h.quota.allow(uid, e.Time)
+		if !ok {
+			return nil
+		}
+		if leftOut > 0 {
+			h.sender.add(record{
+				message:  fmt.Sprintf("Left out %d log entries about builds of UID %d's user: there were too many at once", leftOut, uid),
+				priority: journal.PriWarning,
+				fields:   map[string]string{"SYSLOG_IDENTIFIER": identifier},
+			})
+		}
+	}
 	fields := make(map[string]string, len(e.Data)+2)
 	for name, value := range e.Data {
 		fields[fieldName(name)] = printable(text(value))

@@ -22,6 +22,7 @@ import (
 // its name in capitals after "BUILDWATCH_": FieldID is BUILDWATCH_ID there.
 const (
 	FieldID        = "id"         // a build's ID
+	FieldUID       = "uid"        // whose build it is: users' entries are bounded
 	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
 	FieldPID       = "pid"        // OBJECT_PID=: the process that the entry is about
 	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
@@ -33,6 +34,7 @@ const (
 type Log struct {
 	*logrus.Logger
 	sender *sender // nil where the log is text
+	quota  *quota
 }
 
 // New makes the log with the least severe level that is logged: "error",
@@ -49,7 +51,7 @@ func New(level string) (*Log, error) {
 }
 
 func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
-	l := &Log{Logger: logrus.New()}
+	l := &Log{Logger: logrus.New(), quota: newQuota()}
 	if err := l.SetLevelName(level); err != nil {
 		return nil, err
 	}
@@ -58,7 +60,7 @@ func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
 	if send != nil {
 		l.sender = startSender(send, os.Stderr)
 		l.SetFormatter(noFormatter{})
-		l.AddHook(journalHook{l.sender})
+		l.AddHook(journalHook{l.sender, l.quota})
 		l.ExitFunc = func(code int) { // what Fatal calls
 			l.Close()
 			os.Exit(code)

@@ -8,6 +8,7 @@ package placement
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -79,7 +80,7 @@ type Server struct {
 
 // New makes a Server. It does nothing until Serve.
 func New(options Options) *Server {
-	return &Server{options, logging.NewLimiter(time.Minute, len(Causes()))}
+	return &Server{options, logging.NewLimiter(time.Minute, loggedRepeats)}
 }
 
 // Serve accepts on the listening socket, which it takes over, until the context
@@ -232,10 +233,13 @@ func (s *Server) finish(conn *net.UnixConn, caller watch.Caller, started time.Ti
 		// What any user can bring about at will is not for the log of a daemon in
 		// normal operation.
 		log.Debugf("A container was not placed (%s)", cause)
-	} else if suppressed, ok := s.repeats.Allow(string(cause), time.Now()); ok {
+	} else if suppressed, ok := s.repeats.Allow(fmt.Sprint(cause, s.Limiter.Accounts.OfUID(caller.UID)), time.Now()); ok {
 		log.WithField("suppressed", suppressed).Warnf("A container was not placed (%s): its step runs unwatched", cause)
 	}
 }
+
+// loggedRepeats is how many causes, each of one user's, are told apart in the log.
+const loggedRepeats = 256
 
 // causeOf sorts an error by who has to look at it.
 func causeOf(err error) Cause {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -76,7 +77,7 @@ func (w *Watcher) makeBuild(r record, o *owner, s Scope, release func()) *build 
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, scope: s,
 		user:    api.User{UID: r.UID},
-		log:     w.log.WithField("id", r.ID),
+		log:     w.log.WithFields(logrus.Fields{logging.FieldID: r.ID, logging.FieldUID: r.UID}),
 		events:  make(chan message, 8),
 		settled: make(chan struct{}),
 		life:    life,
