@@ -23,10 +23,9 @@ func (f *Follower) Expect(wrapper *proc.Handle) {
 	if err != nil {
 		return
 	}
-	program, ok := f.programs.builder(monitor.PID)
-	if _, known := f.steps[monitor.Identity]; known || !ok {
+	if _, known := f.steps[monitor.Identity]; known {
 		monitor.Close()
-	} else if s := f.held(monitor, program); s != nil {
+	} else if s := f.held(monitor); s != nil {
 		f.steps[monitor.Identity] = s
 	} else {
 		monitor.Close()

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
@@ -20,7 +21,7 @@ func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
 	}
 	program := proctest.Copy(t, "/bin/bash", "podman")
 	p := proctest.Start(t, exec.Command(program, "-c",
-		`(exec -a `+OCIMonitor+` "$0" -c '(echo $BASHPID $$; read wait; true); true'); true`, program))
+		`(exec -a `+podman.OCIMonitor+` "$0" -c '(echo $BASHPID $$; read wait; true); true'); true`, program))
 	var forked, monitor int
 	if _, err := fmt.Sscan(p.Line(t), &forked, &monitor); err != nil {
 		t.Fatal(err)
@@ -31,13 +32,12 @@ func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.programs.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
-	id := fileID{st.Dev_major, st.Dev_minor, st.Ino}
 	seen := func(pid int) bool {
 		h, err := proc.Open(pid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := f.held(h, id)
+		s := f.held(h)
 		if s == nil {
 			h.Close()
 			return false

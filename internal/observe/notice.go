@@ -3,10 +3,11 @@ package observe
 import (
 	"context"
 	"os"
-	"path"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // notices tells when a builder's program is executed: a file is opened then, and
@@ -37,10 +38,8 @@ func (n *notices) refresh() {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		for _, dir := range directories {
-			for _, name := range builders {
-				_, _ = unix.InotifyAddWatch(int(fd), path.Join(dir, name), unix.IN_OPEN)
-			}
+		for _, program := range podman.Programs() {
+			_, _ = unix.InotifyAddWatch(int(fd), program, unix.IN_OPEN)
 		}
 	})
 }

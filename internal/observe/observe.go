@@ -16,12 +16,12 @@ package observe
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -246,7 +246,7 @@ func (f *Follower) lookLocked() snapshot {
 // findMonitors looks for monitors that are not followed yet.
 func (f *Follower) findMonitors(all snapshot) {
 	f.active = false
-	trusted := map[int]fileID{}
+	trusted := map[int]proc.FileID{}
 	for pid := range all {
 		if id, ok := f.programs.builder(pid); ok {
 			trusted[pid] = id
@@ -255,10 +255,10 @@ func (f *Follower) findMonitors(all snapshot) {
 	f.active = len(trusted) > 0
 	for pid, e := range all {
 		program, ok := trusted[e.ppid]
-		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && proc.Exe(pid) != ChrootMonitorExe {
+		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && !podman.IsMemoryCopy(proc.Exe(pid)) {
 			continue
 		}
-		if s := f.monitor(e, program); s != nil {
+		if s := f.monitor(e); s != nil {
 			f.steps[e.Identity] = s
 		}
 	}
@@ -270,51 +270,61 @@ const argsLimit = 100 * time.Millisecond
 
 // monitor takes hold of a monitor and its builder, or returns nil for what is
 // none.
-func (f *Follower) monitor(e entry, program fileID) *Step {
+func (f *Follower) monitor(e entry) *Step {
 	monitor, err := proc.Find(e.Identity)
 	if err != nil {
 		return nil
 	}
-	s := f.held(monitor, program)
+	s := f.held(monitor)
 	if s == nil {
 		monitor.Close()
 	}
 	return s
 }
 
-func (f *Follower) held(monitor *proc.Handle, program fileID) *Step {
+func (f *Follower) held(monitor *proc.Handle) *Step {
 	// What a monitor has forked is called as it is until it executes something else.
 	// Asked first: the name that is read next is then that of its own program.
 	if !proc.HasExeced(monitor.PID) {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), argsLimit)
-	defer cancel()
-	args, err := f.args.Args(ctx, monitor)
-	if err != nil || len(args) == 0 || !slices.Contains([]string{OCIMonitor, ChrootMonitor}, args[0]) {
 		return nil
 	}
 	builder, err := monitor.Parent()
 	if err != nil {
 		return nil
 	}
+	chroot, ok := f.isMonitor(monitor, builder)
 	uid, uidErr := monitor.UID()
 	builderUID, builderErr := builder.UID()
-	is, ok := f.programs.builder(builder.PID)
-	if uidErr != nil || builderErr != nil || uid != builderUID || !ok || is != program ||
+	if !ok || uidErr != nil || builderErr != nil || uid != builderUID ||
 		proc.Namespace(builder.PID, "pid") != f.self.pid || !builder.Alive() {
 		builder.Close()
 		return nil
 	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
-		follower: f, chroot: args[0] == ChrootMonitor,
+		follower: f, chroot: chroot,
 		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
 	}
 	if !s.chroot {
 		s.bundle = bundleOf(monitor)
 	}
 	return s
+}
+
+// isMonitor tells whether a process is the monitor of a step, and its parent a builder.
+func (f *Follower) isMonitor(monitor, builder *proc.Handle) (chroot, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), argsLimit)
+	defer cancel()
+	args, argsErr := f.args.Args(ctx, monitor)
+	program, err := monitor.Program()
+	above, aboveErr := builder.Program()
+	_, trusted := f.programs.builder(builder.PID)
+	if argsErr != nil || err != nil || aboveErr != nil || !trusted {
+		return false, false
+	}
+	return podman.Monitor(
+		podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args},
+		podman.Process{File: above.FileID, Exe: above.Exe, Size: above.Size})
 }
 
 // close lets go of everything.

@@ -2,35 +2,23 @@ package observe
 
 import (
 	"os"
-	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// What a RUN container's own cgroup is called, and what a chroot's root is: a
-// layer of containers/storage. Anybody can make such names. They only lead to processes that are shown, and
-// ended when their user says so.
-//
-// Source: containers/buildah, run_linux.go, Run; containers/crun,
-// src/libcrun/cgroup-systemd.c; opencontainers/runc, libcontainer/cgroups;
-// containers/storage, drivers/overlay.
-var (
-	stepCgroup = regexp.MustCompile(`^(?:(?:crun|runc)-)?(buildah-buildah[0-9]+)(?:\.scope)?$`)
-	stepRoot   = regexp.MustCompile(`^[0-9]+ [0-9]+ [0-9]+:[0-9]+ / / .* - overlay .*upperdir=/[^, ]*/overlay/([0-9a-f]{64})/diff[, ]`)
-)
-
 // stepName is the name of the step that a process seems to belong to, or "". root is
-// the line of mountinfo on its root, for a process that could be a chroot's.
+// the line of mountinfo on its root, for a process that could be a chroot's. Anybody can
+// make such names. They only lead to processes that are shown, and ended when their user
+// says so.
 func stepName(cgroup, root string) string {
-	cgroup = strings.TrimSuffix(cgroup, "/container")
-	if found := stepCgroup.FindStringSubmatch(path.Base(cgroup)); found != nil {
-		return found[1]
+	if _, container, ok := podman.StepCgroup(cgroup); ok {
+		return container
 	}
-	if found := stepRoot.FindStringSubmatch(root); found != nil && !strings.Contains(cgroup, "libpod-") {
-		return "layer " + found[1]
+	if layer := podman.StepLayer(root); layer != "" && !podman.IsPodmanContainer(cgroup) {
+		return "layer " + layer
 	}
 	return ""
 }

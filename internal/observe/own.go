@@ -4,8 +4,8 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"strings"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -76,10 +76,9 @@ func bundleOf(monitor *proc.Handle) string {
 // ownCgroup is the part of where a process is that is one container's own. With a
 // bundle it must be that one's container: buildah calls it by the bundle's number.
 func ownCgroup(where, bundle string) (string, bool) {
-	where = strings.TrimSuffix(where, "/container") // crun's, below a scope
-	found := stepCgroup.FindStringSubmatch(path.Base(where))
-	if found == nil || bundle != "" && found[1] != "buildah-"+bundle {
+	own, container, ok := podman.StepCgroup(where)
+	if !ok || bundle != "" && container != podman.ContainerOf(bundle) {
 		return "", false
 	}
-	return where, true
+	return own, true
 }

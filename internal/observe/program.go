@@ -3,29 +3,12 @@ package observe
 import (
 	"errors"
 	"os"
-	"path"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
-
-// builders are the programs that build.
-var builders = []string{"podman", "buildah"}
-
-// directories are where a distribution or an administrator installs them. They
-// are watched for the start of a builder, and their file systems are those whose
-// word on a file's owner counts: on one that a user has mounted, root can own
-// anything.
-var directories = []string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"}
-
-// fileID is what makes a file the same file.
-type fileID struct {
-	major, minor uint32
-	inode        uint64
-}
 
 // programs knows which executables are builders.
 type programs struct {
@@ -37,12 +20,10 @@ type programs struct {
 //
 // Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
 func (p *programs) refresh() {
-	for _, dir := range directories {
-		for _, file := range append([]string{"."}, builders...) {
-			var st unix.Statx_t
-			if err := unix.Statx(unix.AT_FDCWD, path.Join(dir, file), 0, unix.STATX_TYPE, &st); err == nil {
-				p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
-			}
+	for _, file := range append(podman.Programs(), podman.Directories()...) {
+		var st unix.Statx_t
+		if err := unix.Statx(unix.AT_FDCWD, file, 0, unix.STATX_TYPE, &st); err == nil {
+			p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
 		}
 	}
 }
@@ -50,43 +31,20 @@ func (p *programs) refresh() {
 // builder tells whether the process runs a builder's program: a file that is
 // root's, that nobody else may write, on one of the host's own file systems. Its
 // name says no more than which of these to look at. What is read here, the
-// kernel answers without asking a file system that a user may have mounted: an
-// O_PATH descriptor of /proc/PID/exe, and its attributes as they are cached.
+// kernel answers without asking a file system that a user may have mounted.
 //
 // A program in another container's file system is none: what runs in a
 // container of `podman run` is not ours.
-func (p *programs) builder(pid int) (fileID, bool) {
-	link := "/proc/" + strconv.Itoa(pid) + "/exe"
-	var target [4096]byte
-	n, err := unix.Readlink(link, target[:])
-	if err != nil || !isBuilderName(string(target[:n])) {
-		return fileID{}, false
+func (p *programs) builder(pid int) (proc.FileID, bool) {
+	if exe := proc.Exe(pid); !podman.IsBuilder(podman.ProgramName(exe, nil)) {
+		return proc.FileID{}, false
 	}
-	fd, err := unix.Open(link, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fileID{}, false
-	}
-	defer unix.Close(fd)
-	var st unix.Statx_t
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
-	if err != nil || !p.trusted(st) {
-		return fileID{}, false
-	}
-	return fileID{st.Dev_major, st.Dev_minor, st.Ino}, true
+	program, err := proc.ProgramOf(pid)
+	return program.FileID, err == nil && p.trusts(program)
 }
 
-func isBuilderName(exe string) bool {
-	name := path.Base(strings.TrimSuffix(exe, " (deleted)")) // an upgrade replaces the file
-	for _, b := range builders {
-		if name == b {
-			return true
-		}
-	}
-	return false
-}
-
-func (p *programs) trusted(st unix.Statx_t) bool {
-	return proc.IsRoots(st) && p.systems[[2]uint32{st.Dev_major, st.Dev_minor}]
+func (p *programs) trusts(program proc.Program) bool {
+	return program.Roots && p.systems[[2]uint32{program.Major, program.Minor}]
 }
 
 var errNotOurs = errors.New("a user namespace that is not below ours")

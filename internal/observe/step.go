@@ -11,22 +11,6 @@ import (
 
 var selfPID = os.Getpid()
 
-// argv[0] of a monitor: the re-exec of the builder that runs one step. A name is
-// believed only of a builder's child.
-//
-// Source: containers/buildah, run_common.go, runUsingRuntimeMain;
-// chroot/run_common.go, runUsingChrootCommand.
-const (
-	OCIMonitor    = "buildah-oci-runtime"
-	ChrootMonitor = "buildah-chroot-runtime"
-)
-
-// ChrootMonitorExe is the program of a chroot's monitor: a copy that the builder
-// makes of itself in memory. It is believed of a builder's child only.
-//
-// Source: containers/storage, pkg/unshare, and a look at podman 5.4.2.
-const ChrootMonitorExe = "/memfd:buildah-chroot-runtime (deleted)"
-
 // maxHeld bounds the processes of one step that are held at a time; each is a
 // descriptor. What is left out is found when others have ended.
 const maxHeld = 4096

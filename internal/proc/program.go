@@ -3,6 +3,7 @@ package proc
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -41,25 +42,68 @@ func (h *Handle) Cgroup() (string, error) {
 	return where, err
 }
 
+// FileID identifies a file of this boot.
+type FileID struct {
+	Major, Minor uint32
+	Inode        uint64
+}
+
+// Program is the file that a process runs.
+type Program struct {
+	FileID
+	// Exe is where /proc/PID/exe points to: a path in the process's own view, which is
+	// "/" for a file on a mount that nobody can reach.
+	Exe   string
+	Roots bool // the file is root's, and nobody else may write it
+	Size  uint64
+}
+
+// ProgramOf looks at the program that the process with the PID runs now.
+func ProgramOf(pid int) (Program, error) {
+	link := liveDir(pid) + "/exe"
+	exe, err := os.Readlink(link)
+	if err != nil {
+		return Program{}, err
+	}
+	st, err := attributes(link)
+	if err != nil {
+		return Program{}, err
+	}
+	if again, err := os.Readlink(link); err != nil || again != exe {
+		return Program{}, errors.Join(ErrOtherProgram, err) // it executes another one right now
+	}
+	return Program{fileID(st), exe, IsRoots(st), st.Size}, nil
+}
+
+// Program looks at the program that the process runs now.
+func (h *Handle) Program() (Program, error) {
+	p, err := ProgramOf(h.PID)
+	if !h.Alive() {
+		return Program{}, ErrGone
+	}
+	return p, err
+}
+
 // IsRoots tells whether a program's file is root's, and nobody else may write it.
 func IsRoots(st unix.Statx_t) bool {
 	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0
 }
 
-// file identifies a file of this boot.
-type file struct {
-	major, minor uint32
-	inode        uint64
+func identify(path string) (FileID, error) {
+	st, err := attributes(path)
+	return fileID(st), err
 }
 
-// identify does not ask the file system anew: a program on a FUSE mount whose
+func fileID(st unix.Statx_t) FileID { return FileID{st.Dev_major, st.Dev_minor, st.Ino} }
+
+// attributes does not ask the file system anew: a program on a FUSE mount whose
 // server hangs must not hold the daemon. AT_STATX_DONT_SYNC alone does not keep
 // FUSE from asking for what was declared stale; asking for nothing does, and
-// device and inode number are filled in all the same.
+// what is known already is filled in all the same.
 //
 // Source: linux, fs/fuse/dir.c, fuse_update_get_attr; fs/stat.c, cp_statx.
-func identify(path string) (file, error) {
+func attributes(path string) (unix.Statx_t, error) {
 	var st unix.Statx_t
 	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, 0, &st)
-	return file{st.Dev_major, st.Dev_minor, st.Ino}, err
+	return st, err
 }

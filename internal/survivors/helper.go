@@ -4,11 +4,11 @@ import (
 	"context"
 	"path"
 	"slices"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -61,11 +61,9 @@ func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Iden
 
 // inScopeOf tells whether the cgroup is the scope that one of the processes has made
 // for itself.
-//
-// Source: containers/podman, pkg/domain/infra/abi/system_linux.go, SetupRootless.
 func inScopeOf(cgroup string, processes []proc.Identity) bool {
 	return slices.ContainsFunc(processes, func(id proc.Identity) bool {
-		return path.Base(cgroup) == "podman-"+strconv.Itoa(id.PID)+".scope"
+		return path.Base(cgroup) == podman.RootlessScope(id.PID)
 	})
 }
 

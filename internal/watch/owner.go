@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
-	"slices"
-	"strings"
 
 	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/observe"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -87,19 +84,15 @@ func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle
 }
 
 func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests requestsOf) (*owner, error) {
-	monitorExe, err := monitor.Exe()
+	step, err := w.processOf(ctx, monitor)
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
-	builderExe, err := builder.Exe()
+	above, err := w.processOf(ctx, builder)
 	if err != nil {
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	monitorArgs, err := w.args.Args(ctx, monitor)
-	if err != nil {
-		return nil, fmt.Errorf("the caller's parent: %w", err)
-	}
-	if !isMonitor(monitorExe, builderExe, monitorArgs) {
+	if _, ok := podman.Monitor(step, above); !ok {
 		return nil, ErrNoBuilder
 	}
 	for _, process := range []*proc.Handle{monitor, builder} {
@@ -107,12 +100,8 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
 		}
 	}
-	builderArgs, err := w.args.Args(ctx, builder)
-	if err != nil {
-		return nil, fmt.Errorf("the builder: %w", err)
-	}
-	command, service := describe(builderExe, builderArgs)
-	if service {
+	command := podman.ReadCommand(podman.ProgramName(above.Exe, above.Args), above.Args)
+	if command.Purpose == podman.Serves {
 		dirs, err := requests(builder, monitor)
 		if err != nil {
 			w.log.WithError(err).Debug("The directory of an API request can't be found out")
@@ -121,7 +110,7 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 		if err != nil {
 			return nil, fmt.Errorf("the API request: %w", err)
 		}
-		o := &owner{Handle: builder, mode: api.ModeAPI, command: command, spared: true, request: &seen}
+		o := &owner{Handle: builder, mode: api.ModeAPI, command: command.Name, spared: true, request: &seen}
 		if seen.Key() == "" {
 			// Which of the service's requests it is can't be told, so it is a build of
 			// its own: the monitor lives as long as this container.
@@ -129,20 +118,17 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 		}
 		return o, nil
 	}
-	return &owner{Handle: builder, clients: clientsOf(builder, builderExe, uid), mode: api.ModeLocal, command: command}, nil
+	return &owner{Handle: builder, clients: clientsOf(builder, above, uid), mode: api.ModeLocal, command: command.Name}, nil
 }
 
-// isMonitor tells whether a builder's child is the monitor of a step.
-func isMonitor(exe, builderExe string, args []string) bool {
-	switch {
-	case len(args) == 0:
-		return false
-	case args[0] == observe.OCIMonitor:
-		return exe == builderExe
-	case args[0] == observe.ChrootMonitor:
-		return exe == builderExe || exe == observe.ChrootMonitorExe
+// processOf is what package podman must know of a process.
+func (w *Watcher) processOf(ctx context.Context, h *proc.Handle) (podman.Process, error) {
+	program, err := h.Program()
+	if err != nil {
+		return podman.Process{}, err
 	}
-	return false
+	args, err := w.args.Args(ctx, h)
+	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}, err
 }
 
 // maxClients is how many processes above the builder are looked at. Two levels
@@ -151,7 +137,7 @@ const maxClients = 4
 
 // clientsOf returns the processes above the builder that run its program as its
 // user. They started it and wait for it.
-func clientsOf(builder *proc.Handle, exe string, uid uint32) []*proc.Handle {
+func clientsOf(builder *proc.Handle, is podman.Process, uid uint32) []*proc.Handle {
 	var clients []*proc.Handle
 	for last := builder; len(clients) < maxClients; last = clients[len(clients)-1] {
 		parent, err := last.Parent()
@@ -159,8 +145,8 @@ func clientsOf(builder *proc.Handle, exe string, uid uint32) []*proc.Handle {
 			break
 		}
 		have, uidErr := parent.UID()
-		parentExe, exeErr := parent.Exe()
-		if uidErr != nil || exeErr != nil || have != uid || parentExe != exe {
+		program, err := parent.Program()
+		if uidErr != nil || err != nil || have != uid || is.File != program.FileID {
 			parent.Close()
 			break
 		}
@@ -183,49 +169,4 @@ func (o *owner) clientIdentities() []proc.Identity {
 		ids = append(ids, client.Identity)
 	}
 	return ids
-}
-
-// verbs are the words of podman's and buildah's command lines that may be shown.
-// Nothing else of a command line is: --build-arg holds tokens.
-//
-// Source: podman(1), podman-build(1), buildah(1).
-var verbs = [][]string{
-	{"system", "service"},
-	{"image", "build"},
-	{"buildx", "build"},
-	{"farm", "build"},
-	{"kube", "play"},
-	{"play", "kube"},
-	{"compose"},
-	{"build"},
-	{"build-using-dockerfile"},
-	{"bud"},
-	{"run"},
-}
-
-// unnamedBuildah is argv[0] of a rootless buildah in its user namespace. It runs
-// from a mount that nobody can reach, and the kernel calls its program "/".
-//
-// Source: containers/storage, pkg/unshare, unshare.c and unshare_linux.go.
-const unnamedBuildah = "buildah-in-a-user-namespace"
-
-// describe returns program and verb of a builder, and whether it is the API
-// service.
-func describe(exe string, args []string) (command string, service bool) {
-	program := path.Base(strings.TrimSuffix(exe, " (deleted)"))
-	if len(args) == 0 {
-		return program, false
-	}
-	if program == "/" && path.Base(args[0]) == unnamedBuildah {
-		program = "buildah"
-	}
-	for i := range args[1:] {
-		for _, verb := range verbs {
-			rest := args[1+i:]
-			if len(rest) >= len(verb) && slices.Equal(rest[:len(verb)], verb) {
-				return program + " " + strings.Join(verb, " "), verb[0] == "system"
-			}
-		}
-	}
-	return program, false
 }

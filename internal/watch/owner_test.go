@@ -11,35 +11,11 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/observe"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
-
-func TestDescribeShowsProgramAndVerbOnly(t *testing.T) {
-	for _, test := range []struct {
-		exe, args, want string
-		service         bool
-	}{
-		{"/usr/bin/podman", "podman build --build-arg TOKEN=secret .", "podman build", false},
-		{"/usr/bin/podman", "podman --log-level debug build .", "podman build", false},
-		{"/usr/bin/podman", "podman image build .", "podman image build", false},
-		{"/usr/bin/podman", "/usr/bin/podman --log-level=info system service", "podman system service", true},
-		{"/usr/bin/podman (deleted)", "podman buildx build .", "podman buildx build", false},
-		{"/usr/bin/buildah", "buildah bud -t x .", "buildah bud", false},
-		{"/usr/bin/buildah", "buildah run ctr -- secret", "buildah run", false},
-		{"/", "/usr/bin/buildah-in-a-user-namespace bud -t x .", "buildah bud", false},
-		{"/", "secret bud -t x .", "/ bud", false},
-		{"/opt/x/own-builder", "own-builder secret", "own-builder", false},
-		{"/usr/bin/podman", "", "podman", false},
-	} {
-		got, service := describe(test.exe, strings.Fields(test.args))
-		if got != test.want || service != test.service {
-			t.Errorf("describe(%q, %q) = %q, %v; want %q, %v", test.exe, test.args, got, service, test.want, test.service)
-		}
-	}
-}
 
 // monitorEnv is what the monitor is to be called.
 const monitorEnv = "MONITOR_NAME"
@@ -71,7 +47,13 @@ func beParent(name, role string) error {
 // caller. The monitor is called name.
 func startFamily(t *testing.T, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
 	t.Helper()
-	cmd := proctest.InRole(proctest.Self(t), "builder", args...)
+	return startFamilyOf(t, "podman", name, args...)
+}
+
+// startFamilyOf is startFamily for a builder whose program is called so.
+func startFamilyOf(t *testing.T, program, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
+	t.Helper()
+	cmd := proctest.InRole(proctest.Copy(t, proctest.Self(t), program), "builder", args...)
 	cmd.Env = append(cmd.Env, monitorEnv+"="+name)
 	p := proctest.Start(t, cmd)
 	p.Ready(t)
@@ -111,7 +93,7 @@ func childOf(t *testing.T, pid int) int {
 }
 
 func TestFindOwnerTakesTheBuilder(t *testing.T) {
-	builder, caller := startFamily(t, observe.OCIMonitor, "build", "--build-arg=SECRET")
+	builder, caller := startFamily(t, podman.OCIMonitor, "build", "--build-arg=SECRET")
 	o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +110,7 @@ func TestFindOwnerTakesTheBuilder(t *testing.T) {
 // TestFindOwnerOfAnAPIBuild: the service, where its request is certain; else the
 // monitor, and with it the container alone.
 func TestFindOwnerOfAnAPIBuild(t *testing.T) {
-	builder, caller := startFamily(t, observe.OCIMonitor, "system", "service")
+	builder, caller := startFamily(t, podman.OCIMonitor, "system", "service")
 	one := request.Dir{Path: "/var/tmp/libpod_builder1", Inode: 1}
 	two := request.Dir{Path: "/var/tmp/libpod_builder2", Inode: 2}
 	for _, row := range []struct {
@@ -157,7 +139,7 @@ func TestFindOwnerRefusesOthers(t *testing.T) {
 	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller whose parent is no monitor: %v", err)
 	}
-	_, caller = startFamily(t, observe.OCIMonitor, "build")
+	_, caller = startFamily(t, podman.OCIMonitor, "build")
 	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}, nil); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
 	}

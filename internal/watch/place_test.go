@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/observe"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -17,7 +17,7 @@ import (
 func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	t.Setenv("GORACE", "atexit_sleep_ms=0")
-	builder, handle := startFamily(t, observe.OCIMonitor, "build")
+	builder, handle := startFamily(t, podman.OCIMonitor, "build")
 	caller := Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	var places []*Place
 	for _, container := range []string{"buildah-buildah1", "buildah-buildah2"} {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -278,9 +279,9 @@ func (b *build) learnCommand() {
 			if err != nil {
 				args = nil // the program's name alone, then
 			}
-			command, _ := describe(exe, args)
+			command := podman.ReadCommand(podman.ProgramName(exe, args), args)
 			b.mu.Lock()
-			b.command = command
+			b.command = command.Name
 			b.mu.Unlock()
 			return
 		}

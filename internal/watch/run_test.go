@@ -14,7 +14,6 @@ import (
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -22,10 +21,10 @@ import (
 // waits. Both run the test's own program, in the place of buildwatchctl.
 func runCaller(t *testing.T) (caller Caller, waiter *proc.Handle, program string) {
 	t.Helper()
-	_, handle := startFamily(t, "waiter")
+	ctl, handle := startFamilyOf(t, "buildwatchctl", "waiter")
 	waiter = parent(handle)
 	t.Cleanup(waiter.Close)
-	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, proctest.Self(t)
+	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, ctl.Path
 }
 
 // begin runs the caller's build.

@@ -6,15 +6,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
-
-// chrootName is argv[0] of the process that runs a RUN step with chroot isolation:
-// a re-exec of podman or buildah. The step is below it, in the client's own cgroup
-// and PID namespace.
-//
-// Source: containers/buildah, chroot/run_common.go, runUsingChrootCommand.
-const chrootName = "buildah-chroot-runtime"
 
 // killSteps ends the RUN steps of a build whose client is in the scope with them,
 // and spares the client: podman then sees the step fail, and tidies up.
@@ -50,7 +44,7 @@ func (b *build) isChrootStep(ctx context.Context, process *proc.Handle) bool {
 		if last.Identity == b.record.Owner {
 			return false
 		}
-		if args, err := b.watcher.args.Args(ctx, last); err == nil && len(args) > 0 && args[0] == chrootName {
+		if args, err := b.watcher.args.Args(ctx, last); err == nil && len(args) > 0 && args[0] == podman.ChrootMonitor {
 			return true
 		}
 		parent, err := last.Parent()

@@ -1,14 +1,10 @@
 package wrapper
 
-import "strings"
+import (
+	"strings"
 
-// buildPrefix is how the ID of every RUN container of buildah and podman build
-// begins: "buildah-" and the base name of os.MkdirTemp("", "buildah"). It tells
-// the wrapper which containers are worth a question; what the daemon does rests
-// on what the kernel says of the caller, not on this name.
-//
-// Source: containers/buildah, run_linux.go, Run.
-const buildPrefix = "buildah-buildah"
+	"github.com/buildwatch/buildwatch/internal/podman"
+)
 
 // systemdCgroup makes crun and runc read linux.cgroupsPath as
 // "slice:prefix:name" instead of as a cgroup's path.
@@ -62,7 +58,9 @@ func parseCreate(args []string) (creation, bool) {
 					return creation{}, false
 				}
 				command = arg
-			case c.container == "" && strings.HasPrefix(arg, buildPrefix):
+			// A name tells which containers are worth a question; what the daemon does
+			// rests on what the kernel says of the caller.
+			case c.container == "" && strings.HasPrefix(arg, podman.ContainerPrefix):
 				c.container = arg
 			default:
 				return creation{}, false

@@ -1,0 +1,40 @@
+// Package podman holds what podman, buildah and the OCI runtimes look like from
+// outside: what their programs, processes, cgroups and directories are called, and how
+// their command lines are read. Each fact stands here alone, with its source. It does
+// no I/O and imports little: the runtime's wrapper starts ten times a second.
+//
+// Names say where to look. None of them is a ground to end a process.
+package podman
+
+import (
+	"path"
+	"strconv"
+)
+
+// builders are the programs that build, by the names of their files.
+var builders = [...]string{"podman", "buildah"}
+
+// directories are where a distribution or an administrator installs them.
+var directories = [...]string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"}
+
+// IsBuilder reports whether a program is called as one that builds.
+func IsBuilder(name string) bool { return name == builders[0] || name == builders[1] }
+
+// Directories returns where builders are installed.
+func Directories() []string { return directories[:] }
+
+// Programs returns the paths of the builders that may be installed.
+func Programs() []string {
+	paths := make([]string, 0, len(directories)*len(builders))
+	for _, dir := range directories {
+		for _, name := range builders {
+			paths = append(paths, path.Join(dir, name))
+		}
+	}
+	return paths
+}
+
+// RootlessScope is the name of the scope that a rootless podman makes of itself.
+//
+// Source: containers/podman 5.4, pkg/domain/infra/abi/system_linux.go, SetupRootless.
+func RootlessScope(pid int) string { return "podman-" + strconv.Itoa(pid) + ".scope" }
