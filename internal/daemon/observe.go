@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"path"
 
 	"github.com/sirupsen/logrus"
 
@@ -20,19 +19,10 @@ func observer(watcher *watch.Watcher, log logrus.FieldLogger) *observe.Follower 
 	return observe.New(observe.Options{
 		Seen:     func(ctx context.Context, s *observe.Step) { watcher.Observe(ctx, sighting(s)) },
 		Orphaned: func(_ context.Context, s *observe.Step) { watcher.Orphaned(sighting(s)) },
-		Placed:   placed,
+		Placed:   scopes.Holds,
+		Passing:  scopes.Passing,
 		Log:      log,
 	})
-}
-
-// placed tells whether a cgroup is that of one of our scopes, or lies in one.
-func placed(cgroup string) bool {
-	for ; cgroup != "/" && cgroup != "." && cgroup != ""; cgroup = path.Dir(cgroup) {
-		if _, ok := scopes.ParseUnitName(path.Base(cgroup)); ok {
-			return true
-		}
-	}
-	return false
 }
 
 func gatherer(manager *scopes.Manager) watch.Gatherer {

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	testVerbs   = []string{"list", "show", "stop", "plan", "watch", "run", "info"}
 	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit"}
-	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request"}
+	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"}
 )
 
 func newMetrics(builds ...api.Build) *Metrics {
@@ -120,7 +120,7 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"survivors":                     {""},
 		"proc_reads":                    {""},
 		"placements_total":              {""},
-		"placement_failures_total":      {"refused", "systemd", "cgroup", "timeout", "bad_request"},
+		"placement_failures_total":      {"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"},
 		"placement_duration_seconds":    {""},
 		"dbus_request_duration_seconds": methods,
 		"dbus_request_failures_total":   methods,

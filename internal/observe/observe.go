@@ -54,6 +54,9 @@ type Options struct {
 	// Placed tells whether a cgroup, below the mount, is that of a build that
 	// is supervised by a scope.
 	Placed func(cgroup string) bool
+	// Passing tells whether a cgroup of such a build is one in which a container's
+	// first process is only until the OCI runtime moves it to the container's own.
+	Passing func(cgroup string) bool
 	Log    logrus.FieldLogger
 }
 

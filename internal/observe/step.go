@@ -93,6 +93,7 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 		}
 	}
 	s.findOwn()
+	s.findPlace()
 	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {
 		if h.Alive() {
 			return false
@@ -187,13 +188,24 @@ func childOf(parent *proc.Handle, e entry) *proc.Handle {
 func (s *Step) hold(h *proc.Handle, known map[proc.Identity]bool) {
 	known[h.Identity] = true
 	s.held = append(s.held, h)
-	if !s.looked {
-		// The wrapper's container is in its build's scope from its first
-		// instruction; orphans that are gathered are so later.
-		s.looked, s.placed = true, s.follower.Placed(proc.Cgroup(h.PID))
-	}
 	if s.pin == nil {
 		s.pinNamespace(h)
+	}
+}
+
+// findPlace looks, once, whether the step is in its build's scope. The wrapper's
+// container is from its first instruction, unless the OCI runtime has made its cgroup
+// elsewhere than it was told; orphans that are gathered are so later.
+func (s *Step) findPlace() {
+	for _, h := range s.held {
+		if s.looked {
+			return
+		}
+		where, err := h.Cgroup()
+		if err != nil || s.follower.Passing(where) {
+			continue // it has ended, or is not yet where it will live
+		}
+		s.looked, s.placed = true, s.follower.Placed(where)
 	}
 }
 
@@ -216,11 +228,11 @@ func (s *Step) pinNamespace(h *proc.Handle) {
 	s.uts, s.pin = uts, pin
 }
 
-// firstSeen is true once: when the step has its first process.
+// firstSeen is true once: when it is known where the step's first process is.
 func (s *Step) firstSeen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.told || len(s.held) == 0 {
+	if s.told || !s.looked {
 		return false
 	}
 	s.told = true
@@ -232,7 +244,15 @@ func (s *Step) firstSeen() bool {
 func (s *Step) needsLooks() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.placed && (s.chroot || len(s.held) == 0 && (s.Monitor.Alive() || s.mayBeMissed()))
+	switch {
+	case s.placed:
+		return false
+	case s.chroot:
+		return true
+	case len(s.held) > 0:
+		return !s.looked
+	}
+	return s.Monitor.Alive() || s.mayBeMissed()
 }
 
 // Over tells whether nothing of the step is left or can come any more.

@@ -35,11 +35,12 @@ const (
 	CauseCgroup     Cause = "cgroup"      // the kernel refused a step
 	CauseTimeout    Cause = "timeout"     // the caller had given up
 	CauseBadRequest Cause = "bad_request" // not what the wrapper sends
+	CauseOutside    Cause = "outside"     // the caller can't use a place, and said so
 )
 
 // Causes lists every cause but CauseNone.
 func Causes() []Cause {
-	return []Cause{CauseRefused, CauseSystemd, CauseCgroup, CauseTimeout, CauseBadRequest}
+	return []Cause{CauseRefused, CauseSystemd, CauseCgroup, CauseTimeout, CauseBadRequest, CauseOutside}
 }
 
 // Observer is told of every request.
@@ -75,12 +76,13 @@ type Options struct {
 // Server answers the wrapper.
 type Server struct {
 	Options
+	cgroups string // the daemon's own cgroup namespace
 	repeats *logging.Limiter
 }
 
 // New makes a Server. It does nothing until Serve.
 func New(options Options) *Server {
-	return &Server{options, logging.NewLimiter(time.Minute, loggedRepeats)}
+	return &Server{options, proc.Namespace(os.Getpid(), "cgroup"), logging.NewLimiter(time.Minute, loggedRepeats)}
 }
 
 // Serve accepts on the listening socket, which it takes over, until the context
@@ -134,10 +136,17 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 	started := time.Now()
 
 	request, err := receive(conn)
-	if err != nil || request.Type != wire.Prepare {
-		if !errors.Is(err, io.EOF) { // a connection that only looks whether the daemon is there is no request
-			s.finish(conn, caller, started, badRequest(err))
+	switch {
+	case errors.Is(err, io.EOF):
+		return // a connection that only looks whether the daemon is there is no request
+	case err == nil && request.Type == wire.Outside:
+		if caller.Runs(s.Wrapper) == nil {
+			s.Unplaced(caller.Handle)
+			s.Observer.Placement(time.Since(started), CauseOutside)
 		}
+		return
+	case err != nil || request.Type != wire.Prepare:
+		s.finish(conn, caller, started, badRequest(err))
 		return
 	}
 	s.finish(conn, caller, started, s.place(ctx, conn, caller, watch.Container{ID: request.Container, Requests: request.Requests}))
@@ -155,6 +164,9 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Cal
 			s.Unplaced(caller.Handle)
 		}
 	}()
+	if err := s.seesOurs(caller); err != nil {
+		return err
+	}
 	place, err := s.Places(ctx, caller, container)
 	if err != nil {
 		return err
@@ -195,6 +207,24 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Cal
 	return nil
 }
 
+// errElsewhere is for a caller for whom the path of a cgroup means another one than
+// for us: its container would be made elsewhere, or not at all.
+var errElsewhere = errors.New("the build runs in a cgroup namespace of its own")
+
+// seesOurs tells whether the caller is in the daemon's own cgroup namespace.
+//
+// Source: cgroup_namespaces(7).
+func (s *Server) seesOurs(caller watch.Caller) error {
+	its := proc.Namespace(caller.PID, "cgroup")
+	if !caller.Alive() {
+		return errGivenUp
+	}
+	if its != s.cgroups {
+		return errElsewhere
+	}
+	return nil
+}
+
 var errGivenUp = errors.New("the caller has given up")
 
 // badRequestError is a request that no wrapper sends.
@@ -225,6 +255,8 @@ func (s *Server) finish(conn *net.UnixConn, caller watch.Caller, started time.Ti
 		return
 	case errors.As(err, &ended):
 		_ = send(conn, wire.Message{Type: wire.Ended, Reason: string(ended.Reason)})
+	case errors.Is(err, errElsewhere):
+		_ = send(conn, wire.Message{Type: wire.Refused, Reason: errElsewhere.Error()})
 	default:
 		_ = send(conn, wire.Message{Type: wire.Refused, Reason: string(cause)})
 	}
@@ -253,6 +285,8 @@ func causeOf(err error) Cause {
 	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
 		errors.Is(err, proc.ErrHangs):
 		return CauseRefused
+	case errors.Is(err, errElsewhere):
+		return CauseOutside
 	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft), errors.Is(err, scopes.ErrBusy):
 		return CauseTimeout
 	case errors.Is(err, scopes.ErrNoSystemd), errors.Is(err, scopes.ErrUnitExists), errors.Is(err, context.DeadlineExceeded):

@@ -415,9 +415,9 @@ func TestCPUTimeIsTheKernels(t *testing.T) {
 }
 
 func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
-	_, own := realCgroups(t)
+	root, own := realCgroups(t)
 	makeSub(t, own, containersDir)
-	s := &Scope{dir: own, unit: "test"}
+	s := &Scope{manager: &Manager{root: root}, dir: own, unit: "test"}
 	yes := func() bool { return true }
 	p := startIn(t, nil, "")
 	pid := p.Process.Pid
@@ -468,6 +468,10 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	// Attack 1: the caller has ended, and its PID was another's for all we know.
 	if err := s.Enter(q.Process.Pid, func() error { return nil }, func() bool { return false }); !errors.Is(err, ErrLeft) {
 		t.Errorf("a caller that ended: %v; want ErrLeft", err)
+	}
+	// What was moved in its place is where it was.
+	if where, err := proc.CgroupOf(q.Process.Pid); err != nil || where != before {
+		t.Errorf("who has the PID now is in %q, %v; want %q", where, err, before)
 	}
 	_ = q.Process.Kill()
 	_ = q.Wait()

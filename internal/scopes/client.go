@@ -26,7 +26,7 @@ func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error 
 		return err
 	}
 	defer client.close()
-	return client.enter(pid, act, alive)
+	return s.manager.enter(client, pid, act, alive)
 }
 
 // KillContainers ends every process of the build's RUN containers and spares its

@@ -98,10 +98,6 @@ func leadersFirst(orphans []*proc.Handle) []*proc.Handle {
 	return append(leaders, others...)
 }
 
-// errStranger is returned where a PID was used again between the last look at its
-// process and the move. Nothing may be done to the scope then.
-var errStranger = errors.New("a process that is none of the build's was moved with it")
-
 // findOrphan finds the unit's cgroup by the kernel's word on where its process is,
 // and makes sure that it is this one.
 func (s *Scope) findOrphan(first *proc.Handle) error {
@@ -109,7 +105,7 @@ func (s *Scope) findOrphan(first *proc.Handle) error {
 	if err != nil || path.Base(where) != s.unit {
 		return ErrLeft
 	}
-	if err := noStranger([]*proc.Handle{first}, where); err != nil {
+	if err := s.manager.noStranger([]*proc.Handle{first}, where); err != nil {
 		return err
 	}
 	dir, err := s.manager.root.sub(strings.TrimPrefix(where, "/"))
@@ -117,26 +113,6 @@ func (s *Scope) findOrphan(first *proc.Handle) error {
 		return err
 	}
 	s.dir = dir
-	return nil
-}
-
-// noStranger looks at the PIDs whose processes have ended by now.
-func noStranger(orphans []*proc.Handle, where string) error {
-	for _, h := range orphans {
-		if h.Alive() {
-			continue // and so was when it was moved
-		}
-		other, err := proc.Open(h.PID)
-		if err != nil {
-			continue // nobody has the PID, or it is not reaped yet
-		}
-		now, err := proc.CgroupOf(h.PID)
-		if alive := other.Alive(); alive && err == nil && strings.HasPrefix(now, where) {
-			other.Close()
-			return fmt.Errorf("%w: PID %d", errStranger, h.PID)
-		}
-		other.Close()
-	}
 	return nil
 }
 
@@ -165,7 +141,7 @@ func (s *Scope) Attach(orphans []*proc.Handle) error {
 			return err
 		}
 	}
-	return noStranger(orphans, target.path)
+	return s.manager.noStranger(orphans, target.path)
 }
 
 // containers opens the cgroup that the build's processes are in or below.

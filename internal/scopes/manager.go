@@ -36,6 +36,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // CgroupMount is where the unified hierarchy is mounted on a systemd host.
@@ -312,6 +313,24 @@ func ParseUnitName(unit string) (id string, ok bool) {
 	id, hasSuffix := strings.CutSuffix(id, unitSuffix)
 	return id, hasPrefix && hasSuffix && id != ""
 }
+
+// Holds tells whether a cgroup, below the mount, is that of one of our scopes or lies in
+// one. There is nothing but slices above a scope: what is called so below another unit
+// was made by somebody for whom the hierarchy begins there.
+func Holds(cgroup string) bool {
+	for part := range strings.SplitSeq(strings.TrimPrefix(cgroup, "/"), "/") {
+		if _, ok := ParseUnitName(part); ok {
+			return true
+		}
+		if !strings.HasSuffix(part, ".slice") {
+			return false
+		}
+	}
+	return false
+}
+
+// Passing tells whether a cgroup is a scope's leaf, see the package comment.
+func Passing(cgroup string) bool { return path.Base(cgroup) == wire.Leaf && Holds(cgroup) }
 
 // errUnplaced is what arrange finds when systemd reports success, and the
 // keeper is somewhere else.

@@ -30,6 +30,25 @@ func TestUnitNames(t *testing.T) {
 	}
 }
 
+// TestContainerIsPlacedOnlyInARealScope: a builder in a cgroup namespace of its own makes
+// the cgroups that it was told below its own.
+func TestContainerIsPlacedOnlyInARealScope(t *testing.T) {
+	for cgroup, want := range map[string]bool{
+		"/system.slice/buildwatch-bcdf2345.scope/d/run-buildah-buildah1":                                  true,
+		"/system.slice/buildwatch-bcdf2345.scope":                                                         true,
+		"/user.slice/user-1000.slice/buildwatch-bcdf2345.scope/d/leaf":                                    true,
+		"/system.slice/ci.service/system.slice/buildwatch-bcdf2345.scope/d/run-buildah-buildah1":          false,
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/buildwatch-bcdf2345.scope/d/run-buildah": false,
+		"/buildah-buildah1": false,
+		"/":                 false,
+		"":                  false,
+	} {
+		if got := Holds(cgroup); got != want {
+			t.Errorf("Holds(%q) = %v", cgroup, got)
+		}
+	}
+}
+
 func TestErrorsOfSystemdAreRecognisedByName(t *testing.T) {
 	const (
 		exists   = "org.freedesktop.systemd1.UnitExists"

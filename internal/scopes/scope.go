@@ -168,7 +168,8 @@ func (s *Scope) Joinable() bool {
 // from it is returned and nothing is done. The process must be held by the
 // caller through a pidfd, and alive is asked again after the move.
 //
-// The error is ErrLeft where the process ended meanwhile.
+// The error is ErrLeft where the process ended meanwhile. Who had its PID by then, and
+// so was moved, is moved back.
 func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
 	s.entering.Lock()
 	defer s.entering.Unlock()
@@ -187,11 +188,11 @@ func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
 			return err
 		}
 	}
-	return leaf.enter(pid, act, alive)
+	return s.manager.enter(leaf, pid, act, alive)
 }
 
-// enter moves a process into the cgroup, see Scope.Enter.
-func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
+// enter moves a process into a cgroup, see Scope.Enter.
+func (m *Manager) enter(c *cgroup, pid int, act func() error, alive func() bool) error {
 	if err := act(); err != nil {
 		return err
 	}
@@ -199,7 +200,8 @@ func (c *cgroup) enter(pid int, act func() error, alive func() bool) error {
 		return err
 	}
 	if !alive() {
-		return ErrLeft
+		// Somebody else may have its PID.
+		return errors.Join(ErrLeft, m.putBack(pid, c.path))
 	}
 	if where, err := proc.CgroupOf(pid); err != nil || where != c.path {
 		return fmt.Errorf("the kernel says that the caller is in %q, not in %s: %w", where, c.path, err)

@@ -15,6 +15,8 @@
 // Refused may come instead of either answer: the wrapper then puts the bundle
 // back as it was and execs the runtime as if buildwatch were not installed.
 // Ended may too: the build was stopped, and its next container must not start.
+// Outside instead of Prepare tells of a container that the wrapper can't have placed;
+// it has no answer.
 //
 // The claim is one byte in a pipe whose reading end both sides hold. Whoever
 // reads it acts: the daemon takes it immediately before it moves the caller, a
@@ -56,6 +58,7 @@ type Type string
 
 // The messages, in the order in which they are sent.
 const (
+	Outside  Type = "outside"
 	Prepare  Type = "prepare"
 	Prepared Type = "prepared"
 	Enter    Type = "enter"
@@ -68,7 +71,7 @@ const (
 type Message struct {
 	Version int  `json:"v"`
 	Type    Type `json:"type"`
-	// Container is the OCI container's ID (Prepare).
+	// Container is the OCI container's ID (Prepare, Outside).
 	Container string `json:"container,omitempty"`
 	// Requests are the directories of the API requests that the container may
 	// belong to (Prepare): what the caller has seen, for builds of its own user.
@@ -103,7 +106,7 @@ func Decode(packet []byte) (Message, error) {
 		return Message{}, fmt.Errorf("message of version %d, this is version %d", m.Version, version)
 	}
 	switch m.Type {
-	case Prepare:
+	case Prepare, Outside:
 		if err := CheckContainerID(m.Container); err != nil {
 			return Message{}, err
 		}

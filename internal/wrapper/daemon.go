@@ -47,6 +47,12 @@ func (d *daemon) prepare(container string, requests []string) (wire.Message, err
 	return d.ask(wire.Message{Type: wire.Prepare, Container: container, Requests: requests})
 }
 
+// outside tells that container will be made elsewhere, and expects no answer: it is
+// looked for then, as soon as it is there.
+func (d *daemon) outside(container string) {
+	_ = unix.Sendmsg(d.socket, wire.Encode(wire.Message{Type: wire.Outside, Container: container}), nil, nil, unix.MSG_NOSIGNAL)
+}
+
 // enter asks to be moved. On errPatience the daemon may or may not have acted:
 // takeBack tells.
 func (d *daemon) enter() (wire.Message, error) { return d.ask(wire.Message{Type: wire.Enter}) }

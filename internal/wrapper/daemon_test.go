@@ -115,7 +115,7 @@ func TestPlaceFailsOpen(t *testing.T) {
 			dir := makeBundle(t, config)
 			socket := fakeDaemon(t, func(conn *net.UnixConn) { script(t, conn) })
 			started := time.Now()
-			placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, socket, started.Add(patience))
+			placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), started.Add(patience))
 			if placed || err == nil {
 				t.Errorf("placed %v, error %v", placed, err)
 			}
@@ -132,7 +132,7 @@ func TestPlaceFailsOpen(t *testing.T) {
 func TestPlaceWithoutDaemon(t *testing.T) {
 	dir := makeBundle(t, config)
 	c := creation{bundle: dir, container: "buildah-buildah1"}
-	if placed, err := place(c, filepath.Join(t.TempDir(), "none"), time.Now().Add(time.Second)); placed || err == nil {
+	if placed, err := place(c, on(filepath.Join(t.TempDir(), "none")), time.Now().Add(time.Second)); placed || err == nil {
 		t.Errorf("placed %v, error %v", placed, err)
 	}
 }
@@ -148,7 +148,7 @@ func TestPlaceRewritesTheBundleWhenTheDaemonHasMovedIt(t *testing.T) {
 		}
 		answer(conn, wire.Message{Type: wire.Entered}, -1)
 	})
-	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, socket, time.Now().Add(time.Second))
+	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), time.Now().Add(time.Second))
 	if !placed || err != nil {
 		t.Fatalf("placed %v, error %v", placed, err)
 	}
@@ -170,7 +170,7 @@ func TestGivenUpRequestIsWithdrawn(t *testing.T) {
 		hear(t, conn, wire.Enter)
 		<-release
 	})
-	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, socket, time.Now().Add(50*time.Millisecond))
+	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), time.Now().Add(50*time.Millisecond))
 	if placed || !errors.Is(err, errPatience) {
 		t.Errorf("placed %v, error %v", placed, err)
 	}
@@ -187,9 +187,67 @@ func TestPlaceDoesNotStartAContainerOfAnEndedBuild(t *testing.T) {
 		hear(t, conn, wire.Prepare)
 		answer(conn, wire.Message{Type: wire.Ended, Reason: "stopped"}, -1)
 	})
-	_, err := place(creation{bundle: dir, container: "buildah-buildah1"}, socket, time.Now().Add(time.Second))
+	_, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), time.Now().Add(time.Second))
 	var ended endedError
 	if !errors.As(err, &ended) || ended.reason != "stopped" {
 		t.Errorf("error %v", err)
+	}
+}
+
+// on is the surroundings of a host where all is well.
+func on(socket string) surroundings {
+	return surroundings{socket, func() error { return nil }, func(string) error { return nil }}
+}
+
+// TestStepIsLeftAloneWhereTheRuntimeCouldMakeNoCgroup: below ProtectControlGroups=yes,
+// crun fails with a path in config.json, and does without one. The daemon is told, and
+// asked for nothing.
+func TestStepIsLeftAloneWhereTheRuntimeCouldMakeNoCgroup(t *testing.T) {
+	readOnly := errors.New("read-only")
+	dir := makeBundle(t, config)
+	socket := fakeDaemon(t, func(conn *net.UnixConn) { hear(t, conn, wire.Outside) })
+	around := on(socket)
+	around.hierarchy = func() error { return readOnly }
+	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, around, time.Now().Add(time.Second))
+	if placed || !errors.Is(err, readOnly) {
+		t.Errorf("placed %v, error %v", placed, err)
+	}
+	if got := contents(t, dir); got[configName] != config || len(got) != 1 {
+		t.Errorf("the bundle holds %v", got)
+	}
+}
+
+// TestStepIsLeftAloneWhereItsPlaceIsNotToBeSeen: what is mounted is another part of
+// the hierarchy.
+func TestStepIsLeftAloneWhereItsPlaceIsNotToBeSeen(t *testing.T) {
+	dir := makeBundle(t, config)
+	socket := fakeDaemon(t, func(conn *net.UnixConn) {
+		hear(t, conn, wire.Prepare)
+		answer(conn, prepared, newPipe(t))
+		if n, _ := conn.Read(make([]byte, wire.MaxMessage)); n != 0 {
+			t.Error("the wrapper asks to be moved")
+		}
+	})
+	around := on(socket)
+	around.usablePlace = func(cgroupsPath string) error {
+		if cgroupsPath != prepared.CgroupsPath {
+			t.Errorf("looked at %q", cgroupsPath)
+		}
+		return unix.ENOENT
+	}
+	placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, around, time.Now().Add(time.Second))
+	if placed || !errors.Is(err, unix.ENOENT) {
+		t.Errorf("placed %v, error %v", placed, err)
+	}
+	if got := contents(t, dir); got[configName] != config || len(got) != 1 {
+		t.Errorf("the bundle holds %v", got)
+	}
+}
+
+func TestOnlyAWritableHierarchyWillDo(t *testing.T) {
+	for name, mount := range map[string]string{"none": filepath.Join(t.TempDir(), "none"), "another file system": t.TempDir()} {
+		if err := checkMount(mount); err == nil {
+			t.Errorf("%s: %s will do", name, mount)
+		}
 	}
 }

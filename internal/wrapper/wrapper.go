@@ -37,7 +37,7 @@ func Main(args []string, ignored uint64) int {
 	}
 	rest := args[1:]
 	if c, ok := parseCreate(rest); ok {
-		placed, err := place(c, wire.Socket, deadline)
+		placed, err := place(c, surroundings{wire.Socket, checkHierarchy, checkPlace}, deadline)
 		var ended endedError
 		switch {
 		case errors.As(err, &ended):
@@ -69,25 +69,34 @@ type endedError struct{ reason string }
 
 func (e endedError) Error() string { return "the build was ended: " + e.reason }
 
+// surroundings are what place meets: the daemon's socket, and the cgroup hierarchy,
+// see checkHierarchy and checkPlace.
+type surroundings struct {
+	socket      string
+	hierarchy   func() error
+	usablePlace func(cgroupsPath string) error
+}
+
 // place brings this process and the container that it will create into the
 // build's scope. It returns whether config.json now names the scope, in which
 // case the runtime has to be called with c.placed; with an error that is not an
 // endedError the container runs unwatched.
-func place(c creation, socket string, deadline time.Time) (placed bool, err error) {
-	b, err := openBundle(c.bundle)
+func place(c creation, around surroundings, deadline time.Time) (placed bool, err error) {
+	d, dialErr := dial(around.socket, deadline)
+	if dialErr == nil {
+		defer d.close()
+	}
+	b, err := placeable(c, around.hierarchy)
 	if err != nil {
+		if dialErr == nil {
+			d.outside(c.container)
+		}
 		return false, err
 	}
 	defer b.close()
-	// Before anything is asked for: can this configuration be changed at all?
-	if _, err := withCgroupsPath(b.config, "/"); err != nil {
-		return false, err
+	if dialErr != nil {
+		return false, dialErr
 	}
-	d, err := dial(socket, deadline)
-	if err != nil {
-		return false, err
-	}
-	defer d.close()
 
 	prepared, err := d.prepare(c.container, requests(b.config))
 	if err := unlessAnswered(prepared, err, wire.Prepared); err != nil {
@@ -95,6 +104,9 @@ func place(c creation, socket string, deadline time.Time) (placed bool, err erro
 	}
 	config, err := withCgroupsPath(b.config, prepared.CgroupsPath)
 	if err != nil {
+		return false, err
+	}
+	if err := around.usablePlace(prepared.CgroupsPath); err != nil {
 		return false, err
 	}
 	if err := b.replace(config); err != nil {
@@ -114,6 +126,24 @@ func place(c creation, socket string, deadline time.Time) (placed bool, err erro
 		return true, errors.Join(err, undo)
 	}
 	return false, err
+}
+
+// placeable opens the container's bundle. It finds out, before anything is asked for,
+// what can be known here: whether the configuration can be changed, and whether the
+// runtime could do what it would say.
+func placeable(c creation, hierarchy func() error) (*bundle, error) {
+	if err := hierarchy(); err != nil {
+		return nil, err
+	}
+	b, err := openBundle(c.bundle)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := withCgroupsPath(b.config, "/"); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
 }
 
 // unlessAnswered turns every outcome but the wanted answer into an error.
