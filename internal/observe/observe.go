@@ -57,7 +57,7 @@ type Options struct {
 	// Passing tells whether a cgroup of such a build is one in which a container's
 	// first process is only until the OCI runtime moves it to the container's own.
 	Passing func(cgroup string) bool
-	Log    logrus.FieldLogger
+	Log     logrus.FieldLogger
 }
 
 // Follower follows the steps of this host's builds.

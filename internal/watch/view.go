@@ -97,7 +97,7 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, placed, now, since, emptyAt, command := b.hold(), b.scope != nil, b.status, b.stateSince, b.emptyAt, b.command
+	s, own, seen, now, since, emptyAt, command := b.hold(), b.scope, b.seen, b.status, b.stateSince, b.emptyAt, b.command
 	stalledSince := b.stalled.since
 	b.mu.Unlock()
 	if s == nil {
@@ -110,7 +110,7 @@ func (b *build) view() (api.Build, bool) {
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.OwnerLives},
 		Scope: s.Unit(), Cgroup: s.Cgroup(),
 	}
-	if !placed {
+	if own == nil || seen != nil && len(seen.Steps()) > 0 && !inside(own) {
 		view.Placement = api.PlacementObserved
 	}
 	if now.State == api.StateStalled {
@@ -125,6 +125,12 @@ func (b *build) view() (api.Build, bool) {
 	view.CPUSeconds = s.CPUTime().Seconds()
 	view.Arch = architectures(members)
 	return view, true
+}
+
+// inside tells whether processes of the build are in its scope. In doubt they are.
+func inside(s Scope) bool {
+	busy, err := s.Busy()
+	return busy || err != nil
 }
 
 // Bounds on what is looked at of a build that has processes without end, so that

@@ -31,6 +31,13 @@ func checkMount(mount string) error {
 	case st.Flags&unix.ST_RDONLY != 0:
 		return fmt.Errorf("no cgroup could be made: %s is mounted read-only here", mount)
 	}
+	own, err := ownCgroup()
+	if err == nil {
+		err = unix.Faccessat(unix.AT_FDCWD, path.Join(mount, own), unix.F_OK, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("no cgroup could be found: another part of the hierarchy is mounted at %s here: %w", mount, err)
+	}
 	return nil
 }
 

@@ -165,7 +165,20 @@ func unlessAnswered(answer wire.Message, err error, want wire.Type) error {
 // inLeafOf tells whether this process was moved to where the daemon moves the
 // caller of a container that will live in cgroupsPath: the leaf beside it.
 func inLeafOf(cgroupsPath string) bool {
-	own, err := os.ReadFile("/proc/self/cgroup")
-	leaf := path.Join(path.Dir(cgroupsPath), wire.Leaf)
-	return err == nil && strings.Contains("\n"+string(own), "\n0::"+leaf+"\n")
+	own, err := ownCgroup()
+	return err == nil && own == path.Join(path.Dir(cgroupsPath), wire.Leaf)
+}
+
+// ownCgroup is where this process is in the unified hierarchy.
+func ownCgroup() (string, error) {
+	content, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(string(content)) {
+		if own, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "0::"); ok {
+			return own, nil
+		}
+	}
+	return "", errors.New("this process is in no cgroup of the unified hierarchy")
 }
