@@ -55,6 +55,24 @@ put_config() {
 	fi
 }
 
+# put_drop_in FROM TO: with the rows that fit this host's configuration. Of a host that
+# is made elsewhere it is not known: its rows are those of the template. What the daemon
+# says of other rows is for the administrator to read.
+put_drop_in() {
+	install -d "$(dirname "$2")"
+	if [ -n "$DESTDIR" ]; then
+		put_template "$1" "$2"
+		return
+	fi
+	rows=$("$PREFIX/bin/buildwatchd" --print-runtimes)
+	{
+		sed '/^\[engine.runtimes\]/,$d' "$1"
+		printf '%s\n' "$rows"
+	} >"$2.tmp$$"
+	chmod 0644 "$2.tmp$$"
+	mv -fT "$2.tmp$$" "$2"
+}
+
 # label PATH...: SELinux labels as the host's policy has them for these paths. A
 # file's first label depends on where it was made, and systemd starts no program
 # with a wrong one.
@@ -98,6 +116,6 @@ label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$li
 
 # Last: from here on podman uses what is all in place.
 if [ -n "$conf_d" ]; then
-	put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$conf_d/50-buildwatch.conf"
+	put_drop_in "$here/containers/50-buildwatch.conf.in" "$DESTDIR$conf_d/50-buildwatch.conf"
 	label "$DESTDIR$conf_d/50-buildwatch.conf"
 fi

@@ -8,7 +8,11 @@ here=$(dirname "$0")
 libexec=$PREFIX/libexec/buildwatch
 unit_dir=${UNITDIR:-$PREFIX/lib/systemd/system}
 conf_d=${CONF_D-/etc/containers/containers.conf.d}
-drop_in=$here/containers/50-buildwatch.conf.in
+drop_in=$DESTDIR$conf_d/50-buildwatch.conf
+if [ -z "$conf_d" ] || [ ! -e "$drop_in" ]; then
+	drop_in=$here/containers/50-buildwatch.conf.in
+fi
+rows=$(cat "$drop_in")
 snippet=/etc/tmpfiles.d/buildwatch-removed.conf
 
 # podman_lives: does any process run that may have found the wrapper? By its
@@ -26,8 +30,8 @@ podman_lives() {
 # real_runtime NAME prints where podman would find NAME without the wrapper:
 # the first path of the drop-in's row that exists, the wrapper's own aside.
 real_runtime() {
-	sed -n "s/^$1 = \[\(.*\)\]$/\1/p" "$drop_in" | tr -d '" ' | tr ',' '\n' | while read -r path; do
-		case $path in @PREFIX@*) continue ;; esac
+	printf '%s\n' "$rows" | sed -n "s/^$1 = \[\(.*\)\]$/\1/p" | tr -d '" ' | tr ',' '\n' | while read -r path; do
+		case $path in @PREFIX@* | "$libexec"/*) continue ;; esac
 		if [ -x "$path" ]; then
 			echo "$path"
 			break

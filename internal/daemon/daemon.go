@@ -24,6 +24,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/placement"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/request"
+	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/stall"
 	"github.com/buildwatch/buildwatch/internal/survivors"
@@ -152,6 +153,9 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	ready.Store(true)
 	parts.Go(func() { notify(ctx, watcher, log) })
 	log.Infof("buildwatchd %s watches this host's builds", version.Version)
+	for _, bypass := range runtimes.ThisHost(libexec).Bypasses() {
+		log.Warn(bypass)
+	}
 
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/version"
 )
 
@@ -33,9 +34,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 }
 
 func command(stdout io.Writer) *cobra.Command {
-	var check, print bool
+	var check, print, printRuntimes bool
 	cmd := &cobra.Command{
-		Use:   "buildwatchd [--check-config | --print-config]",
+		Use:   "buildwatchd [--check-config | --print-config | --print-runtimes]",
 		Short: "Supervise the container image builds of this host",
 		Long: `buildwatchd places each RUN container of podman build and buildah into a
 transient systemd scope of its build, and ends what is left of a build whose
@@ -45,7 +46,10 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 		Version:       version.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if printRuntimes {
+				return writeRuntimes(stdout, cmd.ErrOrStderr())
+			}
 			cfg, err := config.Load("")
 			switch {
 			case check && err == nil:
@@ -61,8 +65,25 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "read the configuration, report every mistake in it, and exit")
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration in force and where each value comes from, and exit")
-	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config")
+	cmd.Flags().BoolVar(&printRuntimes, "print-runtimes", false, "print the rows of the drop-in for containers.conf that fit this host, and exit")
+	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config", "print-runtimes")
 	return cmd
+}
+
+// writeRuntimes prints what make install puts into the drop-in, and what is to be said
+// of the host's other rows.
+func writeRuntimes(stdout, stderr io.Writer) error {
+	libexec, err := libexecDir()
+	if err != nil {
+		return err
+	}
+	host := runtimes.ThisHost(libexec)
+	rows, why := host.Rows()
+	for _, line := range append(why, host.Bypasses()...) {
+		fmt.Fprintln(stderr, line)
+	}
+	_, err = fmt.Fprintf(stdout, "[engine.runtimes]\n%s", rows)
+	return err
 }
 
 // errLogged is returned when the log has told what is wrong.

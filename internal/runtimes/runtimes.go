@@ -1,7 +1,7 @@
 // Package runtimes knows the OCI runtimes that buildwatch stands in front of:
-// their names and where the real ones are installed. It looks files up and
-// does nothing else; $PATH is never consulted, so that no caller's environment
-// decides what a root process executes.
+// their names and where the real ones are installed, by what podman has compiled
+// in and by what the configuration of podman says. It looks files up and
+// does nothing else; $PATH is never consulted.
 package runtimes
 
 import (
@@ -45,31 +45,44 @@ var table = map[string][]string{
 // ErrUnknown is returned for a name that is no OCI runtime known here.
 var ErrUnknown = errors.New("not an OCI runtime that buildwatch knows")
 
-// ErrNotInstalled is returned for a runtime that the host does not have.
-var ErrNotInstalled = errors.New("no such OCI runtime is installed")
+// ErrNotInstalled is returned for a runtime that the host does not have. These are
+// podman's words.
+//
+// Source: containers/podman, libpod/oci_conmon_common.go, newConmonOCIRuntime.
+var ErrNotInstalled = errors.New("no valid executable found for OCI runtime")
 
 // Paths returns where the runtime called name may be installed, in the order
 // in which podman looks. It is nil for an unknown name.
 func Paths(name string) []string { return table[name] }
 
 // Find returns the path of the real runtime that was called as argv0, a name
-// or a path that ends in one. A file that is the program self itself is passed
+// or a path that ends in one: the one that podman would take by itself, see Files. A
+// file that is the program self itself, or another installation of it, is passed
 // over: a wrapper that finds itself would call itself for ever.
 //
 // The error is ErrUnknown or ErrNotInstalled, wrapped with the name and the
 // paths that were tried.
-func Find(argv0 string, self fs.FileInfo) (string, error) {
+func Find(argv0 string, self fs.FileInfo, files []string) (string, error) {
 	name := filepath.Base(argv0)
-	paths, ok := table[name]
-	if !ok {
+	if _, ok := table[name]; !ok {
 		return "", fmt.Errorf("%q: %w", name, ErrUnknown)
 	}
+	paths := row(name, files)
 	for _, path := range paths {
+		if IsWrapper(path) {
+			continue
+		}
 		info, err := os.Stat(path)
 		if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
 			continue
 		}
 		return path, nil
 	}
-	return "", fmt.Errorf("%q: %w: looked for %s", name, ErrNotInstalled, strings.Join(paths, ", "))
+	return "", fmt.Errorf("%w %s: looked for %s", ErrNotInstalled, name, strings.Join(paths, ", "))
+}
+
+// IsWrapper tells whether a path is that of an installed wrapper: a link to it.
+func IsWrapper(path string) bool {
+	target, err := os.Readlink(path)
+	return err == nil && filepath.Base(target) == Program
 }

@@ -33,7 +33,7 @@ func TestFindTakesTheFirstThatExists(t *testing.T) {
 	writeExecutable(t, second)
 	withTable(t, map[string][]string{"crun": {filepath.Join(dir, "first"), second}})
 
-	got, err := Find("/anywhere/libexec/buildwatch/crun", nil)
+	got, err := Find("/anywhere/libexec/buildwatch/crun", nil, nil)
 	if err != nil || got != second {
 		t.Fatalf("Find = %q, %v; want %q", got, err, second)
 	}
@@ -48,14 +48,14 @@ func TestFindNeverReturnsTheWrapperItself(t *testing.T) {
 	}
 	withTable(t, map[string][]string{"crun": {link}})
 
-	if got, err := Find("crun", self); !errors.Is(err, ErrNotInstalled) {
+	if got, err := Find("crun", self, nil); !errors.Is(err, ErrNotInstalled) {
 		t.Fatalf("Find = %q, %v; want ErrNotInstalled", got, err)
 	}
 }
 
 func TestFindRefusesUnknownNames(t *testing.T) {
 	for _, name := range []string{"", ".", "buildwatch-runtime", "/usr/bin/sh", "crun "} {
-		if got, err := Find(name, nil); !errors.Is(err, ErrUnknown) {
+		if got, err := Find(name, nil, nil); !errors.Is(err, ErrUnknown) {
 			t.Errorf("Find(%q) = %q, %v; want ErrUnknown", name, got, err)
 		}
 	}
@@ -64,7 +64,7 @@ func TestFindRefusesUnknownNames(t *testing.T) {
 func TestFindSkipsWhatIsNoRegularFile(t *testing.T) {
 	dir := t.TempDir()
 	withTable(t, map[string][]string{"runc": {dir}})
-	if got, err := Find("runc", nil); !errors.Is(err, ErrNotInstalled) {
+	if got, err := Find("runc", nil, nil); !errors.Is(err, ErrNotInstalled) {
 		t.Fatalf("Find = %q, %v; want ErrNotInstalled", got, err)
 	}
 }

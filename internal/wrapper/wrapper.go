@@ -5,7 +5,8 @@
 // Its first duty is to be transparent: whatever fails on the way, the real
 // runtime runs with exactly the arguments, environment, descriptors, limits,
 // signal mask, umask and working directory that it would have had. It may
-// write one file, config.json of a build's bundle, and reads no configuration.
+// write one file, config.json of a build's bundle. Of podman's configuration it reads
+// where the runtimes are; it has none of its own.
 package wrapper
 
 import (
@@ -61,7 +62,7 @@ func findReal(argv0 string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return runtimes.Find(argv0, self)
+	return runtimes.Find(argv0, self, runtimes.Files(os.Getenv, os.Geteuid()))
 }
 
 // endedError says that the build is over and its container must not start.

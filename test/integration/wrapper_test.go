@@ -201,7 +201,7 @@ func TestRuntimeIsChosenAsWithoutBuildwatch(t *testing.T) {
 			if code := b.wait(); code == 0 {
 				t.Errorf("a build with %s, which is missing, succeeds", missing)
 			}
-			if out := b.out.String(); !strings.Contains(out, missing) || !strings.Contains(out, "no such OCI runtime is installed") {
+			if out := b.out.String(); !strings.Contains(out, missing) || !strings.Contains(out, "no valid executable found for OCI runtime") {
 				t.Errorf("the error does not say what is missing:\n%s", out)
 			}
 		})
@@ -223,7 +223,7 @@ func TestWrapperNeverCallsItself(t *testing.T) {
 	must(t, os.Symlink(filepath.Join(libexec, "buildwatch-runtime"), "/usr/bin/crun"))
 	defer os.Remove("/usr/bin/crun")
 	out, err := try("timeout 5 %s/crun --version", libexec)
-	if err == nil || !strings.Contains(out, "no such OCI runtime is installed") {
+	if err == nil || !strings.Contains(out, "no valid executable found for OCI runtime") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

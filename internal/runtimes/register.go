@@ -1,0 +1,98 @@
+package runtimes
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// names are those of the runtimes, in the order of the drop-in.
+var names = []string{"crun", "runc"}
+
+// Host is where rows are looked at as an administrator sees them: when the wrapper is
+// registered, and when the daemon starts. Files of users are not looked at.
+type Host struct {
+	Root     string                            // of the file system
+	Libexec  string                            // the directory of the wrapper's links
+	LookPath func(name string) (string, error) // exec.LookPath
+}
+
+// ThisHost is the host that this program runs on.
+func ThisHost(libexec string) Host { return Host{Root: "/", Libexec: libexec, LookPath: exec.LookPath} }
+
+// Rows returns the drop-in's rows: the wrapper, and after it what stood there before,
+// so that podman goes on by itself where the wrapper is missing. A runtime that podman
+// would only find by $PATH has none: the wrapper does not look there. why says so.
+func (h Host) Rows() (rows string, why []string) {
+	files := configured(h.Root, "", 0)
+	for _, name := range names {
+		paths := slices.DeleteFunc(slices.Clone(row(name, files)), IsWrapper)
+		if found, err := h.LookPath(name); err == nil && !slices.ContainsFunc(paths, h.exists) && !IsWrapper(found) {
+			why = append(why, fmt.Sprintf("%s is found by $PATH only, at %s: builds with it are not placed into scopes, unless [engine.runtimes] of /etc/containers/containers.conf names that path", name, found))
+			continue
+		}
+		quoted := make([]string, 0, len(paths)+1)
+		for _, path := range append([]string{filepath.Join(h.Libexec, name)}, paths...) {
+			quoted = append(quoted, fmt.Sprintf("%q", path))
+		}
+		rows += fmt.Sprintf("%s = [%s]\n", name, strings.Join(quoted, ", "))
+	}
+	return rows, why
+}
+
+func (h Host) exists(path string) bool {
+	info, err := os.Stat(filepath.Join(h.Root, path))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Bypasses says which files make builds go round the wrapper, root's or users', where
+// nothing else is asked for: by a row that replaces the drop-in's, or by a default that
+// is another runtime. Such builds are observed.
+func (h Host) Bypasses() []string {
+	var found []string
+	for _, uid := range []int{0, noUID} {
+		found = append(found, h.bypasses(configured(h.Root, "", uid))...)
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// noUID is a user for whom no directory is meant.
+const noUID = 1<<32 - 2
+
+func (h Host) bypasses(files []string) []string {
+	type setting struct {
+		file  string
+		paths []string
+	}
+	last := map[string]setting{}
+	var byDefault Settings
+	for _, file := range files {
+		said := read(file)
+		for name, paths := range said.Rows {
+			last[name] = setting{file, paths}
+		}
+		if said.Default != "" {
+			byDefault = said
+		}
+	}
+	var found []string
+	for _, name := range names {
+		row, ok := last[name]
+		if ok && filepath.Base(row.file) != DropIn && !slices.ContainsFunc(row.paths, h.leadsToUs) {
+			found = append(found, fmt.Sprintf("%s has a row for %s that replaces that of %s: builds with %s go round the wrapper. Where they should not, name %s first in that row",
+				row.file, name, DropIn, name, filepath.Join(h.Libexec, name)))
+		}
+	}
+	if d := byDefault.Default; d != "" && !slices.Contains(names, d) {
+		found = append(found, fmt.Sprintf("%s has %q as the runtime that is used by default: builds go round the wrapper, which stands before crun and runc by these names only", byDefault.File, d))
+	}
+	return found
+}
+
+func (h Host) leadsToUs(path string) bool {
+	return filepath.Dir(path) == filepath.Clean(h.Libexec) || IsWrapper(path)
+}

@@ -1,0 +1,127 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// confD is where an administrator puts rows of their own.
+const confD = "/etc/containers/containers.conf.d/"
+
+// ownRuntime moves the host's runtime to where podman has compiled in no path for it,
+// and returns its name and its new path. It notes its calls there.
+func ownRuntime(t *testing.T) (name, path string) {
+	t.Helper()
+	name = filepath.Base(realRuntime(t))
+	dir := "/opt/acme"
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, os.Rename("/usr/bin/"+name, dir+"/real"))
+	t.Cleanup(func() {
+		must(t, os.Rename(dir+"/real", "/usr/bin/"+name))
+		must(t, os.RemoveAll(dir))
+	})
+	path = filepath.Join(dir, name)
+	write(t, path, "#!/bin/sh\necho \"$*\" >>/opt/acme/calls\nexec /opt/acme/real \"$@\"\n")
+	write(t, dir+"/calls", "")
+	must(t, os.Chmod(dir+"/calls", 0o666))
+	return name, path
+}
+
+// writeRow makes a drop-in with a runtime's row.
+func writeRow(t *testing.T, file, name string, paths ...string) {
+	t.Helper()
+	must(t, os.WriteFile(confD+file, []byte(fmt.Sprintf("[engine.runtimes]\n%s = [\"%s\"]\n", name, strings.Join(paths, "\", \""))), 0o644))
+	t.Cleanup(func() { _ = os.Remove(confD + file) })
+}
+
+// runsContainers builds, by all of them that build, and runs a container.
+func runsContainers(t *testing.T, placement api.Placement) {
+	t.Helper()
+	must(t, os.WriteFile("/opt/acme/calls", nil, 0o666))
+	b := startBuild(t, "RUN echo done > /done\nRUN /bin/busybox sleep 2\n", "--tag", "sleeper")
+	if view := b.supervised(1); view.Placement != placement {
+		t.Errorf("listed as %q", view.Placement)
+	}
+	b.succeed()
+	if got := fileInImage(t, "sleeper", "done"); got != "done\n" {
+		t.Errorf("the image has %q", got)
+	}
+	if out := sh(t, "podman run --rm --pids-limit=0 --network=none sleeper /bin/busybox echo yes"); out != "yes" {
+		t.Errorf("podman run says %q", out)
+	}
+	sh(t, "buildah build --isolation oci --no-cache --network=none --platform %s %s", arch64, contextDir(t, "RUN true\n"))
+	builder.sh(t, "podman build --no-cache --network=none --platform %s %s", arch64, sharedContext(t, "RUN true\n"))
+	calls := sh(t, "cat /opt/acme/calls")
+	for _, call := range []string{"create", "start", "state", "delete"} {
+		if !strings.Contains(calls, call) {
+			t.Errorf("the administrator's runtime had no call of %q:\n%s", call, calls)
+		}
+	}
+}
+
+// TestRuntimeOfTheAdministratorsOwnRow: a newer one somewhere else, in a drop-in that
+// sorts before ours, made after the installation and before it.
+func TestRuntimeOfTheAdministratorsOwnRow(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { builder.tidy(t); sh(t, "podman rmi --all --force") })
+	name, path := ownRuntime(t)
+	writeRow(t, "10-acme.conf", name, "/opt/acme/none", path)
+	runsContainers(t, api.PlacementScope)
+	if out := sh(t, "podman info --format '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Version}}'"); !strings.Contains(out, name+" version") {
+		t.Errorf("podman info says %q", out)
+	}
+
+	sh(t, "make -C /src install")
+	if conf := sh(t, "cat %s", dropIn); !strings.Contains(conf, fmt.Sprintf(`%s = ["%s/%[1]s", "/opt/acme/none", "%s"]`, name, libexec, path)) {
+		t.Errorf("the drop-in says\n%s", conf)
+	}
+	runsContainers(t, api.PlacementScope)
+	// podman goes on by itself where the wrapper is missing.
+	sh(t, "mv %s/buildwatch-runtime{,.away}", libexec)
+	sh(t, "podman run --rm --pids-limit=0 --network=none sleeper /bin/busybox true")
+	sh(t, "mv %s/buildwatch-runtime{.away,}", libexec)
+
+	// And with a row that names none that exists, podman fails as it would.
+	writeRow(t, "10-acme.conf", name, "/opt/acme/none")
+	b := startBuild(t, "RUN true\n")
+	if code := b.wait(); code == 0 || !strings.Contains(b.out.String(), "no valid executable found for OCI runtime "+name) {
+		t.Errorf("exit status %d:\n%s", code, b.out.String())
+	}
+	writeRow(t, "10-acme.conf", name, path)
+	mayLeaveStorage(t)
+	must(t, os.Remove(confD+"10-acme.conf"))
+	must(t, os.Symlink("/opt/acme/real", "/usr/bin/"+name))
+	sh(t, "make -C /src install")
+	must(t, os.Remove("/usr/bin/"+name))
+}
+
+// TestRowThatGoesRoundTheWrapper sorts after ours: it stands, is told of, and its builds
+// are observed. With the wrapper in it first, they are placed.
+func TestRowThatGoesRoundTheWrapper(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { builder.tidy(t); sh(t, "podman rmi --all --force") })
+	name, path := ownRuntime(t)
+	writeRow(t, "60-acme.conf", name, path)
+	runsContainers(t, api.PlacementObserved)
+	const told = "60-acme.conf has a row for "
+	if out := sh(t, "make -C /src install"); !strings.Contains(out, told+name) {
+		t.Errorf("make install says\n%s", out)
+	}
+	before := journalCursor(t)
+	sh(t, "systemctl restart buildwatchd.service")
+	if out := sh(t, "journalctl -q --sync; journalctl -q -o cat -u buildwatchd --after-cursor=%s", quoted(before)); !strings.Contains(out, told+name) {
+		t.Errorf("the daemon says\n%s", out)
+	}
+	writeRow(t, "60-acme.conf", name, filepath.Join(libexec, name), path)
+	runsContainers(t, api.PlacementScope)
+	if out := sh(t, "make -C /src install"); strings.Contains(out, told) {
+		t.Errorf("make install says\n%s", out)
+	}
+}
