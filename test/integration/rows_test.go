@@ -34,10 +34,11 @@ func ownRuntime(t *testing.T) (name, path string) {
 	return name, path
 }
 
-// writeRow makes a drop-in with a runtime's row.
+// writeRow makes a drop-in with a runtime's row. Where podman has compiled in no path to
+// it, it must be asked for by name, too.
 func writeRow(t *testing.T, file, name string, paths ...string) {
 	t.Helper()
-	must(t, os.WriteFile(confD+file, []byte(fmt.Sprintf("[engine.runtimes]\n%s = [\"%s\"]\n", name, strings.Join(paths, "\", \""))), 0o644))
+	must(t, os.WriteFile(confD+file, []byte(fmt.Sprintf("[engine]\nruntime = %q\n[engine.runtimes]\n%[1]s = [\"%s\"]\n", name, strings.Join(paths, "\", \""))), 0o644))
 	t.Cleanup(func() { _ = os.Remove(confD + file) })
 }
 
@@ -53,7 +54,7 @@ func runsContainers(t *testing.T, placement api.Placement) {
 	if got := fileInImage(t, "sleeper", "done"); got != "done\n" {
 		t.Errorf("the image has %q", got)
 	}
-	if out := sh(t, "podman run --rm --pids-limit=0 --network=none sleeper /bin/busybox echo yes"); out != "yes" {
+	if out := sh(t, "podman run --rm --platform %s --pids-limit=0 --network=none sleeper /bin/busybox echo yes", arch64); out != "yes" {
 		t.Errorf("podman run says %q", out)
 	}
 	sh(t, "buildah build --isolation oci --no-cache --network=none --platform %s %s", arch64, contextDir(t, "RUN true\n"))
