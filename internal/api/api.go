@@ -262,6 +262,7 @@ const RunTimeout = 1500 * time.Millisecond
 type Info struct {
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
+	Host      *Host     `json:"host,omitempty"` // not there before it is found, soon after the start
 }
 
 // ErrorCode tells a program what went wrong; Error.Message tells a person.

@@ -167,7 +167,13 @@ func TestUsageErrors(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	socket, _ := start(t)
-	run(t, socket, "version").expect(t, 0, "buildwatchctl 1.2.4\nbuildwatchd   1.2.3, up 4m5s\n", "")
+	run(t, socket, "version").expect(t, 0, `buildwatchctl 1.2.4
+buildwatchd   1.2.3, up 4m5s
+kernel        6.1.0
+systemd       252.39
+used          pidfd_open, OOMPolicy of scopes
+missing       SO_PEERPIDFD: who asks is looked up by its PID, and checked once more after each wait (SO_PEERPIDFD: protocol not available)
+`, "")
 	run(t, socket, "--version").expect(t, 0, "buildwatchctl 1.2.4\n", "")
 }
 

@@ -163,6 +163,11 @@ func TestManualHasEveryEventAndPlan(t *testing.T) {
 	for _, name := range api.FactNames() {
 		all = append(all, string(name))
 	}
+	var features []string
+	for _, name := range api.FeatureNames() {
+		features = append(features, string(name))
+	}
+	compare(t, "features", terms(sections["buildwatchctl version"], "[a-z_0-9]+"), features)
 	compare(t, "facts", terms(facts, "[a-z_]+"), all)
 	for _, source := range api.FactSources() {
 		if !strings.Contains(facts, "`"+string(source)+"`") {

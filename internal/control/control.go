@@ -60,7 +60,7 @@ type RunRequest struct {
 type Options struct {
 	Builds  Builds
 	Run     Runner
-	Info    api.Info
+	Info    func() api.Info
 	Log     logrus.FieldLogger
 	Limiter *peer.Limiter // bounds the connections; nil for no bound
 	// Observe is told of every request that named a verb, when it was answered;

@@ -38,7 +38,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		builds := newOneBuild()
 		close(builds.release)
-		s := New(Options{Builds: builds, Log: log})
+		s := New(Options{Builds: builds, Log: log, Info: func() api.Info { return api.Info{} }})
 		request := &http.Request{
 			Method: method, URL: u, Host: "x", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 			Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),

@@ -114,6 +114,9 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		l.Accounts = reader.Accounts
 		return l
 	}
+	var here host
+	started := time.Now()
+	parts.Go(func() { here.find(ctx, manager) })
 	follower := observer(watcher, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
@@ -128,9 +131,11 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	})
 	run("control socket", func() error {
 		return control.New(control.Options{
-			Builds:  watcher,
-			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
-			Info:    api.Info{Version: version.Version, StartedAt: time.Now()},
+			Builds: watcher,
+			Run:    runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
+			Info: func() api.Info {
+				return api.Info{Version: version.Version, StartedAt: started, Host: here.found.Load()}
+			},
 			Log:     log,
 			Limiter: limiter(),
 			Observe: counters.APIRequest,

@@ -190,8 +190,20 @@ func Start(t testing.TB, builds control.Builds, uid uint32) (path string) {
 	log.SetOutput(t.Output())
 	return Serve(t, control.New(control.Options{
 		Builds:   builds,
-		Info:     api.Info{Version: "1.2.3", StartedAt: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)},
+		Info:     info,
 		Log:      log,
 		Identify: As(uid),
 	}))
+}
+
+// info is that of a daemon on a host that lacks something.
+func info() api.Info {
+	return api.Info{
+		Version: "1.2.3", StartedAt: time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC),
+		Host: &api.Host{Kernel: "6.1.0", Systemd: "252.39", Features: []api.Feature{
+			{Name: api.FeaturePidfd, Found: true},
+			{Name: api.FeaturePeerPidfd, Error: "SO_PEERPIDFD: protocol not available"},
+			{Name: api.FeatureOOMPolicy, Found: true},
+		}},
+	}
 }
