@@ -42,9 +42,14 @@ func leakCheck(t *testing.T) {
 	t.Helper()
 	startDaemon(t)
 	before := lookAround(t)
+	t.Cleanup(func() { // the last, so that it tells of what was left behind, too
+		if t.Failed() {
+			t.Logf("scopes:\n%s", sh(t, "systemctl show --property=Id,LoadState,ActiveState,SubState,Result,Job,ControlGroup,StateChangeTimestampMonotonic,Transient,CollectMode '"+scopeGlob+"'"))
+			t.Logf("journal:\n%s", sh(t, "journalctl -q --no-pager -o short-precise -n 200 -t buildwatchd -t buildwatch-runtime -t systemd | grep -E 'buildwatch(d|-runtime)[[]|buildwatch-[a-z0-9]{8}.scope' | tail -n 40"))
+		}
+	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("journal:\n%s", sh(t, "journalctl -q --no-pager -o short-precise -n 200 -t buildwatchd -t buildwatch-runtime -t systemd | grep -E 'buildwatch(d|-runtime)[[]|buildwatch-[a-z0-9]{8}.scope' | tail -n 40"))
 			return
 		}
 		startDaemon(t)
@@ -116,7 +121,7 @@ func lookAround(t *testing.T) traces {
 			found[kind] = append(found[kind], strings.TrimSpace(line))
 		}
 	}
-	add("unit", sh(t, "systemctl list-units --all --plain --no-legend '"+scopeGlob+"' | awk '{print $1}'"))
+	add("unit", sh(t, "systemctl list-units --all --plain --no-legend '"+scopeGlob+"' | awk '{print $1, $2, $3, $4}'"))
 	add("working container", sh(t, "podman ps --all --external --quiet"))
 	// Not the storage driver's own, which is no build's: each podman that is the first
 	// mounts it, and the last unmounts it if it ends in order.
