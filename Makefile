@@ -21,7 +21,7 @@ ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix demo bench lint install uninstall clean
+.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix versions demo bench lint install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ matrix: build testmachine ## try every cell of the matrix on each suite, write d
 	$(GO) run ./test/matrix/cmd/matrixpage -command 'make matrix$(if $(filter -matrix.all,$(MATRIX)),, MATRIX=$(MATRIX))' \
 		$(SUITES:%=build/matrix-%.log) >build/matrix.md
 	mv build/matrix.md docs/matrix.md
+
+versions: testmachine ## write the versions that the suites have now into docs/compatibility.md (root)
+	build/testmachine versions --all >build/versions.md
+	sed -i -e '/^<!-- versions -->$$/,/^<!-- end -->$$/{//!d}' -e '/^<!-- versions -->$$/r build/versions.md' docs/compatibility.md
 
 demo: build ## cancel an emulated build without buildwatch, and with it (root)
 	$(GO_BUILD) -o build/ ./test/demo

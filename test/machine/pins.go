@@ -64,6 +64,9 @@ type Version struct{ Name, Version string }
 
 func (v Version) String() string { return v.Name + " " + v.Version }
 
+// kernelName stands for the kernel among packages.
+const kernelName = "kernel"
+
 // told are the packages whose versions a run's result begins with.
 var told = []string{
 	"systemd", "podman", "buildah", "crun", "runc", "conmon", "golang-github-containers-common",
@@ -85,7 +88,9 @@ func Versions(ctx context.Context, suite string, say func(string, ...any)) ([]Ve
 	if err != nil {
 		return nil, err
 	}
-	kernel := Version{"kernel", unix.ByteSliceToString(name.Release[:])}
+	// What follows a dash is the distribution's own.
+	release, _, _ := strings.Cut(unix.ByteSliceToString(name.Release[:]), "-")
+	kernel := Version{kernelName, release}
 	return append([]Version{kernel}, packageVersions(string(status))...), nil
 }
 

@@ -27,6 +27,16 @@ Version: 262-1
 	}
 }
 
+func TestVersionTableHasAColumnForEachSuite(t *testing.T) {
+	got := versionTable([]string{"a", "b"}, map[string]map[string]string{
+		"podman": {"a": "1", "b": "2"}, "kernel": {"a": "6", "b": "6"}, "crun": {"b": "3"},
+	})
+	want := "| | a | b |\n|--|--|--|\n| kernel | 6 | 6 |\n| podman | 1 | 2 |\n| crun |  | 3 |\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // A line that pins.sh can't read would pin nothing, without a word.
 func TestPinsAreWellFormed(t *testing.T) {
 	line := regexp.MustCompile(`^[a-z0-9.+-]+ [^ ]+ pool/[^ ]+\.deb [0-9a-f]{64}$`)

@@ -62,13 +62,17 @@ func newRootfs(s *session) *cobra.Command {
 }
 
 func newVersions(s *session) *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	cmd := &cobra.Command{
 		Use:   "versions",
 		Short: "Print the versions that a machine is made of",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stop := s.cancelOnSignal()
 			defer stop()
+			if all {
+				return cause(cmd.Context(), machine.VersionTable(cmd.Context(), os.Stdout, say))
+			}
 			versions, err := machine.Versions(cmd.Context(), *s.suite, say)
 			if err != nil {
 				return cause(cmd.Context(), err)
@@ -79,6 +83,8 @@ func newVersions(s *session) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "print a table of those of all suites")
+	return cmd
 }
 
 func newPins(s *session) *cobra.Command {
