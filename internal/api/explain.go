@@ -43,7 +43,7 @@ type FactSource string
 const (
 	SourcePidfd       FactSource = "pidfd"         // the kernel's word on a process that is held
 	SourceInotify     FactSource = "inotify"       // a watch on the directories of requests, and a look at each
-	SourceSockDiag    FactSource = "sock_diag"     // the kernel's list of sockets
+	SourceDescriptors FactSource = "descriptors"   // a look at the service's open sockets
 	SourceCgroup      FactSource = "cgroup.events" // the kernel's word on a cgroup
 	SourceCounters    FactSource = "cpu.stat"      // a cgroup's CPU time, and then the threads in /proc
 	SourceProc        FactSource = "/proc"         // a look at processes
@@ -56,7 +56,7 @@ const (
 // FactSources lists every source.
 func FactSources() []FactSource {
 	return []FactSource{
-		SourcePidfd, SourceInotify, SourceSockDiag, SourceCgroup, SourceCounters, SourceProc, SourceClock, SourceConfig, SourceUser, SourceConclusions,
+		SourcePidfd, SourceInotify, SourceDescriptors, SourceCgroup, SourceCounters, SourceProc, SourceClock, SourceConfig, SourceUser, SourceConclusions,
 	}
 }
 

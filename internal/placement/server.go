@@ -149,7 +149,7 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 		s.finish(conn, caller, started, badRequest(err))
 		return
 	}
-	s.finish(conn, caller, started, s.place(ctx, conn, caller, watch.Container{ID: request.Container, Requests: request.Requests}))
+	s.finish(conn, caller, started, s.place(ctx, conn, caller, watch.Container{ID: request.Container}))
 }
 
 // place goes through the conversation of package wire. The error is what made

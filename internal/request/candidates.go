@@ -2,6 +2,7 @@ package request
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -12,23 +13,38 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/requestdir"
 )
 
-// candidatesLimit bounds what asks the service's own memory.
-const candidatesLimit = 200 * time.Millisecond
+// dirsOf returns the directories that may be those of the request for which the service
+// runs the monitor's step: the one that the monitor was told, or, where that can't be
+// read, all that there may be.
+func (w *Watcher) dirsOf(ctx context.Context, service, monitor *proc.Handle, uid uint32) ([]Dir, error) {
+	told, unread := w.contextWithin(ctx, monitor)
+	p, archive := requestOf(told)
+	if !archive {
+		dirs, err := w.candidates(ctx, service, monitor, uid, told)
+		return dirs, errors.Join(unread, err)
+	}
+	if CheckPath(p) != nil {
+		return nil, nil // not where it can be watched
+	}
+	if same, err := sameInside(service.PID, path.Dir(p)); err != nil || !same || !service.Alive() {
+		return nil, err
+	}
+	switch d, err := look(p); {
+	case err != nil:
+		return []Dir{{Path: p, UID: uid}}, nil // its client has just gone
+	case d.UID != uid:
+		return nil, nil
+	default:
+		return []Dir{d}, nil
+	}
+}
 
-// Candidates returns the directories that may be those of the request for which the
-// service runs a step now, where no wrapper has said so: all of the user's that were
-// made since the service was started, where it makes them. monitor is the step's. None
-// are returned where they are not among the host's.
-//
-// Which of several it is stands in files that only the user may open: unlike the
-// wrapper this leaves none out. What is a request's is among them for as long as its
-// handler has not returned.
-func (w *Watcher) Candidates(ctx context.Context, service, monitor *proc.Handle, uid uint32) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, candidatesLimit)
-	defer cancel()
+// candidates returns all of the user's directories that were made since the service was
+// started, where it makes them, and that are the host's. told is the step's context; ""
+// where it is not known.
+func (w *Watcher) candidates(ctx context.Context, service, monitor *proc.Handle, uid uint32, told string) ([]Dir, error) {
 	parent, err := w.parentOf(ctx, service, monitor)
 	if err != nil || !slices.Contains(parents, parent) {
 		return nil, err
@@ -37,15 +53,10 @@ func (w *Watcher) Candidates(ctx context.Context, service, monitor *proc.Handle,
 	if err != nil || !same || !service.Alive() {
 		return nil, err
 	}
-	since := startOf(service).UnixNano()
-	found := slices.DeleteFunc(requestdir.List(parent, uid), func(p string) bool {
-		dir, err := look(p)
-		return err != nil || dir.Birth != 0 && dir.Birth < since
-	})
-	if len(found) > MaxDirs {
-		return nil, nil
-	}
-	return found, nil
+	elsewhere := told != "" && !strings.HasPrefix(told, parent+"/"+Prefix)
+	return slices.DeleteFunc(list(parent, uid), func(d Dir) bool {
+		return w.clock.older(d, service) || elsewhere && d.holdsContext()
+	}), nil
 }
 
 // parentOf is where the service makes its directories. It sets $TMPDIR for itself where
@@ -64,19 +75,45 @@ func (w *Watcher) parentOf(ctx context.Context, service, monitor *proc.Handle) (
 			return parent, nil
 		}
 	}
-	return requestdir.DefaultParent, nil
+	return DefaultParent, nil
 }
 
-// startOf is when the process was started, by the clock as it is now, and up to a
-// second earlier.
-func startOf(h *proc.Handle) time.Time {
+// clock tells what the time of day was at a moment since boot. It can't where the time
+// of day was set since: times of birth are by the clock as it was.
+type clock struct {
+	since time.Duration // since boot, when it was begun
+	epoch time.Time     // the time of day at boot, as it was then
+}
+
+func newClock() clock {
+	since, epoch := readClock()
+	return clock{since, epoch}
+}
+
+// readClock returns the time since boot, and the time of day at boot.
+func readClock() (time.Duration, time.Time) {
 	var sinceBoot unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &sinceBoot); err != nil {
-		return time.Time{}
+		return 0, time.Time{}
 	}
+	return time.Duration(sinceBoot.Nano()), time.Now().Round(0).Add(-time.Duration(sinceBoot.Nano()))
+}
+
+// slack is what a clock that nobody has set may be off by, and more than a process's
+// start is rounded by.
+const slack = time.Second
+
+// older tells whether the directory is older than the process. In doubt it is not: where
+// its file system keeps no time of birth, where the clock was set meanwhile, where the
+// process is older than the clock that is known.
+func (c clock) older(d Dir, h *proc.Handle) bool {
 	const tick = time.Second / 100 // USER_HZ, in which the kernel tells it on every architecture
-	boot := time.Now().Add(-time.Duration(sinceBoot.Nano()))
-	return boot.Add(time.Duration(h.Start)*tick - time.Second)
+	start := time.Duration(h.Start) * tick
+	_, epoch := readClock()
+	if d.Birth == 0 || start < c.since || c.since == 0 || epoch.Sub(c.epoch).Abs() > slack/2 {
+		return false
+	}
+	return d.Birth < epoch.Add(start-slack).UnixNano()
 }
 
 // sameInside tells whether a directory of the host's is what the process has at the same

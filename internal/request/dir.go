@@ -3,18 +3,32 @@ package request
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+)
 
-	"github.com/buildwatch/buildwatch/internal/requestdir"
+// Prefix begins the name of a request's directory, and contextName is what is in it
+// where the context was sent as an archive. The handler makes it by os.MkdirTemp in
+// $TMPDIR, which podman sets to DefaultParent where it is not set.
+//
+// Source: containers/podman, pkg/api/handlers/compat/images_build.go, BuildImage;
+// cmd/podman/root.go.
+const (
+	Prefix        = "libpod_builder"
+	DefaultParent = "/var/tmp"
+	contextName   = "build"
 )
 
 // parents are where such directories are looked at: directories of root's on
 // every host, so that no user can make a look at them hang.
-var parents = []string{requestdir.DefaultParent, "/tmp"}
+var parents = []string{DefaultParent, "/tmp"}
+
+// maxEntries bounds the search: in a parent with more nothing is found.
+const maxEntries = 4096
 
 // Dir is one such directory. An inode's number is used again, so the time of
 // birth belongs to it.
@@ -28,12 +42,32 @@ type Dir struct {
 // CheckPath says whether a path can be that of a request's directory, where it
 // can be watched.
 func CheckPath(p string) error {
-	digits, ok := strings.CutPrefix(path.Base(p), requestdir.Prefix)
+	digits, ok := strings.CutPrefix(path.Base(p), Prefix)
 	if !ok || digits == "" || len(digits) > 20 || strings.Trim(digits, "0123456789") != "" ||
 		p != path.Clean(p) || !slices.Contains(parents, path.Dir(p)) {
 		return fmt.Errorf("%q is no request's directory", p)
 	}
 	return nil
+}
+
+// list returns the directories in parent that are the user's.
+func list(parent string, uid uint32) []Dir {
+	dir, err := os.Open(parent)
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(maxEntries + 1)
+	if len(names) > maxEntries {
+		return nil
+	}
+	var found []Dir
+	for _, name := range names {
+		if d, err := look(path.Join(parent, name)); err == nil && d.UID == uid {
+			found = append(found, d)
+		}
+	}
+	return found
 }
 
 var errNoDir = errors.New("not a directory")
@@ -65,4 +99,23 @@ func (d Dir) gone() bool {
 		return now != d
 	}
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, errNoDir)
+}
+
+// holdsContext tells whether a context was sent to the request. In doubt none was. What
+// is mounted there is not asked: a user may have mounted it, and it may hang.
+func (d Dir) holdsContext() bool {
+	parent, err := unix.Open(path.Dir(d.Path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(parent)
+	fd, err := unix.Openat2(parent, path.Join(path.Base(d.Path), contextName), &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
 }

@@ -4,12 +4,13 @@
 //
 //   - the directory that the request's handler has made, and removes as it
 //     returns;
-//   - the service's connections: when all that were open while the request was
-//     served have lost their peer, its own is among them.
+//   - the service's connections: the handler returns because its own was closed by
+//     the peer, and it is closed by the service right after that.
 //
-// Neither directories nor connections say by themselves which request made them,
-// so what is known of a request is a set of each. A directory alone is no proof:
-// cleaners remove them as well, and anybody can make one of that name.
+// Which directory it is, the step's monitor was told; which connection, nobody
+// outside of the service knows. So what is known of a request is a set of each. A
+// directory alone is no proof: cleaners remove them as well, and anybody can make one
+// of that name.
 //
 // The package reads; it decides nothing, and it opens nothing in a directory that
 // a user has chosen: such a file system may hang.
@@ -17,7 +18,8 @@ package request
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
@@ -25,18 +27,29 @@ import (
 // Request is what is known of one request. It can be written down as JSON, and
 // means the same request for as long as the host runs.
 type Request struct {
+	// Service is the process that serves it. Earlier daemons have not written it down.
+	Service proc.Identity `json:"service,omitzero"`
 	// Dirs are the directories that may be the request's. One: it is certain.
-	// None: its directory is not where it can be watched, or is gone already.
+	// None: its directory is not where it can be watched.
 	Dirs []Dir `json:"dirs,omitempty"`
 	// Conns are the connections that the service had accepted when the request
 	// was seen; the request's own is one of them.
 	Conns []Conn `json:"conns,omitempty"`
 	// Partial tells that there may have been more connections.
 	Partial bool `json:"partial,omitempty"`
+
+	seen time.Time // when that was; zero for one that was written down
 }
 
-// MaxDirs and MaxConns bound what is kept of one request.
-const MaxDirs, MaxConns = 16, 32
+// MaxDirs bounds what is kept of one request, and MaxConns what is written down of it.
+const MaxDirs, MaxConns = 16, 48
+
+// Short is as much of the request as may be written down.
+func (r Request) Short() Request {
+	r.Partial = r.Partial || len(r.Conns) > MaxConns
+	r.Conns = r.Conns[:min(len(r.Conns), MaxConns)]
+	return r
+}
 
 // Key tells a request from every other whose directory is certain, and is "" for
 // all others.
@@ -44,27 +57,47 @@ func (r Request) Key() string {
 	if len(r.Dirs) != 1 {
 		return ""
 	}
-	return fmt.Sprintf("%s %d", r.Dirs[0].Path, r.Dirs[0].Inode)
+	return r.Dirs[0].Path
 }
 
-// See returns what can be known of a request of the service now, while one of its
-// RUN containers is being made. paths are the directories that may be the
-// request's: what a process of the user has said. Only those count that are the
-// user's, where services make them, and there.
-func (*Watcher) See(_ context.Context, service *proc.Handle, uid uint32, paths []string) (Request, error) {
-	var r Request
-	for _, path := range paths[:min(len(paths), MaxDirs)] {
-		if dir, err := look(path); err == nil && dir.UID == uid {
-			r.Dirs = append(r.Dirs, dir)
+// current is the request without what an earlier daemon has written down of its
+// connections, where that does not say by which descriptors.
+func (r Request) current() Request {
+	for _, c := range r.Conns {
+		if c.FD == 0 {
+			r.Conns, r.Partial, r.seen = nil, true, time.Time{}
+			break
 		}
 	}
-	conns, err := accepted(service)
-	if err != nil {
-		return Request{}, fmt.Errorf("the service's connections: %w", err)
+	return r
+}
+
+// lookLimit bounds a look at a service's descriptors, or at a process's memory.
+const lookLimit = 200 * time.Millisecond
+
+// errSlow is the cause of the end of a look.
+var errSlow = errors.New("it takes too long")
+
+// See returns what can be known of the request for which the service runs a step now,
+// as the user. monitor is the step's. What can't be found out is missing in it, and the
+// error says why.
+func (w *Watcher) See(ctx context.Context, service, monitor *proc.Handle, uid uint32) (Request, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*lookLimit, errSlow)
+	defer cancel()
+	r := Request{Service: service.Identity}
+	dirs, dirErr := w.dirsOf(ctx, service, monitor, uid)
+	if len(dirs) <= MaxDirs { // of more none counts
+		r.Dirs = dirs
 	}
-	r.Partial = len(conns) > MaxConns
-	r.Conns = conns[:min(len(conns), MaxConns)]
-	return r, nil
+	var conns []Conn
+	all := false
+	s, connErr := w.serving(service)
+	if connErr == nil {
+		conns, all, connErr = w.accepted(ctx, s)
+	}
+	r.seen = time.Now()
+	r.Conns, r.Partial = conns, !all
+	return r, errors.Join(dirErr, connErr)
 }
 
 // Standing is how much is left of a request.
@@ -74,27 +107,15 @@ type Standing int
 const (
 	Live     Standing = iota // nothing speaks against it
 	Doubtful                 // one witness says that it is over, the other can't tell
-	Left                     // its directory is gone; its connection may be kept for another request
-	Over                     // it is over for good: both witnesses say so
+	Left                     // its directory is gone; whether its handler has removed it can't be told
+	Over                     // it is over for good
 )
 
 // Sight is what was seen of a request at one moment.
 type Sight struct {
-	Standing            Standing
-	DirsGone, ConnsGone int // of Request.Dirs and Request.Conns
-}
-
-// standing decides on how many of the directories and connections are gone.
-func (r Request) standing(dirsGone, connsGone int) Standing {
-	noDir := len(r.Dirs) > 0 && dirsGone == len(r.Dirs)
-	noConn := len(r.Conns) > 0 && connsGone == len(r.Conns) && !r.Partial
-	switch {
-	case noConn, noDir && connsGone > 0:
-		return Over
-	case noDir:
-		return Left
-	case len(r.Dirs) == 0, dirsGone > 0:
-		return Doubtful
-	}
-	return Live
+	Standing         Standing
+	Dirs, DirsGone   int // directories that may be its own, and how many of them are gone
+	Conns, ConnsGone int // connections that may be its own, and how many of them are over
+	// Partial tells that there may be more connections, or that they can't be looked at.
+	Partial bool
 }

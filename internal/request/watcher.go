@@ -2,25 +2,31 @@ package request
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 const (
 	// every is how often connections are looked at while a request is served.
 	every = 500 * time.Millisecond
 	// first is the pause before the second look at a request whose directory is
-	// gone; pauses double from there, up to quick while it is soon. The handler
-	// closes the connection right after it has removed the directory.
+	// gone, or a peer; pauses double from there, up to quick while it is soon. The
+	// connection is closed right after the handler has removed the directory.
 	first = 5 * time.Millisecond
 	quick = 40 * time.Millisecond
 	soon  = 5 * time.Second
+	// rest is how many times longer than a look the pause after it is: a service may
+	// have very many connections.
+	rest = 10
 	// patience is how long a directory may be gone, and the connection not, before
 	// that is told.
 	patience = 100 * time.Millisecond
@@ -30,6 +36,7 @@ const (
 // for. Its methods may be called at once.
 type Watcher struct {
 	reader *proc.Reader
+	clock  clock
 
 	mu      sync.Mutex
 	waiting int
@@ -40,39 +47,46 @@ type Watcher struct {
 
 // NewWatcher returns a watcher, which reads what may hang by the reader.
 func NewWatcher(reader *proc.Reader) *Watcher {
-	return &Watcher{reader: reader, removed: make(chan struct{})}
+	return &Watcher{reader: reader, clock: newClock(), removed: make(chan struct{})}
 }
 
 // Wait returns nil when the request is over, or the context's error. changed is
 // called first with what is seen of the request, and again with each change.
 func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) error {
+	s, err := w.find(r.Service)
+	if errors.Is(err, proc.ErrGone) {
+		changed(Sight{Over, len(r.Dirs), len(r.Dirs), len(r.Conns), len(r.Conns), r.Partial})
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("the API service: %w", err)
+	}
+	defer s.Close()
 	w.begin()
 	defer w.end()
-	told, pause := Sight{Standing: -1}, every
-	var left time.Time // when the directory was first seen gone
+	peers := newPeers(ctx)
+	defer peers.close()
+	f := follow(r.current())
+	told, pace := Sight{Standing: -1}, pace{pause: every}
 	for {
 		removed := w.next() // before the look, so that nothing is missed
-		now := r.look()
-		switch {
-		case now.Standing == Over:
-			changed(now)
+		if f.request.Partial {
+			w.complete(ctx, s, f)
+		}
+		began, removals := time.Now(), len(f.removals)
+		seen := f.see(w.look(ctx, s, f.request, peers))
+		pace.see(seen.Standing == Left, f.stirs(), len(f.removals) > removals)
+		if seen.Standing == Over || seen != told && pace.sure() {
+			changed(seen)
+			told = seen
+		}
+		if seen.Standing == Over {
 			return nil
-		case now.Standing != Left:
-			left, pause = time.Time{}, every
-		case left.IsZero():
-			left, pause = time.Now(), first
-		case time.Since(left) < soon:
-			pause = min(2*pause, quick)
-		default:
-			pause = every
 		}
-		if now != told && (now.Standing != Left || time.Since(left) >= patience) {
-			changed(now)
-			told = now
-		}
-		timer := time.NewTimer(pause)
+		timer := time.NewTimer(pace.after(time.Since(began)))
 		select {
 		case <-removed:
+		case <-peers.gone:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -83,21 +97,158 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 	}
 }
 
-// look finds out how the request stands now.
-func (r Request) look() Sight {
-	var now Sight
-	for _, d := range r.Dirs {
-		if d.gone() {
-			now.DirsGone++
+// pace is how soon the next look comes.
+type pace struct {
+	pause         time.Duration
+	left, stirred time.Time // since when the directory is gone, or something is about to happen
+}
+
+// see takes up what a look has shown.
+func (p *pace) see(left, stirs, removal bool) {
+	p.left, p.stirred = since(p.left, left), since(p.stirred, stirs)
+	soonAfter := func(t time.Time) bool { return !t.IsZero() && time.Since(t) < soon }
+	switch {
+	case !soonAfter(p.left) && !soonAfter(p.stirred):
+		p.pause = every
+	case removal, p.pause == every:
+		p.pause = first
+	default:
+		p.pause = min(2*p.pause, quick)
+	}
+}
+
+// since keeps the time at which something came to hold.
+func since(when time.Time, holds bool) time.Time {
+	switch {
+	case !holds:
+		return time.Time{}
+	case when.IsZero():
+		return time.Now()
+	}
+	return when
+}
+
+// sure tells whether a directory has been gone for long enough to tell of it.
+func (p *pace) sure() bool { return p.left.IsZero() || time.Since(p.left) >= patience }
+
+// after is the pause after a look that took so long.
+func (p *pace) after(took time.Duration) time.Duration {
+	if p.pause == every {
+		return max(every, rest*took)
+	}
+	return p.pause
+}
+
+// service is an API service's process, and for whose account it is looked at.
+type service struct {
+	*proc.Handle
+	account share.Account
+}
+
+func (w *Watcher) find(id proc.Identity) (service, error) {
+	h, err := proc.Find(id)
+	if err != nil {
+		return service{}, err
+	}
+	s, err := w.serving(h)
+	if err != nil {
+		h.Close()
+	}
+	return s, err
+}
+
+func (w *Watcher) serving(h *proc.Handle) (service, error) {
+	of, err := w.accountOf(h)
+	return service{h, of}, err
+}
+
+func (w *Watcher) accountOf(h *proc.Handle) (share.Account, error) {
+	uid, err := h.UID()
+	if err != nil {
+		return share.Account{}, fmt.Errorf("whose process %d is: %w", h.PID, err)
+	}
+	return w.reader.OfProcess(h, uid), nil
+}
+
+// look looks at the request's directories and connections.
+func (w *Watcher) look(ctx context.Context, service service, r Request, peers *peers) moment {
+	// What is seen of the connections belongs to what is seen of the directories: that
+	// is the same before and after.
+	m := moment{gone: r.gone()}
+	for {
+		m.at, m.conns = time.Now(), w.lookAtConns(ctx, service, r, peers)
+		after := r.gone()
+		if slices.Equal(after, m.gone) {
+			return m
+		}
+		m.gone = after
+	}
+}
+
+// gone says of each directory whether it is gone.
+func (r Request) gone() []bool {
+	gone := make([]bool, len(r.Dirs))
+	for i, d := range r.Dirs {
+		gone[i] = d.gone()
+	}
+	return gone
+}
+
+// lookAtConns says of each connection how much of it is over, and returns nil where that
+// can't be seen.
+func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request, peers *peers) []end {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, errSlow)
+	defer cancel()
+	seen, err := proc.Within(ctx, w.reader, service.account, func() ([]sighting, error) {
+		all := make([]sighting, len(r.Conns))
+		for i, c := range r.Conns {
+			var err error
+			if all[i], err = c.sight(service.Handle); err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	})
+	if err != nil {
+		return nil
+	}
+	ends := make([]end, len(seen))
+	for i, s := range seen {
+		ends[i] = s.end
+		if s.end == open {
+			peers.wait(s.peer)
 		}
 	}
-	for _, c := range r.Conns {
-		if c.gone() {
-			now.ConnsGone++
-		}
+	return ends
+}
+
+// complete lists the service's connections again, where not all were listed: as long as
+// a directory of the request's is there, so is its handler, and the handler's connection.
+func (w *Watcher) complete(ctx context.Context, service service, f *follower) {
+	conns, all, err := w.accepted(ctx, service)
+	if err != nil || !all || len(f.request.Dirs) == 0 {
+		return
 	}
-	now.Standing = r.standing(now.DirsGone, now.ConnsGone)
-	return now
+	if slices.Contains(f.request.gone(), true) {
+		return
+	}
+	f.request.Conns, f.request.Partial, f.request.seen = conns, false, time.Now()
+	*f = *follow(f.request)
+}
+
+// accepted is what the service has accepted, by a reader that is left behind.
+func (w *Watcher) accepted(ctx context.Context, service service) ([]Conn, bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, errSlow)
+	defer cancel()
+	type answer struct {
+		conns []Conn
+		all   bool
+	}
+	a, err := proc.Within(ctx, w.reader, service.account, func() (a answer, err error) {
+		a.conns, a.all, err = accepted(service.Handle)
+		return a, err
+	})
+	return a.conns, a.all, err
 }
 
 func (w *Watcher) next() <-chan struct{} {

@@ -43,6 +43,7 @@ type build struct {
 	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
 	known      map[api.FactName]knowledge
+	doubt      string        // why it can't be told whether its API request is over
 	cause      api.FactName  // the fact that ended it
 	tidyTime   time.Duration // how long the owner may tidy up
 	overSince  time.Time     // when the fact that ended it was known

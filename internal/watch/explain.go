@@ -151,14 +151,14 @@ func judge(s lifecycle.Status, mode api.Mode) (verdict, changes string) {
 	case api.StateRunning:
 		if mode == api.ModeAPI {
 			return "it is kept, because its API request is not over",
-				"the request ends: its directory is removed and one of the connections is closed, or all are closed, or the service ends. If processes are left then, " + fate + ". Or " + stop
+				"the request ends: its client goes and its directory is removed, or all connections that may be its own are closed, or the service ends. If processes are left then, " + fate + ". Or " + stop
 		}
 		return "it is kept, because its owner lives",
 			"the owner, or a process that waits for it, ends: if processes are left then, " + fate + ". Or " + stop
 	case api.StateUnsure:
 		if mode == api.ModeAPI {
 			return "it is kept, because it can't be told whether its API request is over",
-				"it can be told: a connection is closed, the last process ends, or the service does. Or " + stop
+				"it can be told: all connections, or all requests, that may be its own are over; or its last process ends, or the service does. Until then it is kept, however long that is. Or " + stop
 		}
 		if s.OwnerLives {
 			return "it is kept, because its builder lives, and nobody saw whether it is that build's or of a step that is over",

@@ -77,7 +77,7 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	if f := w.fact(b.id, api.FactDirectory); f.Value != "/var/tmp/libpod_builder1 is there" || f.Source != api.SourceInotify {
 		t.Errorf("said is %+v", f)
 	}
-	if f := w.fact(b.id, api.FactConnections); f.Value != "0 of 2 are closed" || f.Source != api.SourceSockDiag {
+	if f := w.fact(b.id, api.FactConnections); f.Value != "0 of the 2 that may be its own are closed" || f.Source != api.SourceDescriptors {
 		t.Errorf("said is %+v", f)
 	}
 	w.asked.standing <- request.Over

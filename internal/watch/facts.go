@@ -64,7 +64,7 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 		if e == lifecycle.RequestEnded || e == lifecycle.RequestLeft && !busy {
 			b.learn(api.FactRequest, "it is over")
 		} else {
-			b.learn(api.FactRequest, "whether it is over can't be told")
+			b.learn(api.FactRequest, "whether it is over can't be told: "+b.doubt)
 		}
 	case lifecycle.RequestCertain:
 		b.learn(api.FactRequest, "it is served")
@@ -79,25 +79,39 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 func (b *build) learnRequest(now request.Sight) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r := b.owner.request
 	switch {
-	case len(r.Dirs) == 0:
+	case now.Dirs == 0:
 		b.learn(api.FactDirectory, "it is not known")
-	case len(r.Dirs) > 1:
-		b.learn(api.FactDirectory, fmt.Sprintf("%d of the %d that may be its own are gone", now.DirsGone, len(r.Dirs)))
+	case now.Dirs > 1:
+		b.learn(api.FactDirectory, fmt.Sprintf("%d of the %d that may be its own are gone", now.DirsGone, now.Dirs))
 	case now.DirsGone > 0:
-		b.learn(api.FactDirectory, r.Dirs[0].Path+" is gone")
+		b.learn(api.FactDirectory, b.owner.request.Dirs[0].Path+" is gone")
 	default:
-		b.learn(api.FactDirectory, r.Dirs[0].Path+" is there")
+		b.learn(api.FactDirectory, b.owner.request.Dirs[0].Path+" is there")
 	}
+	closed := fmt.Sprintf("%d of the %d that may be its own are closed", now.ConnsGone, now.Conns)
 	switch {
-	case len(r.Conns) == 0:
-		b.learn(api.FactConnections, "none is known: the service has none on a unix socket")
-	case r.Partial:
-		b.learn(api.FactConnections, fmt.Sprintf("%d of %d are closed, there were more", now.ConnsGone, len(r.Conns)))
+	case now.Partial:
+		b.learn(api.FactConnections, closed+", and not all can be looked at")
+	case now.Conns == 0:
+		b.learn(api.FactConnections, "none that may be its own is known")
 	default:
-		b.learn(api.FactConnections, fmt.Sprintf("%d of %d are closed", now.ConnsGone, len(r.Conns)))
+		b.learn(api.FactConnections, closed)
 	}
+	b.doubt = doubtOf(now)
+}
+
+// doubtOf says why it can't be told whether a request is over.
+func doubtOf(now request.Sight) string {
+	switch {
+	case now.Dirs == 0:
+		return "its directory is not known"
+	case now.DirsGone < now.Dirs:
+		return fmt.Sprintf("it is one of %d, of which %d are over", now.Dirs, now.DirsGone)
+	case now.Partial:
+		return "its directory is gone, and not all connections can be looked at"
+	}
+	return "its directory is gone, and no client has gone with it: that was a cleaner, or its client is still connected"
 }
 
 // causeOf is the fact by which an event ends a build; "" for one that does not.
@@ -131,7 +145,7 @@ func sourceOf(about api.FactName) api.FactSource {
 	case api.FactDirectory:
 		return api.SourceInotify
 	case api.FactConnections:
-		return api.SourceSockDiag
+		return api.SourceDescriptors
 	case api.FactDeadline, api.FactMaxRuntime:
 		return api.SourceClock
 	case api.FactMotion:

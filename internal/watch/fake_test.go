@@ -288,19 +288,15 @@ type fakeRequests struct {
 	standing chan request.Standing // how the one request that is waited for stands now
 }
 
-func (f *fakeRequests) See(context.Context, *proc.Handle, uint32, []string) (request.Request, error) {
+func (f *fakeRequests) See(context.Context, *proc.Handle, *proc.Handle, uint32) (request.Request, error) {
 	return f.see, nil
 }
 
-func (f *fakeRequests) Candidates(context.Context, *proc.Handle, *proc.Handle, uint32) ([]string, error) {
-	return []string{"/var/tmp/libpod_builder1"}, nil
-}
-
-func (f *fakeRequests) Wait(ctx context.Context, _ request.Request, changed func(request.Sight)) error {
+func (f *fakeRequests) Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error {
 	for {
 		select {
 		case now := <-f.standing:
-			changed(request.Sight{Standing: now})
+			changed(request.Sight{Standing: now, Dirs: len(r.Dirs), Conns: len(r.Conns)})
 			if now == request.Over {
 				return nil
 			}

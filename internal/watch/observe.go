@@ -64,9 +64,7 @@ func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
 		monitor.Close()
 		return nil, err
 	}
-	return w.settleOwner(ctx, monitor, builder, s.UID, func(service, monitor *proc.Handle) ([]string, error) {
-		return w.requests.Candidates(ctx, service, monitor, s.UID)
-	})
+	return w.settleOwner(ctx, monitor, builder, s.UID)
 }
 
 // Orphaned takes up processes that look like a step's, and that nobody saw under

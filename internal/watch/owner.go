@@ -54,7 +54,7 @@ func (o *owner) key() ownerKey {
 //
 // Source of the re-execution: containers/podman, pkg/rootless; of storage's
 // pkg/unshare for buildah.
-func (w *Watcher) findOwner(ctx context.Context, caller Caller, requests []string) (*owner, error) {
+func (w *Watcher) findOwner(ctx context.Context, caller Caller) (*owner, error) {
 	monitor, err := caller.Parent()
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -64,16 +64,12 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller, requests []strin
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	return w.settleOwner(ctx, monitor, builder, caller.UID, func(_, _ *proc.Handle) ([]string, error) { return requests, nil })
+	return w.settleOwner(ctx, monitor, builder, caller.UID)
 }
 
-// requestsOf names the directories that may be those of the request which a step of
-// an API service belongs to. It is asked of no other builder.
-type requestsOf func(service, monitor *proc.Handle) ([]string, error)
-
 // settleOwner finds out which of the two is the owner, and lets go of the other.
-func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests requestsOf) (*owner, error) {
-	o, err := w.ownerOf(ctx, monitor, builder, uid, requests)
+func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
+	o, err := w.ownerOf(ctx, monitor, builder, uid)
 	if err != nil || o.Handle != monitor {
 		monitor.Close()
 	}
@@ -83,7 +79,7 @@ func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle
 	return o, err
 }
 
-func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32, requests requestsOf) (*owner, error) {
+func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
 	step, err := w.processOf(ctx, monitor)
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -102,13 +98,9 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 	}
 	command := podman.ReadCommand(podman.ProgramName(above.Exe, above.Args), above.Args)
 	if command.Purpose == podman.Serves {
-		dirs, err := requests(builder, monitor)
+		seen, err := w.requests.See(ctx, builder, monitor, uid)
 		if err != nil {
-			w.log.WithError(err).Debug("The directory of an API request can't be found out")
-		}
-		seen, err := w.requests.See(ctx, builder, uid, dirs)
-		if err != nil {
-			return nil, fmt.Errorf("the API request: %w", err)
+			w.log.WithError(err).Debug("Not all can be found out about an API request")
 		}
 		o := &owner{Handle: builder, mode: api.ModeAPI, command: command.Name, spared: true, request: &seen}
 		if seen.Key() == "" {

@@ -94,7 +94,7 @@ func childOf(t *testing.T, pid int) int {
 
 func TestFindOwnerTakesTheBuilder(t *testing.T) {
 	builder, caller := startFamily(t, podman.OCIMonitor, "build", "--build-arg=SECRET")
-	o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
+	o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestFindOwnerOfAnAPIBuild(t *testing.T) {
 	} {
 		w := newBench(t, longTimeouts)
 		w.asked.see = request.Request{Dirs: row.dirs}
-		o, err := w.findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil)
+		o, err := w.findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,11 +136,11 @@ func TestFindOwnerOfAnAPIBuild(t *testing.T) {
 
 func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller := startFamily(t, "sh", "build")
-	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}, nil); !errors.Is(err, ErrNoBuilder) {
+	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a caller whose parent is no monitor: %v", err)
 	}
 	_, caller = startFamily(t, podman.OCIMonitor, "build")
-	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}, nil); !errors.Is(err, ErrNoBuilder) {
+	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
 	}
 }

@@ -28,9 +28,6 @@ type Caller struct {
 // Container is what a caller says of the container that it is about to make.
 type Container struct {
 	ID string // has passed wire.CheckContainerID
-	// Requests are the directories of the API requests that it may belong to. Only
-	// those of the caller's own UID count.
-	Requests []string
 }
 
 // Place is a build's scope, ready to take one container.
@@ -50,7 +47,7 @@ func (p *Place) CgroupsPath() string { return p.cgroupsPath }
 // The error is an EndedError, ErrNoBuilder, ErrTooMany, or what package scopes returns,
 // wrapped.
 func (w *Watcher) Prepare(ctx context.Context, caller Caller, container Container) (*Place, error) {
-	o, err := w.findOwner(ctx, caller, container.Requests)
+	o, err := w.findOwner(ctx, caller)
 	if err != nil {
 		return nil, err
 	}

@@ -52,8 +52,7 @@ type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
 
 // Requests tells when API requests are over: package request.
 type Requests interface {
-	See(ctx context.Context, service *proc.Handle, uid uint32, dirs []string) (request.Request, error)
-	Candidates(ctx context.Context, service, monitor *proc.Handle, uid uint32) ([]string, error)
+	See(ctx context.Context, service, monitor *proc.Handle, uid uint32) (request.Request, error)
 	Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error
 }
 
@@ -126,6 +125,9 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 	}
 	var o *owner
 	clientGone := false
+	if r.Request != nil && r.Request.Service == (proc.Identity{}) && r.Request.Key() != "" {
+		r.Request.Service = r.Owner // an earlier daemon has not written it down
+	}
 	if handle, err := proc.Find(r.Owner); err == nil {
 		o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Mode == api.ModeAPI, request: r.Request}
 		for _, id := range r.Clients {
@@ -186,10 +188,15 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
 	}
 	id := w.freeID()
-	b := w.newBuild(record{
+	r := record{
 		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
-		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Request: o.request,
-	}, o, nil, release)
+		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command,
+	}
+	if o.request != nil {
+		short := o.request.Short()
+		r.Request = &short
+	}
+	b := w.newBuild(r, o, nil, release)
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil

@@ -41,8 +41,6 @@ const (
 	Patience = time.Second
 	// MaxMessage is the size of the largest message, in bytes.
 	MaxMessage = 4096
-	// MaxRequests is how many request directories a Prepare may name.
-	MaxRequests = 16
 	// MaxContainerID is the length of the longest container ID, in bytes.
 	MaxContainerID = 128
 	// Leaf is the cgroup, beside the container's, in which the caller finds
@@ -73,9 +71,6 @@ type Message struct {
 	Type    Type `json:"type"`
 	// Container is the OCI container's ID (Prepare, Outside).
 	Container string `json:"container,omitempty"`
-	// Requests are the directories of the API requests that the container may
-	// belong to (Prepare): what the caller has seen, for builds of its own user.
-	Requests []string `json:"requests,omitempty"`
 	// CgroupsPath is what linux.cgroupsPath of the bundle is to be (Prepared).
 	CgroupsPath string `json:"cgroups_path,omitempty"`
 	// Reason is for people (Refused, Ended).
@@ -109,9 +104,6 @@ func Decode(packet []byte) (Message, error) {
 	case Prepare, Outside:
 		if err := CheckContainerID(m.Container); err != nil {
 			return Message{}, err
-		}
-		if len(m.Requests) > MaxRequests {
-			return Message{}, fmt.Errorf("%d requests: more than %d", len(m.Requests), MaxRequests)
 		}
 	case Prepared:
 		if m.CgroupsPath == "" || m.CgroupsPath[0] != '/' {

@@ -9,7 +9,6 @@ import (
 func TestEachMessageSurvivesTheWire(t *testing.T) {
 	for _, m := range []Message{
 		{Type: Prepare, Container: "buildah-buildah123"},
-		{Type: Prepare, Container: "buildah-buildah123", Requests: []string{"/var/tmp/libpod_builder1"}},
 		{Type: Prepared, CgroupsPath: "/system.slice/buildwatch-x.scope/d/run-y"},
 		{Type: Enter},
 		{Type: Entered},
@@ -35,7 +34,6 @@ func TestDecodeRefuses(t *testing.T) {
 		"unknown type":      `{"v":1,"type":"kill"}`,
 		"no container":      `{"v":1,"type":"prepare"}`,
 		"path as container": `{"v":1,"type":"prepare","container":"../x"}`,
-		"too many requests": `{"v":1,"type":"prepare","container":"x","requests":[""` + strings.Repeat(`,""`, MaxRequests) + `]}`,
 		"relative cgroup":   `{"v":1,"type":"prepared","cgroups_path":"x"}`,
 		"too long":          `{"v":1,"type":"refused","reason":"` + strings.Repeat("x", MaxMessage) + `"}`,
 	} {

@@ -43,8 +43,8 @@ func (d *daemon) close() {
 }
 
 // prepare asks for a place for container. The claim comes with the answer.
-func (d *daemon) prepare(container string, requests []string) (wire.Message, error) {
-	return d.ask(wire.Message{Type: wire.Prepare, Container: container, Requests: requests})
+func (d *daemon) prepare(container string) (wire.Message, error) {
+	return d.ask(wire.Message{Type: wire.Prepare, Container: container})
 }
 
 // outside tells that container will be made elsewhere, and expects no answer: it is

@@ -99,7 +99,7 @@ func place(c creation, around surroundings, deadline time.Time) (placed bool, er
 		return false, dialErr
 	}
 
-	prepared, err := d.prepare(c.container, requests(b.config))
+	prepared, err := d.prepare(c.container)
 	if err := unlessAnswered(prepared, err, wire.Prepared); err != nil {
 		return false, err
 	}

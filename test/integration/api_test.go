@@ -147,33 +147,6 @@ func TestOneOfTwoAPIBuildsIsCancelled(t *testing.T) {
 	sh(t, "podman rmi --force wanted")
 }
 
-// TestAPIBuildsThatCannotBeToldApartAreKept, and shown as unsure, until it is
-// certain which of them is over.
-func TestAPIBuildsThatCannotBeToldApartAreKept(t *testing.T) {
-	leakCheck(t)
-	serveAPI(t)
-	const step = "RUN /bin/busybox sleep 6 && echo done > /done\n"
-	first := startRemote(t, step, "--tag", "twin")
-	listedAs(t, 1, 1)
-	second := startRemote(t, step, "--tag", "twin")
-	listedAs(t, 2, 1)
-	_ = second.cmd.Process.Kill()
-	eventually(t, func() (string, bool) {
-		all := listed(t)
-		return fmt.Sprintf("none is unsure: %+v", all), len(all) == 2 && all[1].State == api.StateUnsure
-	})
-	first.succeed()
-	if got := fileInImage(t, "twin", "done"); got != "done\n" {
-		t.Errorf("the image has %q", got)
-	}
-	eventually(t, func() (string, bool) {
-		all := listed(t)
-		return fmt.Sprintf("still listed: %+v", all), len(all) == 0
-	})
-	tidied(t)
-	sh(t, "podman rmi --force twin")
-}
-
 // TestAPIBuildOutlivesACleaner of /var/tmp: one witness is not enough.
 func TestAPIBuildOutlivesACleaner(t *testing.T) {
 	leakCheck(t)

@@ -84,8 +84,8 @@ func TestObservedAPIBuildIsEndedWhenItsClientIsGone(t *testing.T) {
 	}
 }
 
-// TestOneOfTwoObservedAPIBuildsIsCancelled: which of two requests a step belongs to is
-// not certain for the second, which is kept until it is; the other completes.
+// TestOneOfTwoObservedAPIBuildsIsCancelled: which of two requests a step belongs to its
+// monitor says; the other completes.
 func TestOneOfTwoObservedAPIBuildsIsCancelled(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)

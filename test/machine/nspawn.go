@@ -31,7 +31,7 @@ func nspawnArgs(s *slot, root, source string) []string {
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
 		"--private-network", "--network-veth-extra=" + s.veth() + ":" + guestLink,
 		// podman inside does what podman does on a host.
-		"--capability=all", "--system-call-filter=@keyring bpf perf_event_open",
+		"--capability=all", "--system-call-filter=@keyring bpf perf_event_open pidfd_getfd",
 		// What is written goes to memory. Storage needs tmpfs of its own: overlays
 		// can't have their upper layer in another overlay.
 		"--volatile=overlay",
