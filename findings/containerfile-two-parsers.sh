@@ -62,6 +62,5 @@ printf 'FROM scratch\nCMD ["serve"] # web\n' >"$work/remark"
 both remark '(cmd "[\"serve\"] # web")' '(cmd "serve")'
 printf 'FROM scratch\nRUN echo a\\\\\nRUN echo b\n' >"$work/backslashes"
 both backslashes '(run "echo a\\\\") (run "echo b")' '(run "echo a\\RUN echo b")'
-# shellcheck disable=SC2016 # a backtick, literally
 printf '# syntax=docker/dockerfile:1\n# escape=`\nFROM scratch\nRUN echo a `\nlabel b=c\n' >"$work/directives"
 both directives '(run "echo a label b=c")' '(run "echo a `") (label "b" "c")'

@@ -90,6 +90,15 @@ ctypes.CDLL(None).syscall(60 if os.uname().machine == "x86_64" else 93, 0)  # SY
 PY
 }
 
+# The releases that several scripts look at, one root file system for each.
+# shellcheck disable=SC2034
+TRIXIE=(trixie systemd=257.13-1~deb13u1 systemd-sysv=257.13-1~deb13u1 dbus podman=5.4.2+ds1-2+b2 buildah=1.39.3+ds1-1+b7
+	crun=1.21-1 runc=1.1.15+ds1-2+b4 netavark=1.14.0-2 conmon=2.1.12-4 busybox-static python3-minimal)
+# shellcheck disable=SC2034
+BOOKWORM=(bookworm systemd=252.39-1~deb12u2 systemd-sysv=252.39-1~deb12u2 dbus podman=4.3.1+ds1-8+deb12u1+b3
+	buildah=1.28.2+ds1-3+deb12u1+b3 crun=1.8.1-1+deb12u1 runc=1.1.5+ds1-1+deb12u1 netavark=1.4.0-3 conmon=2.1.6+ds1-1
+	busybox-static python3-minimal)
+
 # root SUITE PACKAGE=VERSION...: $root is a root file system of that Debian suite with these
 # packages, from the mirror that this host's apt uses. It is kept in $cache.
 root() {
@@ -105,7 +114,6 @@ root() {
 		dir=$(mktemp -d "$cache/.making-XXXXXX")
 		undo+=("rm -rf --one-file-system '$dir'")
 		chmod 755 "$dir"
-		# shellcheck disable=SC2016 # apt's own variables
 		site=$(apt-get indextargets --format '$(SITE) $(COMPONENT)' 'Created-By: Packages' |
 			awk '$2 == "main" && !/security/ {print $1; exit}')
 		like=/usr/share/debootstrap/scripts/$suite
@@ -114,7 +122,6 @@ root() {
 			unseen "debootstrap $suite: $(tail -1 "$work/log")"
 		apt-config dump --no-empty --format '%F "%v";%n' Acquire | grep -v IndexTargets >"$dir/etc/apt/apt.conf.d/99host"
 		cat /etc/resolv.conf >"$dir/etc/resolv.conf"
-		# shellcheck disable=SC2016 # for the shell inside
 		chroot "$dir" env DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -ec '
 			apt-get update && apt-get install -y --no-install-recommends "$@" && apt-get clean
 			rm -rf /var/lib/apt/lists/* /etc/hostname
@@ -133,7 +140,8 @@ root() {
 boot() {
 	local tries pid
 	cgroup
-	undo+=("for i in {1..100}; do grep -q 'populated 0' '$cg/cgroup.events' && break; sleep 0.1; done")
+	undo+=("for try in {1..100}; do grep -q 'populated 0' '$cg/cgroup.events' && break; sleep 0.1; done"
+		"echo 1 >'$cg/cgroup.kill'")
 	(
 		echo $BASHPID >"$cg/cgroup.procs"
 		export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_NSPAWN_LOCK=0
@@ -145,14 +153,15 @@ boot() {
 	pid=$!
 	started+=("$pid")
 	for ((tries = 0; tries < 300; tries++)); do
-		leader=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null) && leader=${leader%% *} && [ -n "$leader" ] &&
-			nsenter -t "$leader" -m -u -i -n -p -r -w systemctl is-system-running 2>/dev/null | grep -qx 'running\|degraded' &&
-			return
+		leader=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null || true)
+		leader=${leader%% *}
+		case $([ -z "$leader" ] || enter systemctl is-system-running 2>/dev/null || true) in
+		running | degraded) return ;;
+		esac
 		sleep 0.2
 	done
 	unseen "the system did not start: $(tail -3 "$work/console")"
 }
-inside() {
-	nsenter -t "$leader" -m -u -i -n -p -r -w systemd-run --quiet --wait --pipe --collect -- "$@"
-}
+enter() { nsenter -t "$leader" -m -u -i -n -p -r -w -- "$@"; }
+inside() { enter systemd-run --quiet --wait --pipe --collect -- "$@"; }
 insh() { inside /bin/sh -c "$@"; }
