@@ -41,6 +41,7 @@ const bootTimeout = 2 * time.Minute
 // several goroutines.
 type Machine struct {
 	opts   Options
+	began  time.Time
 	slot   *slot
 	rootFS *os.File // locked, so that it is not pruned
 	nspawn *nspawn
@@ -69,7 +70,7 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 	if err := tellVersions(ctx, opts.Suite, opts.Say); err != nil {
 		return nil, err
 	}
-	m := &Machine{opts: opts, leader: -1}
+	m := &Machine{opts: opts, began: time.Now(), leader: -1}
 	if m.rootFS, err = lockDir(root, unix.LOCK_SH); err != nil {
 		return nil, err
 	}
@@ -165,6 +166,8 @@ func (m *Machine) Path(inside string) string {
 // that it had on the host. It may be called more than once.
 func (m *Machine) Close() error {
 	m.closeOnce.Do(func() {
+		m.opts.Say("%s ends after %s, with %s of CPU time", m.slot.name(),
+			time.Since(m.began).Round(time.Second), m.slot.cpuTime().Round(time.Second))
 		m.closeErr = m.slot.clean()
 		if m.nspawn != nil {
 			m.nspawn.wait()
