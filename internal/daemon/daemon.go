@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	var here host
 	started := time.Now()
 	parts.Go(func() { here.find(ctx, manager) })
-	follower := observer(watcher, log)
+	follower := observer(watcher, reader, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),

@@ -12,15 +12,16 @@ import (
 )
 
 // observer makes what follows the builds that do not come through the wrapper.
-func observer(watcher *watch.Watcher, log logrus.FieldLogger) *observe.Follower {
+func observer(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
 	sighting := func(s *observe.Step) watch.Sighting {
 		return watch.Sighting{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID, Processes: s}
 	}
 	return observe.New(observe.Options{
-		Seen:     func(ctx context.Context, s *observe.Step) { watcher.Observe(ctx, sighting(s)) },
-		Orphaned: func(_ context.Context, s *observe.Step) { watcher.Orphaned(sighting(s)) },
+		Seen:     func(ctx context.Context, s *observe.Step) bool { return watcher.Observe(ctx, sighting(s)) },
+		Orphaned: func(_ context.Context, s *observe.Step) bool { return watcher.Orphaned(sighting(s)) },
 		Placed:   scopes.Holds,
 		Passing:  scopes.Passing,
+		Reader:   reader,
 		Log:      log,
 	})
 }

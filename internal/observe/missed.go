@@ -10,17 +10,23 @@ import (
 // outlived its monitor and its builder.
 const missedTime = 10 * time.Second
 
+// expectPatience is how long Expect waits for a monitor's name.
+const expectPatience = 100 * time.Millisecond
+
 // Expect takes hold of the step that a process, the OCI runtime's wrapper, was
 // started for. A container that could not be placed is looked for then; and should
 // its builder end before a look finds it, it is known whose it is.
 func (f *Follower) Expect(wrapper *proc.Handle) {
+	monitor, err := wrapper.Parent()
+	if err != nil {
+		return
+	}
+	f.names.ask(monitor.Identity)
+	f.names.waitFor(monitor.Identity, expectPatience) // without the lock: looks go on meanwhile
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.following {
-		return
-	}
-	monitor, err := wrapper.Parent()
-	if err != nil {
+		monitor.Close()
 		return
 	}
 	if _, known := f.steps[monitor.Identity]; known {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,7 +27,7 @@ func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
 	if _, err := fmt.Sscan(p.Line(t), &forked, &monitor); err != nil {
 		t.Fatal(err)
 	}
-	f := New(Options{})
+	f := New(Options{Reader: proc.NewReader()})
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, program, 0, unix.STATX_BASIC_STATS, &st); err != nil {
 		t.Fatal(err)
@@ -37,6 +38,8 @@ func TestForkOfAMonitorIsNoMonitor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		f.names.ask(h.Identity)
+		f.names.wait(10 * time.Second)
 		s := f.held(h)
 		if s == nil {
 			h.Close()

@@ -44,19 +44,20 @@ var burst = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 200 * 
 
 // Options is what a Follower is made of.
 type Options struct {
-	// Seen is told of each step that has processes and is not Placed, from one
-	// goroutine. The Step stays the Follower's, and answers for
-	// good.
-	Seen func(context.Context, *Step)
+	// Seen is told of each step that has processes and is not Placed. The Step stays
+	// the Follower's, and answers for good. It reports whether the step was taken up;
+	// of one that was not it is told again later.
+	Seen func(context.Context, *Step) bool
 	// Orphaned is told of processes that look like those of a step whose
-	// monitor nobody saw. Monitor and Builder are nil.
-	Orphaned func(context.Context, *Step)
+	// monitor nobody saw. Monitor and Builder are nil. It reports what Seen does.
+	Orphaned func(context.Context, *Step) bool
 	// Placed tells whether a cgroup, below the mount, is that of a build that
 	// is supervised by a scope.
 	Placed func(cgroup string) bool
 	// Passing tells whether a cgroup of such a build is one in which a container's
 	// first process is only until the OCI runtime moves it to the container's own.
 	Passing func(cgroup string) bool
+	Reader  *proc.Reader // of command lines
 	Log     logrus.FieldLogger
 }
 
@@ -64,7 +65,7 @@ type Options struct {
 type Follower struct {
 	Options
 	programs *programs
-	args     *proc.Reader
+	names    *names
 	self     namespaces
 
 	mu     sync.Mutex // one look at a time
@@ -76,7 +77,8 @@ type Follower struct {
 	wake   chan struct{}
 
 	executed  chan struct{} // holds a token when a burst of looks is due
-	following bool          // Run runs
+	telling   sync.WaitGroup
+	following bool // Run runs
 }
 
 // namespaces are those of this daemon.
@@ -84,13 +86,15 @@ type namespaces struct{ mnt, uts, pid string }
 
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
-	return &Follower{
-		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, args: proc.NewReader(),
+	f := &Follower{
+		Options: o, programs: &programs{systems: map[[2]uint32]bool{}},
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
 		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
 	}
+	f.names = newNames(o.Reader, f.lookOften)
+	return f
 }
 
 // Run follows until the context ends.
@@ -104,6 +108,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	f.following = true
 	f.mu.Unlock()
 	defer f.close()
+	defer f.telling.Wait()
 	var reader sync.WaitGroup
 	defer reader.Wait()
 	reader.Go(func() {
@@ -158,12 +163,21 @@ func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 	if f.active && next < len(burst) {
 		return burst[next], true
 	}
+	pause = slow
 	for _, s := range f.steps {
 		if s.needsLooks() {
 			return quick, false
 		}
+		if s.waits() {
+			pause = again
+		}
 	}
-	return slow, false
+	for _, s := range f.lost {
+		if s.waits() {
+			pause = again
+		}
+	}
+	return pause, false
 }
 
 // lookOften asks for a burst of looks.
@@ -174,18 +188,26 @@ func (f *Follower) lookOften() {
 	}
 }
 
-// tell passes on what was found.
+// again is how long after a step was not taken up it is told of once more.
+const again = 5 * time.Second
+
+// tell passes on what was found. Each step is told of aside: who is told looks at its
+// builder, which can make that wait.
 func (f *Follower) tell(ctx context.Context) {
 	f.mu.Lock()
 	fresh := f.fresh
 	f.fresh = nil
 	f.mu.Unlock()
 	for _, s := range fresh {
-		if s.Monitor == nil {
-			f.Orphaned(ctx, s)
-		} else {
-			f.Seen(ctx, s)
-		}
+		f.telling.Go(func() {
+			tell := f.Seen
+			if s.Monitor == nil {
+				tell = f.Orphaned
+			}
+			if !tell(ctx, s) {
+				s.tellAgain(time.Now().Add(again))
+			}
+		})
 	}
 }
 
@@ -231,6 +253,9 @@ func (f *Follower) lookLocked() snapshot {
 	}
 	for name, s := range f.lost {
 		s.follow(all, below)
+		if s.firstSeen() {
+			f.fresh = append(f.fresh, s)
+		}
 		if s.Over() {
 			delete(f.lost, name)
 			s.release()
@@ -256,20 +281,23 @@ func (f *Follower) findMonitors(all snapshot) {
 		}
 	}
 	f.active = len(trusted) > 0
+	var candidates []entry
 	for pid, e := range all {
 		program, ok := trusted[e.ppid]
 		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && !podman.IsMemoryCopy(proc.Exe(pid)) {
 			continue
 		}
+		candidates = append(candidates, e)
+		f.names.ask(e.Identity)
+	}
+	f.names.wait(namePatience)
+	for _, e := range candidates {
 		if s := f.monitor(e); s != nil {
 			f.steps[e.Identity] = s
 		}
 	}
+	f.names.tidy()
 }
-
-// argsLimit bounds the wait for a command line, which lies in the process's own
-// memory.
-const argsLimit = 100 * time.Millisecond
 
 // monitor takes hold of a monitor and its builder, or returns nil for what is
 // none.
@@ -286,16 +314,15 @@ func (f *Follower) monitor(e entry) *Step {
 }
 
 func (f *Follower) held(monitor *proc.Handle) *Step {
-	// What a monitor has forked is called as it is until it executes something else.
-	// Asked first: the name that is read next is then that of its own program.
-	if !proc.HasExeced(monitor.PID) {
+	args, ok := f.names.take(monitor.Identity)
+	if !ok {
 		return nil
 	}
 	builder, err := monitor.Parent()
 	if err != nil {
 		return nil
 	}
-	chroot, ok := f.isMonitor(monitor, builder)
+	chroot, ok := f.isMonitor(monitor, builder, args)
 	uid, uidErr := monitor.UID()
 	builderUID, builderErr := builder.UID()
 	if !ok || uidErr != nil || builderErr != nil || uid != builderUID ||
@@ -315,14 +342,11 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 }
 
 // isMonitor tells whether a process is the monitor of a step, and its parent a builder.
-func (f *Follower) isMonitor(monitor, builder *proc.Handle) (chroot, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), argsLimit)
-	defer cancel()
-	args, argsErr := f.args.Args(ctx, monitor)
+func (f *Follower) isMonitor(monitor, builder *proc.Handle, args []string) (chroot, ok bool) {
 	program, err := monitor.Program()
 	above, aboveErr := builder.Program()
 	_, trusted := f.programs.builder(builder.PID)
-	if argsErr != nil || err != nil || aboveErr != nil || !trusted {
+	if err != nil || aboveErr != nil || !trusted {
 		return false, false
 	}
 	return podman.Monitor(

@@ -33,8 +33,9 @@ type Step struct {
 	bundle string        // the monitor's, see bundleOf; "" where it has none
 	looked bool          // whether it is placed is known
 	placed bool          // it is in its build's scope: the wrapper's
-	told   bool
-	ended  time.Time // when the monitor and the builder were first known to have ended
+	told   bool          // or is being so
+	again  time.Time     // when it is to be told of once more, which was not taken up
+	ended  time.Time     // when the monitor and the builder were first known to have ended
 }
 
 // Live looks anew and returns the step's processes that have not ended, as far
@@ -228,15 +229,30 @@ func (s *Step) pinNamespace(h *proc.Handle) {
 	s.uts, s.pin = uts, pin
 }
 
-// firstSeen is true once: when it is known where the step's first process is.
+// firstSeen is true once: when it is known where the step's first process is; and again
+// when it is to be told of once more.
 func (s *Step) firstSeen() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.told || !s.looked {
+	if s.told || !s.looked || time.Now().Before(s.again) {
 		return false
 	}
 	s.told = true
 	return true
+}
+
+// tellAgain makes the step one that is to be told of once more.
+func (s *Step) tellAgain(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told, s.again = false, at
+}
+
+// waits reports whether the step is to be told of once more.
+func (s *Step) waits() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.told && !s.placed && !s.again.IsZero()
 }
 
 // needsLooks tells whether the step must be looked at often: it has no processes
