@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // slowReader hangs for one process, until gate is closed.
@@ -107,5 +108,37 @@ func TestStepThatWasNotTakenUpIsToldOfAgain(t *testing.T) {
 	s.tellAgain(time.Now())
 	if !s.firstSeen() || s.firstSeen() {
 		t.Error("it is not told of once more")
+	}
+}
+
+// TestProcessesThatAreHeldAreBounded: each costs a descriptor, which are everybody's.
+func TestProcessesThatAreHeldAreBounded(t *testing.T) {
+	f := New(Options{Reader: proc.NewReader(), Placed: func(string) bool { return false }})
+	f.holds = share.NewPool(share.Bounds{User: 3, Users: 100})
+	hold := func(s *Step, n int) {
+		for range n {
+			h, err := proc.Open(os.Getpid())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.hold(h, map[proc.Identity]bool{})
+		}
+	}
+	one, another, other := &Step{UID: 1000, follower: f}, &Step{UID: 1000, follower: f}, &Step{UID: 1001, follower: f}
+	hold(one, 2)
+	hold(another, 9)
+	hold(other, 9)
+	if len(one.held)+len(another.held) != 3 || len(other.held) != 3 {
+		t.Errorf("%d and %d of one user are held, %d of another", len(one.held), len(another.held), len(other.held))
+	}
+	another.release()
+	hold(one, 9)
+	if len(one.held) != 3 {
+		t.Errorf("%d are held after the other step has ended", len(one.held))
+	}
+	one.release()
+	other.release()
+	if f.holds.InUse() != 0 {
+		t.Errorf("%d places are still taken", f.holds.InUse())
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // When to look at /proc.
@@ -66,6 +67,7 @@ type Follower struct {
 	Options
 	programs *programs
 	names    *names
+	holds    *share.Pool
 	self     namespaces
 
 	mu     sync.Mutex // one look at a time
@@ -87,7 +89,7 @@ type namespaces struct{ mnt, uts, pid string }
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
 	f := &Follower{
-		Options: o, programs: &programs{systems: map[[2]uint32]bool{}},
+		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, holds: share.NewPool(holds),
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},

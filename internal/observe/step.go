@@ -7,13 +7,16 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 var selfPID = os.Getpid()
 
-// maxHeld bounds the processes of one step that are held at a time; each is a
-// descriptor. What is left out is found when others have ended.
+// Bounds on the processes that are held at a time, of one step and by whose builds they
+// are; each is a descriptor. What is left out is found when others have ended.
 const maxHeld = 4096
+
+var holds = share.Bounds{User: 8192, Users: 32768, Spare: 8192, Few: 1024, Root: 16384}
 
 // Step is one RUN step's processes, held. Its exported fields do not change.
 type Step struct {
@@ -27,6 +30,7 @@ type Step struct {
 
 	mu     sync.Mutex
 	held   []*proc.Handle
+	places []func()      // as many, to be given back
 	uts    string        // the step's own UTS namespace
 	pin    *os.File      // keeps it in being, and so its name
 	own    proc.CgroupID // see Own
@@ -102,6 +106,15 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 		h.Close()
 		return true
 	})
+	s.giveBack()
+}
+
+// giveBack gives back the places of processes that are not held any more.
+func (s *Step) giveBack() {
+	for n := len(s.places); n > len(s.held); n-- {
+		s.places[n-1]()
+		s.places = s.places[:n-1]
+	}
 }
 
 // enter looks below a process outside the step (its monitor, the OCI runtime) for
@@ -188,7 +201,12 @@ func childOf(parent *proc.Handle, e entry) *proc.Handle {
 
 func (s *Step) hold(h *proc.Handle, known map[proc.Identity]bool) {
 	known[h.Identity] = true
-	s.held = append(s.held, h)
+	release, ok := s.follower.holds.Take(s.follower.Reader.OfUID(s.UID))
+	if !ok {
+		h.Close()
+		return
+	}
+	s.held, s.places = append(s.held, h), append(s.places, release)
 	if s.pin == nil {
 		s.pinNamespace(h)
 	}
@@ -287,6 +305,7 @@ func (s *Step) release() {
 		h.Close()
 	}
 	s.held = nil
+	s.giveBack()
 	if s.pin != nil {
 		s.pin.Close()
 		s.pin = nil

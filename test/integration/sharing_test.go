@@ -1,0 +1,275 @@
+//go:build integration
+
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+)
+
+// One user against all others: what they share has bounds for each. The figures are in
+// docs/security.md.
+
+// roles starts a role as a UID, n times, each with these arguments, and waits until each
+// has said a line.
+func roles(t *testing.T, uid uint32, n int, role string, args ...string) {
+	t.Helper()
+	for range n {
+		cmd := exec.Command("/proc/self/exe", args...)
+		cmd.Env, cmd.Dir = append(os.Environ(), roleEnv+"="+role), "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		out, err := cmd.StdoutPipe()
+		must(t, err)
+		must(t, cmd.Start())
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+			t.Fatalf("%s says %q: %v", role, line, err)
+		}
+	}
+}
+
+// unreadable is a role: a process whose command line can't be read, because it lies in a
+// file that is never answered. It has the wrapper started below it, so that the daemon
+// asks for that line.
+func unreadable(file, wrapper, bundle, id string) error {
+	shell := exec.Command("/bin/sh", "-c", "sleep 1; exec "+wrapper+" create --bundle "+bundle+" buildah-buildah"+id)
+	if err := shell.Start(); err != nil {
+		return err
+	}
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return err
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	const argStart = 48 - 3 // Source: proc_pid_stat(5); counted from field 3
+	address, err := strconv.ParseUint(string(fields[argStart]), 10, 64)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Open(file, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, _, errno := unix.Syscall6(unix.SYS_MMAP, uintptr(address&^4095), 4096, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED, uintptr(fd), 0)
+	if errno != 0 {
+		return errno
+	}
+	time.Sleep(time.Hour)
+	return nil
+}
+
+// TestAttack32UserMakesReadsOfCommandLinesHang: of twenty processes. Root's and another
+// user's builds are placed all the same, and those that go round the wrapper observed.
+func TestAttack32UserMakesReadsOfCommandLinesHang(t *testing.T) {
+	unharmed := underAttack(t)
+	probed := "crun"
+	if sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'") == probed {
+		probed = "runc"
+	}
+	withProbe(t, "/usr/bin/"+probed)
+	server := startFUSE(t, builder)
+	bundle, err := os.MkdirTemp("", "bundle-")
+	must(t, err)
+	defer os.RemoveAll(bundle)
+	write(t, filepath.Join(bundle, "config.json"), `{"linux":{}}`)
+	sh(t, "chown -R builder %s", bundle)
+	for n := range 20 {
+		roles(t, uint32(userIDs[builder]), 1, "unreadable", server.dir+"/hang", filepath.Join(libexec, probed), bundle, strconv.Itoa(n+1))
+	}
+	reads := func() int {
+		n, err := strconv.Atoi(metric(t, "buildwatch_proc_reads"))
+		must(t, err)
+		return n
+	}
+	eventually(t, func() (string, bool) { return fmt.Sprintf("%d reads hang", reads()), reads() >= 4 })
+	placed := startBuild(t, ticks)
+	if view := placed.supervised(1); view.Placement != api.PlacementScope {
+		t.Errorf("root's build is %s", view.Placement)
+	}
+	p := startRootless(t, core, ticks, "--network=none")
+	if view := listedOf(t, core, 1); view.Placement != api.PlacementScope {
+		t.Errorf("another user's build is %s", view.Placement)
+	}
+	round := startPodman(t, ticks, "--runtime", defaultRuntime, "build")
+	if view := round.supervised(1); view.Placement != api.PlacementObserved {
+		t.Errorf("the build round the wrapper is %s", view.Placement)
+	}
+	placed.succeed()
+	round.succeed()
+	if status := p.wait(t); status != 0 {
+		t.Errorf("another user's build exits with %d:\n%s", status, p.said())
+	}
+	if n := reads(); n > 4 {
+		t.Errorf("%d reads hang, want 4 at most of one user", n)
+	}
+	server.release(t)
+	unharmed()
+}
+
+// watchers is a role: it reads events by as many connections as it is told, and keeps
+// them.
+func watchers(number string) error {
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	var held []net.Conn
+	for range n {
+		conn, err := net.Dial("unix", api.ControlSocket)
+		if err != nil {
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		_, _ = conn.Write([]byte("GET /v1/events HTTP/1.1\r\nHost: d\r\n\r\n"))
+		held = append(held, conn)
+	}
+	fmt.Println("ready")
+	time.Sleep(time.Hour)
+	for _, conn := range held {
+		conn.Close()
+	}
+	return nil
+}
+
+// TestManyUsersThatReadEventsShutNobodyOut: forty UIDs with 64 readers each.
+func TestManyUsersThatReadEventsShutNobodyOut(t *testing.T) {
+	unharmed := underAttack(t)
+	for uid := uint32(30000); uid < 30040; uid++ {
+		roles(t, uid, 1, "watchers", "64")
+	}
+	for range 5 {
+		for _, who := range []user{root, builder, core} {
+			if out, err := who.try("%s list", ctl); err != nil {
+				t.Errorf("%s: %v: %s", who, err, out)
+			}
+		}
+	}
+	unharmed()
+}
+
+// startMany has a user start as many builds at once, of which each says what is wrong
+// with it.
+func startMany(t *testing.T, who user, n int) (dir string) {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "many-")
+	must(t, err)
+	must(t, os.Chmod(dir, 0o777))
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	script := fmt.Sprintf("for i in $(seq %d); do %s run -- /bin/sleep 1000 </dev/null >%s/$i 2>&1 & done; wait", n, ctl, dir)
+	cmd := exec.Command("bash", "-c", script)
+	id := uint32(userIDs[who])
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}, Setpgid: true}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+	return dir
+}
+
+// runsOf counts a user's builds.
+func runsOf(t *testing.T, who user) (n int) {
+	t.Helper()
+	for _, b := range listed(t) {
+		if b.User.Name == string(who) && b.Mode == api.ModeRun {
+			n++
+		}
+	}
+	return n
+}
+
+// TestOneUserStartsSixtyBuildsAtOnce: another's nine, started right after, are all
+// supervised.
+func TestOneUserStartsSixtyBuildsAtOnce(t *testing.T) {
+	unharmed := underAttack(t)
+	startMany(t, builder, 60)
+	time.Sleep(50 * time.Millisecond)
+	said := startMany(t, core, 9)
+	eventually(t, func() (string, bool) {
+		n := runsOf(t, core)
+		return fmt.Sprintf("%d of 9 are supervised: %s", n, sh(t, "cat %s/*", said)), n == 9
+	})
+	unharmed()
+}
+
+// TestHundredsOfBuildsCostNoThread of the daemon's. At one for each it died at 247.
+func TestHundredsOfBuildsCostNoThread(t *testing.T) {
+	unharmed := underAttack(t)
+	daemon := sh(t, "systemctl show -P MainPID buildwatchd.service")
+	for begun := 0; begun < 300; begun += 20 {
+		startMany(t, root, 20)
+		want := begun + 20
+		eventually(t, func() (string, bool) {
+			n := runsOf(t, root)
+			return fmt.Sprintf("%d of %d are supervised", n, want), n >= want
+		})
+	}
+	if again := sh(t, "systemctl show -P MainPID buildwatchd.service"); again != daemon {
+		t.Fatal("the daemon has died")
+	}
+	threads, err := strconv.Atoi(sh(t, "ls /proc/%s/task | wc -l", daemon))
+	must(t, err)
+	t.Logf("%d builds, %d threads, %d MiB", runsOf(t, root), threads, resident(t, daemon)>>20)
+	if threads > 40 {
+		t.Errorf("%d threads with %d builds", threads, runsOf(t, root))
+	}
+	unharmed()
+}
+
+// TestBuildsOfSubordinateUIDsAreTheirLendersOwn: of 200 that one login user starts by the
+// UIDs that they are lent 128 are supervised; another user's is.
+func TestBuildsOfSubordinateUIDsAreTheirLendersOwn(t *testing.T) {
+	unharmed := underAttack(t)
+	first := sh(t, "grep ^builder: /etc/subuid | cut -d: -f2 | head -1")
+	lent, err := strconv.Atoi(first)
+	must(t, err)
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o777))
+	for n := range 200 {
+		cmd := exec.Command(ctl, "run", "--", "/bin/sleep", "1000")
+		id := uint32(lent + n + 1)
+		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
+		must(t, cmd.Start())
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		})
+		if n%10 == 9 {
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	count := func() (n int) {
+		for _, b := range listed(t) {
+			if int(b.User.UID) > lent && b.Mode == api.ModeRun {
+				n++
+			}
+		}
+		return n
+	}
+	eventually(t, func() (string, bool) { return fmt.Sprintf("%d are supervised", count()), count() >= 100 })
+	startMany(t, core, 4)
+	eventually(t, func() (string, bool) {
+		return fmt.Sprintf("another user has %d of 4", runsOf(t, core)), runsOf(t, core) == 4
+	})
+	if n := count(); n > 128 {
+		t.Errorf("%d builds by subordinate UIDs of one user", n)
+	}
+	unharmed()
+}
