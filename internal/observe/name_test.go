@@ -97,7 +97,7 @@ func TestStepThatWasNotTakenUpIsToldOfAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer self.Close()
-	s := &Step{held: []*proc.Handle{self}}
+	s := &Step{held: []*proc.Handle{self}, looked: true}
 	if !s.firstSeen() || s.firstSeen() || s.waits() {
 		t.Fatal("it is not told of once")
 	}

@@ -22,6 +22,8 @@ const (
 	readsOfRoot  = 16
 )
 
+var reads = share.Bounds{User: readsOfUser, Users: readsOfUsers, Spare: readsSpare, Few: 1, Root: readsOfRoot}
+
 // maxCmdline is how much of a command line is read, in bytes.
 const maxCmdline = 4096
 
@@ -66,8 +68,7 @@ type flight struct {
 
 // NewReader returns a reader that lets a bounded number of each user's reads hang.
 func NewReader() *Reader {
-	bounds := share.Bounds{User: readsOfUser, Users: readsOfUsers, Spare: readsSpare, Few: 1, Root: readsOfRoot}
-	r := &Reader{Accounts: NewAccounts(), places: share.NewPool(bounds), read: readLimited, flying: map[page]*flight{}}
+	r := &Reader{Accounts: NewAccounts(), places: share.NewPool(reads), read: readLimited, flying: map[page]*flight{}}
 	r.of = r.accountOf
 	return r
 }

@@ -25,15 +25,17 @@ const (
 	endsOfRoot  = 8
 )
 
+var (
+	starts = share.Bounds{User: startsOfUser, Users: startsOfUsers, Spare: startsSpare, Few: 1, Root: startsOfRoot}
+	ends   = share.Bounds{User: endsOfUser, Users: endsOfUsers, Spare: endsSpare, Few: 1, Root: endsOfRoot}
+)
+
 // turns are users' turns with systemd. A scope's start has its own, for it also costs
 // a process before it has a cgroup.
 type turns struct{ starts, ends *share.Pool }
 
 func newTurns() turns {
-	return turns{
-		starts: share.NewPool(share.Bounds{User: startsOfUser, Users: startsOfUsers, Spare: startsSpare, Few: 1, Root: startsOfRoot}),
-		ends:   share.NewPool(share.Bounds{User: endsOfUser, Users: endsOfUsers, Spare: endsSpare, Few: 1, Root: endsOfRoot}),
-	}
+	return turns{starts: share.NewPool(starts), ends: share.NewPool(ends)}
 }
 
 // toStart waits for a turn to make a scope. The error is ErrBusy.

@@ -32,6 +32,8 @@ const (
 	looksOfRoot  = 8
 )
 
+var looks = share.Bounds{User: looksOfUser, Users: looksOfUsers, Spare: looksSpare, Few: 1, Root: looksOfRoot}
+
 // Reader reads what threads wait in. Its methods may be called at once. The zero
 // value is not usable; see NewReader.
 type Reader struct {
@@ -42,8 +44,7 @@ type Reader struct {
 
 // NewReader returns a reader of /proc that counts looks for these accounts.
 func NewReader(accounts *proc.Accounts) *Reader {
-	bounds := share.Bounds{User: looksOfUser, Users: looksOfUsers, Spare: looksSpare, Few: 1, Root: looksOfRoot}
-	return &Reader{accounts: accounts, places: share.NewPool(bounds), read: sample}
+	return &Reader{accounts: accounts, places: share.NewPool(looks), read: sample}
 }
 
 // InFlight is how many looks are under way, and so may hang.

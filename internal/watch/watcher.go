@@ -104,7 +104,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
-		places: share.NewPool(share.Bounds{User: maxBuildsOfUser, Users: maxBuildsOfUsers, Spare: spareBuilds, Few: fewBuilds}),
+		places: share.NewPool(builds),
 		byID:   map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
 }
@@ -169,6 +169,8 @@ const (
 	spareBuilds      = 256 // of these, for who has fewer than
 	fewBuilds        = 4
 )
+
+var builds = share.Bounds{User: maxBuildsOfUser, Users: maxBuildsOfUsers, Spare: spareBuilds, Few: fewBuilds}
 
 // ErrTooMany is returned for a user who has too many builds already.
 var ErrTooMany = errors.New("too many builds")
