@@ -58,8 +58,8 @@ gomod() {
 	mkdir -p "$work/go" "$cache"
 	cd "$work/go"
 	export GOMODCACHE=$cache/gomod GOFLAGS="-mod=mod -modcacherw" GOWORK=off
-	{ go mod init findings && go get "$@"; } >"$work/go.log" 2>&1 || unseen "$(tail -1 "$work/go.log")"
-	say "with $*"
+	{ go mod init findings && { [ $# = 0 ] || go get "$@"; }; } >"$work/go.log" 2>&1 || unseen "$(tail -1 "$work/go.log")"
+	[ $# = 0 ] || say "with $*"
 }
 gorun() {
 	go build -o "$work/go/prog" . 2>"$work/go.log" || unseen "$(cat "$work/go.log")"
@@ -164,4 +164,21 @@ boot() {
 }
 enter() { nsenter -t "$leader" -m -u -i -n -p -r -w -- "$@"; }
 inside() { enter systemd-run --quiet --wait --pipe --collect -- "$@"; }
-insh() { inside /bin/sh -c "$@"; }
+tools=
+insh() { inside /bin/sh -c "$tools$1"; }
+
+# buildable: the booted system has an image `base` with a shell, cat and sleep, and a directory /root/c to
+# build in. What it does to insh: `left` lists the processes that run `sleep 7777`, `arrived` waits for one.
+buildable() {
+	# No limit is raised: the host may not let us.
+	tools='cd /root/c
+left() { grep -lzx "77[7]7" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3; }
+arrived() { for try in $(seq 300); do [ -z "$(left)" ] || return 0; sleep 0.1; done; echo "no step was started" >&2; exit 1; }
+'
+	enter mkdir -p /root/c /etc/containers
+	insh 'cp "$(command -v busybox)" .
+		printf "[containers]\ndefault_ulimits=[\"nofile=1024:4096\",\"nproc=4096:4096\"]\n" >/etc/containers/containers.conf
+		printf "FROM scratch\nCOPY busybox /bin/sh\nCOPY busybox /bin/cat\nCOPY busybox /bin/sleep\n" >base
+		printf "FROM base\nRUN exec sleep 7777\n" >hang
+		podman build -q --network host -t base -f base .' >"$work/log" 2>&1 || unseen "$(tail -1 "$work/log")"
+}
