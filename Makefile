@@ -8,7 +8,7 @@ SUITES      ?= trixie bookworm forky
 MATRIX      ?= -matrix.all
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
-STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOLANGCI    ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
 
 ifeq ($(strip $(VERSION)),)
 override VERSION := 0.1.0-dev
@@ -18,10 +18,11 @@ PROGRAMS := buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper
 LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$(VERSION)
 GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
+UNITS     = buildwatchd.service buildwatchd.socket
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix versions demo bench lint install uninstall clean
+.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,13 +86,27 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-lint: cross ## gofmt, go vet, staticcheck, go mod tidy, and what is for other systems compiles
+lint: cross lint-text lint-units ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
 	GOARCH=arm64 $(GO) vet ./test/specimens/...
-	$(GO) run $(STATICCHECK) -tags integration ./...
+	$(GO) run $(GOLANGCI) run ./...
 	$(GO) mod tidy -diff
+
+# For what of this a Debian lacks: apt-get install shellcheck mandoc systemd
+lint-text:
+	shellcheck -x -P SCRIPTDIR $$(git grep -lE '^#!.*sh$$')
+	mandoc -T lint -W warning man/*.[58]
+	mandoc -T lint -W error man/*.1 # they are made by the commands, with tabs that it warns of
+
+# systemd looks for the programs and says what a unit exposes of the host; maxExposure of the integration tests.
+lint-units:
+	@mkdir -p build/lint/bin && cp /bin/true build/lint/bin/buildwatchd
+	@for unit in $(UNITS); do sed 's|@PREFIX@|$(CURDIR)/build/lint|g' "dist/systemd/$$unit.in" >"build/lint/$$unit"; done
+	@found=$$(cd build/lint && systemd-analyze verify --man=no $(UNITS) 2>&1 | tee /dev/stderr) && test -z "$$found"
+	systemd-analyze security --no-pager --offline=yes --threshold=30 build/lint/buildwatchd.service >build/lint/exposure || \
+		{ cat build/lint/exposure; exit 1; }
 
 install: ## install what make build built (DESTDIR=, PREFIX=/usr/local)
 	@DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' sh dist/install.sh

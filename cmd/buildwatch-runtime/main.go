@@ -13,6 +13,6 @@ import (
 // init pins main to the process's first thread. execve(2) from another thread
 // would give the runtime that thread's signal mask, and lose the parent-death
 // signal that buildah sets on the runtime: both belong to a thread.
-func init() { runtime.LockOSThread() }
+func init() { runtime.LockOSThread() } //nolint:gochecknoinits // only here is the thread the first
 
 func main() { os.Exit(wrapper.Main(os.Args, inheritedIgnored)) }

@@ -253,3 +253,16 @@ func TestBucketsCoverWhatTheyShould(t *testing.T) {
 		}
 	}
 }
+
+// TestMetricsAreNamedAsPrometheusWants, by the rules of `promtool check metrics`,
+// whose linter this is.
+func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
+	m := newMetrics(api.Build{State: api.StateRunning})
+	problems, err := testutil.GatherAndLint(m.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}

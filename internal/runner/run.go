@@ -73,11 +73,7 @@ func supervise(o Options, path string) (int, error) {
 	if t != nil {
 		say := o.Say
 		o.Say = func(line string) { say(line + "\r") } // the terminal is in raw mode
-		if err := t.begin(c.build != ""); err != nil {
-			c.signal(unix.SIGKILL)
-			<-exited
-			return 0, err
-		}
+		t.begin(c.build != "")
 	}
 	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals}
 	return s.wait(), nil

@@ -36,10 +36,9 @@ func TestCommandIsFoundAsAShellWould(t *testing.T) {
 	} {
 		path, err := find(name)
 		var failed exitError
-		if code := 0; errors.As(err, &failed) {
-			code = failed.code
-			if code != want {
-				t.Errorf("%q: %d (%v), want %d", name, code, err, want)
+		if errors.As(err, &failed) {
+			if failed.code != want {
+				t.Errorf("%q: %d (%v), want %d", name, failed.code, err, want)
 			}
 		} else if want != 0 || err != nil || path == "" {
 			t.Errorf("%q: %q, %v; want %d", name, path, err, want)

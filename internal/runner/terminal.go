@@ -105,7 +105,7 @@ func foreground(file *os.File) bool {
 
 // begin passes on what is typed and what the command shows. With intercept the keys
 // for interrupt and suspend are ours to act on.
-func (t *terminal) begin(intercept bool) error {
+func (t *terminal) begin(intercept bool) {
 	t.slave.Close() // the command's own copies are the last: their end is the output's
 	t.slave = nil
 	t.enter()
@@ -120,7 +120,6 @@ func (t *terminal) begin(intercept bool) error {
 		defer close(t.shown)
 		t.show()
 	}()
-	return nil
 }
 
 // keys are those that are signals.

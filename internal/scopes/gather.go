@@ -60,7 +60,7 @@ const maxTries = 16
 // refuse a process: one that ends at that moment, and, by systemd 252, one that
 // has a line end in its name. The kernel, which is asked for the others, does not.
 func (m *Manager) startWithOne(ctx context.Context, spec Spec, orphans []*proc.Handle) (*proc.Handle, error) {
-	err := error(ErrLeft)
+	err := ErrLeft
 	tries := 0
 	for _, h := range leadersFirst(orphans) {
 		if !h.Alive() {

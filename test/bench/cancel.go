@@ -106,7 +106,7 @@ func cancelOnce(dir string, signal unix.Signal, bare bool) (fromDeath, fromSigna
 		if err := exec.Command("systemctl", "kill", "--signal=STOP", "buildwatchd.service").Run(); err != nil {
 			return 0, 0, err
 		}
-		defer exec.Command("systemctl", "kill", "--signal=CONT", "buildwatchd.service").Run()
+		defer func() { _ = exec.Command("systemctl", "kill", "--signal=CONT", "buildwatchd.service").Run() }()
 		killer, err := startRole("floor", fmt.Sprint(podman.Process.Pid), "/sys/fs/cgroup"+view.Cgroup+"/cgroup.kill")
 		if err != nil {
 			return 0, 0, err
@@ -138,7 +138,7 @@ func outlived(pidfds []int) (owner, last time.Time, err error) {
 			continue
 		}
 		if err != nil || n == 0 {
-			return owner, last, fmt.Errorf("%d processes are left after 10 s: %v", left, err)
+			return owner, last, fmt.Errorf("%d processes are left after 10 s: %w", left, err)
 		}
 		now := time.Now()
 		for i := range waiting {

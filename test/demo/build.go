@@ -114,7 +114,7 @@ func startBuild(ctx context.Context, m *machine.Machine) (podman *exec.Cmd, ende
 	}
 	ended = make(chan struct{})
 	go func() {
-		podman.Wait() // however: it is the leftovers that matter
+		_ = podman.Wait() // however: it is the leftovers that matter
 		close(ended)
 	}()
 	started := make(chan error, 1)

@@ -73,7 +73,7 @@ func (s *slot) unregisterBinfmt() error {
 	if err := unix.Mount("binfmt_misc", dir, "binfmt_misc", 0, ""); err != nil {
 		return fmt.Errorf("mount binfmt_misc: %w", err)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
 	handlers, err := filepath.Glob(filepath.Join(dir, s.name()+"-*"))
 	if err != nil {
 		return err

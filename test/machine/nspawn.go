@@ -90,7 +90,7 @@ func startNspawn(s *slot, root, source string) (*nspawn, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			cmd.Wait() // how it ended is of no interest: it is killed
+			_ = cmd.Wait() // how it ended is of no interest: it is killed
 		}
 		close(n.done)
 	}()

@@ -92,7 +92,7 @@ func (r recipe) build(ctx context.Context, root string, say func(string, ...any)
 	if err != nil {
 		return err
 	}
-	defer removeTree(dir) // nothing is there any more after the rename
+	defer func() { _ = removeTree(dir) }() // nothing is there any more after the rename
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}

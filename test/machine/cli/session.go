@@ -112,7 +112,7 @@ func (s *session) wait(cmd *exec.Cmd, terminal bool) error {
 		case sig := <-s.signals:
 			fromTerminal := terminal && (sig == unix.SIGINT || sig == unix.SIGQUIT)
 			if !fromTerminal {
-				cmd.Process.Signal(sig) // fails only when it has ended
+				_ = cmd.Process.Signal(sig) // fails only when it has ended
 			}
 			if sig == unix.SIGINT || sig == unix.SIGTERM {
 				// An interactive shell lives on after ^C, as it should.

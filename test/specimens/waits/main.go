@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -123,7 +124,7 @@ func futex(word *uint32, op uintptr, d time.Duration) error {
 		span = &s
 	}
 	err := call(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), op, 0, uintptr(unsafe.Pointer(span)))
-	if err == unix.ETIMEDOUT || err == unix.EINTR {
+	if errors.Is(err, unix.ETIMEDOUT) || errors.Is(err, unix.EINTR) {
 		return nil
 	}
 	return err
