@@ -43,20 +43,30 @@ func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Iden
 			if !p.is(uid) || !p.isHelper() {
 				continue
 			}
-			own := inScopeOf(proc.Cgroup(p.PID), builders)
-			held := p.holds()
-			at := slices.IndexFunc(held, func(number uint32) bool { return own || slices.Contains(roots, number) })
-			if at < 0 {
+			h, err := proc.Open(p.PID)
+			if err != nil {
 				continue
 			}
-			if h, err := proc.Open(p.PID); err == nil && h.Start >= builders[0].Start {
-				found = append(found, &Helper{Handle: h, connection: held[at], examiner: e, uid: uid})
-			} else if err == nil {
+			if connection, ok := serves(p.holds(), proc.Cgroup(p.PID), h.Start, builders, roots); ok {
+				found = append(found, &Helper{Handle: h, connection: connection, examiner: e, uid: uid})
+			} else {
 				h.Close()
 			}
 		}
 		return found, nil
 	})
+}
+
+// serves returns which of the connections that a helper holds is the build's: one
+// of the roots, or any where it lives in the scope of one of the builders. ok is
+// false where none is, and for a helper that is older than the first of them.
+func serves(held []uint32, cgroup string, start uint64, builders []proc.Identity, roots []uint32) (connection uint32, ok bool) {
+	own := inScopeOf(cgroup, builders)
+	at := slices.IndexFunc(held, func(number uint32) bool { return own || slices.Contains(roots, number) })
+	if at < 0 || start < builders[0].Start {
+		return 0, false
+	}
+	return held[at], true
 }
 
 // inScopeOf tells whether the cgroup is the scope that one of the processes has made

@@ -32,7 +32,9 @@ func TestDecide(t *testing.T) {
 		{"another user's mount", func(f *facts) { f.mounter = 100 }, api.AbortMounter}, // no prefix of 1000
 		{"somebody uses it", func(f *facts) { f.used = 4711 }, api.AbortUsed},
 		{"no request waits", func(f *facts) { f.waiting = 0 }, api.AbortNotNeeded},
-		{"it waits since a moment", func(f *facts) { f.waited = minWait - 1 }, api.AbortLater},
+		{"it waits since a moment", func(f *facts) { f.waited = 0 }, api.AbortLater},
+		{"it has waited nearly a second", func(f *facts) { f.waited = time.Second - 1 }, api.AbortLater},
+		{"it has waited a second", func(f *facts) { f.waited = time.Second }, api.AbortDone},
 		{"no control file system", func(f *facts) { f.opened = errNoControl }, api.AbortNoControl},
 		{"its directory can't be opened", func(f *facts) { f.opened = errors.New("it hangs") }, api.AbortUnsure},
 		{"something could not be looked at", func(f *facts) { f.unsure = errors.New("it hangs") }, api.AbortUnsure},
