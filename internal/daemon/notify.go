@@ -21,7 +21,7 @@ func notify(ctx context.Context, watcher *watch.Watcher, log logrus.FieldLogger)
 			log.WithError(err).Warn("Cannot notify systemd")
 		}
 	}
-	say(systemd.SdNotifyReady + "\n" + status(watcher))
+	say(systemd.SdNotifyReady + "\n" + status(watcher.Count()))
 	defer say(systemd.SdNotifyStopping)
 
 	tick := time.NewTicker(watchdogInterval())
@@ -29,7 +29,7 @@ func notify(ctx context.Context, watcher *watch.Watcher, log logrus.FieldLogger)
 	for {
 		select {
 		case <-tick.C:
-			say(systemd.SdNotifyWatchdog + "\n" + status(watcher))
+			say(systemd.SdNotifyWatchdog + "\n" + status(watcher.Count()))
 		case <-ctx.Done():
 			return
 		}
@@ -48,8 +48,7 @@ func watchdogInterval() time.Duration {
 }
 
 // status is the line that `systemctl status` shows.
-func status(watcher *watch.Watcher) string {
-	count := watcher.Count()
+func status(count map[api.State]int) string {
 	total := 0
 	for _, n := range count {
 		total += n

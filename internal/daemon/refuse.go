@@ -32,8 +32,13 @@ func refuse(ctx context.Context, problems error, log *logging.Log) error {
 	first, _, _ := strings.Cut(problems.Error(), "\n")
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyReady+"\nSTATUS=Refusing all requests: "+first)
 	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) }()
+	return turnAway(ctx, sockets, first)
+}
 
-	answer, err := json.Marshal(api.Error{Code: api.CodeInternal, Message: "buildwatchd refuses all requests: " + first})
+// turnAway turns everybody away until the context ends, and says why to those who
+// can hear it.
+func turnAway(ctx context.Context, sockets sockets, why string) error {
+	answer, err := json.Marshal(api.Error{Code: api.CodeInternal, Message: "buildwatchd refuses all requests: " + why})
 	if err != nil {
 		return err
 	}

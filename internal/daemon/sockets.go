@@ -19,16 +19,21 @@ type sockets struct {
 	control *net.UnixListener // SOCK_STREAM
 }
 
-// openSockets takes the sockets from systemd (buildwatchd.socket) and tells them
-// by their kinds, or makes them where the daemon was started by hand.
+// openSockets takes the sockets from systemd (buildwatchd.socket), or makes them
+// where the daemon was started by hand.
 func openSockets() (sockets, error) {
 	listeners, err := activation.Listeners()
 	if err != nil {
 		return sockets{}, fmt.Errorf("sockets from systemd: %w", err)
 	}
 	if len(listeners) == 0 {
-		return makeSockets()
+		return makeSockets(wire.Socket, api.ControlSocket)
 	}
+	return passedSockets(listeners)
+}
+
+// passedSockets tells systemd's sockets by their kinds.
+func passedSockets(listeners []net.Listener) (sockets, error) {
 	var s sockets
 	for _, listener := range listeners {
 		socket, ok := listener.(*net.UnixListener)
@@ -49,15 +54,15 @@ func openSockets() (sockets, error) {
 	return s, nil
 }
 
-func makeSockets() (sockets, error) {
-	if err := os.MkdirAll(filepath.Dir(wire.Socket), 0o755); err != nil {
+func makeSockets(runtimePath, controlPath string) (sockets, error) {
+	if err := os.MkdirAll(filepath.Dir(runtimePath), 0o755); err != nil {
 		return sockets{}, err
 	}
-	runtime, err := listen("unixpacket", wire.Socket)
+	runtime, err := listen("unixpacket", runtimePath)
 	if err != nil {
 		return sockets{}, err
 	}
-	control, err := listen("unix", api.ControlSocket)
+	control, err := listen("unix", controlPath)
 	if err != nil {
 		runtime.Close()
 		return sockets{}, err

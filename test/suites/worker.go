@@ -74,7 +74,7 @@ func (w *worker) work(queue <-chan string, results chan<- result) (err error) {
 			results <- w.lost(name, began, err)
 			return err
 		}
-		passed, err := w.convert(name, printed)
+		passed, err := w.convert(printed)
 		if err != nil {
 			err = fmt.Errorf("the machine has ended during %s: %w", name, err)
 			results <- w.lost(name, began, err)
@@ -91,7 +91,7 @@ func (w *worker) pkg() string { return fmt.Sprintf("integration/%s-%d", w.suite,
 
 // convert turns what one test prints into events, and reports whether it has
 // passed.
-func (w *worker) convert(name string, from *bufio.Reader) (passed bool, err error) {
+func (w *worker) convert(from *bufio.Reader) (passed bool, err error) {
 	converter := exec.Command("go", "tool", "test2json", "-t", "-p", w.pkg())
 	converter.Stdout = &lines{each: w.event}
 	to, err := converter.StdinPipe()
