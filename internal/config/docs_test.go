@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -43,8 +44,7 @@ func TestSampleFileIsValidWhenUncommented(t *testing.T) {
 	if len(c.origins) != len(keys) {
 		t.Errorf("%d of %d keys set:\n%s", len(c.origins), len(keys), text)
 	}
-	c.origins = nil
-	if d := Default(); c.Ladder != d.Ladder || c.Log != d.Log || c.Metrics != d.Metrics || c.Placement != d.Placement || c.Policy != d.Policy || c.Limits != d.Limits {
+	if c.origins = Default().origins; !reflect.DeepEqual(c, Default()) {
 		t.Errorf("it sets %+v, not the defaults", c)
 	}
 }

@@ -3,10 +3,12 @@ package survivors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -42,14 +44,27 @@ func TestParseSyscall(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("0 0x3 0x7f30 0x1000 0x0 0x0 0x0 0x7ffd 0x7f8a\n", "[<0>] request_wait_answer+0x13e/0x250\n", "0:65")
 	f.Fuzz(func(t *testing.T, call, stack, device string) {
-		if number, _, ok := parseSyscall(call); ok && !strings.Contains(call, "0x") {
-			t.Errorf("%q is call %d", call, number)
+		if number, args, ok := parseSyscall(call); ok {
+			fields := strings.Fields(call)
+			if fields[0] != strconv.Itoa(number) && strings.TrimLeft(fields[0], "+-0") != strings.TrimLeft(strconv.Itoa(number), "-0") {
+				t.Errorf("%q is call %d", call, number)
+			}
+			for i, arg := range args {
+				if n, err := strconv.ParseUint(strings.TrimPrefix(fields[1+i], "0x"), 16, 64); err == nil && n != arg {
+					t.Errorf("argument %d of %q is %#x", i, call, arg)
+				}
+			}
 		}
-		if got := parseStack([]byte(stack)); len(got) > maxStack {
-			t.Errorf("%d functions", len(got))
+		for _, function := range parseStack([]byte(stack)) {
+			if !strings.Contains(stack, "] "+function) && function != "" {
+				t.Errorf("%q has the function %q", stack, function)
+			}
 		}
-		if number, ok := parseDevice(device); ok && !strings.Contains(device, ":") {
-			t.Errorf("%q is device %d", device, number)
+		if number, ok := parseDevice(device); ok {
+			var major, minor uint32
+			if n, err := fmt.Sscanf(device, "%d:%d", &major, &minor); n != 2 || err != nil || number != major<<20|minor {
+				t.Errorf("%q is device %d: %v", device, number, err)
+			}
 		}
 	})
 }

@@ -143,13 +143,49 @@ func TestStalledBuildIsEndedByPolicy(t *testing.T) {
 	}
 }
 
-// TestBuildThatGoesOnInTimeIsNotEnded: the time begins anew with each hang.
+// TestBuildThatGoesOnInTimeIsNotEnded: the time begins anew with each hang. The
+// clock is the test's.
 func TestBuildThatGoesOnInTimeIsNotEnded(t *testing.T) {
-	_, _, b, s, _ := hungBuild(t, Stalled{After: stalledAfter, KillAfter: never})
+	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
+	w.script = func(s *fakeScope) { s.members = []scopes.Member{{PID: 7}} }
+	b, s := w.run(startChild(t, "").owner(t))
+	rules := Stalled{After: 10 * time.Second, KillAfter: time.Minute}
+	now := time.Now()
+	// next looks each second until something comes of it, and returns after how many.
+	next := func(want lifecycle.Event) (seconds int) {
+		t.Helper()
+		for seconds = 1; seconds < 1000; seconds++ {
+			now = now.Add(time.Second)
+			if got := b.lookForStall(now, rules, sampler); got != "" {
+				if got != want {
+					t.Fatalf("after %d s: %s, want %s", seconds, got, want)
+				}
+				return seconds
+			}
+		}
+		t.Fatalf("%s never comes", want)
+		return 0
+	}
 	for range 3 {
+		next(lifecycle.StalledSeen)
+		b.send(message{event: lifecycle.StalledSeen})
 		b.is(t, api.StateStalled)
+		for range 50 { // of a minute
+			now = now.Add(time.Second)
+			if got := b.lookForStall(now, rules, sampler); got != "" {
+				t.Fatalf("%s in a hang that goes on", got)
+			}
+		}
 		s.cpu.Add(int64(time.Second))
+		next(lifecycle.StalledOver)
+		b.send(message{event: lifecycle.StalledOver})
 		b.is(t, api.StateRunning)
+	}
+	next(lifecycle.StalledSeen)
+	b.send(message{event: lifecycle.StalledSeen})
+	b.is(t, api.StateStalled)
+	if after := next(lifecycle.StalledTooLong); after != 60 {
+		t.Errorf("it has hung too long after %d s, want 60", after)
 	}
 }
 

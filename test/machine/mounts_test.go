@@ -30,7 +30,18 @@ func TestParseMountinfo(t *testing.T) {
 
 func FuzzParseMountinfo(f *testing.F) {
 	f.Add("31 23 0:28 / /a\\04 rw - tmpfs tmpfs rw\n")
-	f.Fuzz(func(_ *testing.T, text string) {
-		_, _ = parseMountinfo(strings.NewReader(text))
+	f.Fuzz(func(t *testing.T, text string) {
+		mounts, err := parseMountinfo(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		if lines := len(slices.Collect(strings.Lines(text))); len(mounts) != lines {
+			t.Errorf("%d lines are %d mounts", lines, len(mounts))
+		}
+		for _, m := range mounts {
+			if m.Point == "" || m.Type == "" || !strings.Contains(text, m.Type) {
+				t.Errorf("there is a mount %+v", m)
+			}
+		}
 	})
 }
