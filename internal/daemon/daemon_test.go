@@ -90,22 +90,6 @@ func TestStalledBuildsAreEndedOnlyByPolicyKill(t *testing.T) {
 	}
 }
 
-// TestOnlyOurScopesArePlaces: what lies in one is supervised already.
-func TestOnlyOurScopesArePlaces(t *testing.T) {
-	for cgroup, want := range map[string]bool{
-		"/user.slice/user-1000.slice/buildwatch-bcdfghjk.scope":           true,
-		"/user.slice/user-1000.slice/buildwatch-bcdfghjk.scope/d/run-abc": true,
-		"/user.slice/user-1000.slice/session-1.scope":                     false,
-		"/machine.slice/libpod-abc.scope/buildwatch-bcdfghjk.slice":       false,
-		"/system.slice/buildwatchd.service":                               false,
-		"/":                                                               false, "": false, ".": false, "buildwatch-bcdfghjk.scope": true,
-	} {
-		if got := placed(cgroup); got != want {
-			t.Errorf("%q is a place: %v", cgroup, got)
-		}
-	}
-}
-
 func TestStatusLineCountsBuilds(t *testing.T) {
 	for line, count := range map[string]map[api.State]int{
 		"STATUS=0 builds":          nil,
