@@ -24,6 +24,7 @@ const (
 	FactMaxRuntime  FactName = "max_runtime"         // the time that every build has
 	FactMotion      FactName = "motion"              // whether anything of it has moved, if it hangs
 	FactSurvivors   FactName = "survivors"           // what has outlived SIGKILL
+	FactLimits      FactName = "limits"              // those of the unit that started it, which its scope has too
 	FactStop        FactName = "stop"                // somebody has asked for its end
 	FactPolicy      FactName = "policy"              // what is done with an abandoned build
 )
@@ -32,7 +33,7 @@ const (
 func FactNames() []FactName {
 	return []FactName{
 		FactOwner, FactClient, FactRequest, FactDirectory, FactConnections, FactContainers,
-		FactDeadline, FactMaxRuntime, FactMotion, FactSurvivors, FactStop, FactPolicy,
+		FactDeadline, FactMaxRuntime, FactLimits, FactMotion, FactSurvivors, FactStop, FactPolicy,
 	}
 }
 
@@ -49,6 +50,7 @@ const (
 	SourceProc        FactSource = "/proc"         // a look at processes
 	SourceClock       FactSource = "clock"         // CLOCK_MONOTONIC
 	SourceConfig      FactSource = "configuration"
+	SourceSystemd     FactSource = "systemd"    // the properties of units
 	SourceUser        FactSource = "user"       // a request at the control socket
 	SourceConclusions FactSource = "conclusion" // from other facts that are listed
 )
@@ -56,7 +58,7 @@ const (
 // FactSources lists every source.
 func FactSources() []FactSource {
 	return []FactSource{
-		SourcePidfd, SourceInotify, SourceDescriptors, SourceCgroup, SourceCounters, SourceProc, SourceClock, SourceConfig, SourceUser, SourceConclusions,
+		SourcePidfd, SourceInotify, SourceDescriptors, SourceCgroup, SourceCounters, SourceProc, SourceClock, SourceConfig, SourceSystemd, SourceUser, SourceConclusions,
 	}
 }
 

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // What the packages control and scopes report.
 var (
 	testVerbs   = []string{"list", "show", "stop", "plan", "watch", "run", "info"}
-	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit"}
+	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit", "GetAll"}
 	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"}
 )
 

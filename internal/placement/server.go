@@ -289,7 +289,7 @@ func causeOf(err error) Cause {
 		return CauseOutside
 	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft), errors.Is(err, scopes.ErrBusy):
 		return CauseTimeout
-	case errors.Is(err, scopes.ErrNoSystemd), errors.Is(err, scopes.ErrUnitExists), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, scopes.ErrNoSystemd), errors.Is(err, scopes.ErrUnitExists), errors.Is(err, scopes.ErrUnbounded), errors.Is(err, context.DeadlineExceeded):
 		return CauseSystemd
 	default:
 		return CauseCgroup

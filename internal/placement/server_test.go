@@ -598,6 +598,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{fmt.Errorf("%w: %w", scopes.ErrBusy, context.DeadlineExceeded), CauseTimeout},
 		{scopes.ErrNoSystemd, CauseSystemd},
 		{scopes.ErrUnitExists, CauseSystemd},
+		{scopes.ErrUnbounded, CauseSystemd},
 		{context.DeadlineExceeded, CauseSystemd},
 		{scopes.ErrGone, CauseCgroup},
 		{unix.EACCES, CauseCgroup},

@@ -18,10 +18,11 @@ const (
 	StartTransientUnit Method = "StartTransientUnit"
 	KillUnit           Method = "KillUnit"
 	StopUnit           Method = "StopUnit"
+	GetProperties      Method = "GetAll"
 )
 
 // Methods lists every method that this package calls.
-func Methods() []Method { return []Method{StartTransientUnit, KillUnit, StopUnit} }
+func Methods() []Method { return []Method{StartTransientUnit, KillUnit, StopUnit, GetProperties} }
 
 // Observer is told of every call to systemd, including the wait for its job.
 type Observer interface {

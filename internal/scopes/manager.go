@@ -99,6 +99,9 @@ type Spec struct {
 	GID    uint32   //
 	Owner  *os.File // pidfd of the build's owner, for the keeper; not kept
 	Record []byte   // what Find is to give back, see MaxRecord
+	// Beside is the cgroup in or below which the build's processes would be without us:
+	// the limits that would hold there hold for the scope, too. Empty for none.
+	Beside string
 
 	// Client: the scope is to hold the build's client too, see EnterClient.
 	Client     bool
@@ -124,6 +127,15 @@ func (m *Manager) sliceOf(uid uint32) string {
 	return slice
 }
 
+// sliceFor is the slice of a build's scope: that of its user, unless it runs in a
+// service of the system's.
+func (m *Manager) sliceFor(spec Spec) string {
+	if strings.HasPrefix(spec.Beside, "/"+systemSlice+"/") {
+		return systemSlice
+	}
+	return m.sliceOf(spec.UID)
+}
+
 // Start makes the scope of a build, with nothing in it but its keeper.
 //
 // The error is ErrUnitExists where a scope of that name has not quite gone yet;
@@ -141,12 +153,21 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	if err := m.nameFree(unit); err != nil {
 		return nil, err
 	}
+	slice := m.sliceFor(spec)
+	var carriedOver bounds
+	if spec.Beside != "" {
+		var err error
+		if carriedOver, err = m.boundsOf(ctx, slice, spec.Beside); err != nil {
+			return nil, err
+		}
+		spec.Limits = carriedOver.with(spec.Limits)
+	}
 	k, err := startKeeper(m.keeper, spec.Owner)
 	if err != nil {
 		return nil, err
 	}
-	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k}
-	if err := m.startUnit(ctx, spec, m.sliceOf(spec.UID), uint32(k.pid)); err != nil {
+	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, carried: carriedOver.String()}
+	if err := m.startUnit(ctx, spec, slice, uint32(k.pid)); err != nil {
 		k.kill()
 		if isUnitExists(err) {
 			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)

@@ -150,6 +150,8 @@ func sourceOf(about api.FactName) api.FactSource {
 		return api.SourceClock
 	case api.FactMotion:
 		return api.SourceCounters
+	case api.FactLimits:
+		return api.SourceSystemd
 	case api.FactStop:
 		return api.SourceUser
 	case api.FactPolicy:

@@ -37,6 +37,7 @@ type Hold interface {
 type Scope interface {
 	Hold
 	CgroupsPath(container string) string
+	Carried() string
 	Joinable() bool
 	Enter(pid int, act func() error, alive func() bool) error
 	EnterClient(pid int, act func() error, alive func() bool) error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -128,10 +129,35 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		b.scope.Close()
 	}
 	b.scope = fresh
+	b.learn(api.FactLimits, fresh.Carried())
 	if first {
 		b.tell(api.Event{Kind: api.EventStarted})
 	}
 	return fresh, nil
+}
+
+// beside is the cgroup in or below which the OCI runtime would make the build's
+// containers without us, or leave them; "" where nothing but system.slice is above that,
+// as for root.
+//
+// buildah makes none for a user: its containers stay where it is. podman's are beside
+// its own scope, or its service, in the user's manager.
+//
+// Source: a look at podman 4.3.1, 5.4.2 and 5.8.6 with crun; the user's manager makes
+// runc's in user.slice, which is an inner slice of the same manager as well.
+func (b *build) beside() string {
+	if b.record.UID == 0 {
+		return ""
+	}
+	where, err := b.owner.Cgroup()
+	if err != nil {
+		return ""
+	}
+	manager := fmt.Sprintf("/user@%d.service/", b.record.UID)
+	if i := strings.Index(where, manager); i >= 0 && strings.HasPrefix(b.record.Command, "podman") {
+		return where[:i] + manager + "app.slice"
+	}
+	return where
 }
 
 // giveUp forgets a build of which there is nothing: its first container could not
@@ -157,7 +183,7 @@ func (b *build) startScope(ctx context.Context, caller Caller, old Scope) (Scope
 		return nil, fmt.Errorf("the build's owner: %w", err)
 	}
 	defer pidfd.Close()
-	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode()}
+	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(), Beside: b.beside()}
 	for {
 		s, err := b.watcher.start(ctx, spec)
 		if !errors.Is(err, scopes.ErrUnitExists) && !errors.Is(err, scopes.ErrGone) {

@@ -165,6 +165,12 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 		ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(),
 		Client: true, Limits: run.Limits.Values,
 	}
+	if caller.UID != 0 {
+		// The command would be where it was started. Root's containers would not.
+		if spec.Beside, err = caller.Cgroup(); err != nil {
+			return err
+		}
+	}
 	if run.Limits.RuntimeMax > 0 {
 		// systemd's own end of a scope can't be clean, see package scopes: it is
 		// for when there is no daemon, and comes when the daemon would have had
@@ -193,6 +199,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 		return err
 	}
 	b.scope = s
+	b.learn(api.FactLimits, s.Carried())
 	b.tell(api.Event{Kind: api.EventStarted})
 	return nil
 }

@@ -80,7 +80,7 @@ func TestRuntimeOfTheAdministratorsOwnRow(t *testing.T) {
 	}
 
 	sh(t, "make -C /src install")
-	if conf := sh(t, "cat %s", dropIn); !strings.Contains(conf, fmt.Sprintf(`%s = ["%s/%[1]s", "/opt/acme/none", "%s"]`, name, libexec, path)) {
+	if conf := sh(t, "cat %s", dropIn); !strings.Contains(conf, fmt.Sprintf(`%[1]s = ["%[2]s/%[1]s", "/opt/acme/none", "%[3]s"]`, name, libexec, path)) {
 		t.Errorf("the drop-in says\n%s", conf)
 	}
 	runsContainers(t, api.PlacementScope)
