@@ -1,0 +1,150 @@
+package scopes
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
+)
+
+// TestWhichUnitsNoLongerHoldTheBuild: those between the place where the runtime would
+// make the container and what is above the scope as well.
+func TestWhichUnitsNoLongerHoldTheBuild(t *testing.T) {
+	for _, test := range []struct {
+		slice, beside string
+		units, inside []string
+	}{
+		{"system.slice", "/system.slice/ci.service", []string{"ci.service"}, nil},
+		{"system.slice", "/system.slice/ci.service/job/sub", []string{"ci.service"}, []string{"/system.slice/ci.service/job", "/system.slice/ci.service/job/sub"}},
+		{"system.slice", "/system.slice/system-ci.slice/ci@1.service", []string{"system-ci.slice", "ci@1.service"}, nil},
+		{"user-1000.slice", "/user.slice/user-1000.slice/user@1000.service/app.slice", []string{"user@1000.service"}, []string{"/user.slice/user-1000.slice/user@1000.service/app.slice"}},
+		{"user-1000.slice", "/user.slice/user-1000.slice/session-2.scope", []string{"session-2.scope"}, nil},
+		{"user-1000.slice", "/user.slice/user-0.slice/session-1.scope", []string{"user-0.slice", "session-1.scope"}, nil},
+		{"system.slice", "/ci.slice/ci-jobs.slice/job.service", []string{"ci.slice", "ci-jobs.slice", "job.service"}, nil},
+		{"system.slice", "/_cpu.service", []string{"cpu.service"}, nil},
+		{"system.slice", "/docker/0123", nil, nil},
+		{"system.slice", "/", nil, nil},
+	} {
+		if units, inside := lost(slicePath(test.slice), test.beside); !slices.Equal(units, test.units) || !slices.Equal(inside, test.inside) {
+			t.Errorf("%s beside %s: units %q, inside %q", test.slice, test.beside, units, inside)
+		}
+	}
+}
+
+func TestSlicesPath(t *testing.T) {
+	for slice, want := range map[string]string{
+		"system.slice": "/system.slice", "user-1000.slice": "/user.slice/user-1000.slice", "a-b-c.slice": "/a.slice/a-b.slice/a-b-c.slice",
+	} {
+		if got := slicePath(slice); got != want {
+			t.Errorf("%s is at %s", slice, got)
+		}
+	}
+}
+
+// TestLimitsOfAllUnitsAreCombined: of each property as it works on a unit below others.
+func TestLimitsOfAllUnitsAreCombined(t *testing.T) {
+	item := func(last byte) []any { return []any{int32(2), []byte{10, 0, 0, last}, uint32(32)} }
+	outer := source{"ci.slice", map[string]any{
+		"MemoryMax": uint64(500), "TasksMax": limits.Infinity, "CPUQuotaPerSecUSec": uint64(100), "AllowedCPUs": []byte{0b0111}, "CPUWeight": uint64(10),
+		"IPAddressDeny": [][]any{item(1)}, "DevicePolicy": "closed", "DeviceAllow": [][]any{}, "Description": "ci", "AllowedMemoryNodes": []byte{},
+	}, false}
+	inner := source{"job.service", map[string]any{
+		"MemoryMax": uint64(800), "MemoryHigh": uint64(300), "TasksMax": uint64(20), "CPUQuotaPerSecUSec": uint64(70), "AllowedCPUs": []byte{0b1101, 1},
+		"IPAddressDeny": [][]any{item(2)}, "IPAddressAllow": [][]any{}, "DevicePolicy": "auto", "CPUWeight": uint64(20),
+		"RestrictNetworkInterfaces": []any{true, []string{"lo"}}, "SocketBindDeny": [][]any{{int32(2), int32(6), uint16(1), uint16(80)}},
+		"IOReadBandwidthMax": [][]any{{"/dev/sda", uint64(7)}}, "DeviceAllow": [][]any{{"/dev/fuse", "rw"}}, "IPIngressFilterPath": []string{"/sys/fs/bpf/x"},
+	}, false}
+	got := map[string]any{}
+	b := combine([]source{outer, inner})
+	for _, value := range b.values {
+		got[value.Name] = value.Value
+	}
+	want := map[string]any{
+		"MemoryMax": uint64(500), "MemoryHigh": uint64(300), "TasksMax": uint64(20), "CPUQuotaPerSecUSec": uint64(70), "AllowedCPUs": []byte{0b0101},
+		"IPAddressDeny": []ipItem{{2, []byte{10, 0, 0, 1}, 32}, {2, []byte{10, 0, 0, 2}, 32}},
+		"DevicePolicy":  "closed", "DeviceAllow": []deviceItem{{"/dev/fuse", "rw"}}, "RestrictNetworkInterfaces": interfaces{true, []string{"lo"}},
+		"SocketBindDeny": []bindItem{{2, 6, 1, 80}}, "IOReadBandwidthMax": []ioItem{{"/dev/sda", 7}}, "IPIngressFilterPath": []string{"/sys/fs/bpf/x"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if said := b.String(); !strings.Contains(said, "MemoryMax") || !strings.Contains(said, "ci.slice, job.service") {
+		t.Errorf("says %q", said)
+	}
+	if none := combine([]source{{"a.service", map[string]any{"TasksMax": limits.Infinity, "IPAddressDeny": [][]any{}}, true}}); none.String() != "" {
+		t.Errorf("says %q of nothing", none)
+	}
+	// A share among siblings means something beside one of them only.
+	inner.sibling = true
+	b = combine([]source{inner})
+	if !slices.ContainsFunc(b.values, func(v limits.Value) bool { return v.Name == "CPUWeight" && v.Value == uint64(20) }) {
+		t.Errorf("the weight of a unit beside the scope is lost: %v", b.values)
+	}
+}
+
+// TestLimitsThatAreAskedForHoldAsWell, and undo none that holds anyway.
+func TestLimitsThatAreAskedForHoldAsWell(t *testing.T) {
+	b := bounds{values: []limits.Value{
+		{Name: "MemoryMax", Value: uint64(500)}, {Name: "TasksMax", Value: uint64(20)}, {Name: "AllowedCPUs", Value: []byte{0b011}}, {Name: "CPUWeight", Value: uint64(20)},
+	}}
+	got := map[string]any{}
+	for _, value := range b.with([]limits.Value{
+		{Name: "MemoryMax", Value: uint64(900)}, {Name: "TasksMax", Value: uint64(10)}, {Name: "AllowedCPUs", Value: []byte{0b100}},
+		{Name: "CPUWeight", Value: uint64(30)}, {Name: "MemoryHigh", Value: limits.Infinity},
+	}) {
+		got[value.Name] = value.Value
+	}
+	want := map[string]any{
+		"MemoryMax": uint64(500), "TasksMax": uint64(10), "AllowedCPUs": []byte{0b011}, "CPUWeight": uint64(30), "MemoryHigh": limits.Infinity,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+func TestScopeOfASystemServicesBuildIsInTheSystemSlice(t *testing.T) {
+	base := t.TempDir()
+	makeDirs(t, base, "user.slice/user-1000.slice")
+	m := &Manager{root: openDir(t, base)}
+	for beside, want := range map[string]string{
+		"": "user-1000.slice", "/user.slice/user-1000.slice/session-1.scope": "user-1000.slice", "/ci.slice/a.service": "user-1000.slice",
+		"/system.slice/ci.service": "system.slice", "/system.slice": "user-1000.slice",
+	} {
+		if got := m.sliceFor(Spec{UID: 1000, Beside: beside}); got != want {
+			t.Errorf("beside %q: %s", beside, got)
+		}
+	}
+}
+
+// TestLimitsOfACgroup that is no unit of the system's manager: without controllers, as
+// here, it has none.
+func TestLimitsOfACgroup(t *testing.T) {
+	base := t.TempDir()
+	makeDirs(t, base, "c", "none")
+	c := openDir(t, base)
+	for file, content := range map[string]string{"memory.max": "max\n", "memory.high": "4096\n", "pids.max": "7\n", "cpu.max": "50000 100000\n"} {
+		writeFile(t, base+"/c/"+file, content)
+	}
+	for name, want := range map[string]map[string]any{
+		"c": {"MemoryHigh": uint64(4096), "TasksMax": uint64(7), "CPUQuotaPerSecUSec": uint64(500_000)}, "none": {},
+	} {
+		sub, err := c.sub(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sub.limits(); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+		sub.close()
+	}
+}
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
