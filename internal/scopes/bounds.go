@@ -127,9 +127,9 @@ func (m *Manager) boundsOf(ctx context.Context, slice, beside string) (bounds, e
 		}
 		sources = append(sources, source{unit, properties, len(units) == 1})
 	}
-	for _, where := range inside {
+	for _, where := range inside { // its name is for users to choose, and so is not told
 		if c, err := m.root.sub("." + where); err == nil {
-			sources = append(sources, source{name: path.Base(where), properties: c.limits()})
+			sources = append(sources, source{name: "a cgroup in it", properties: c.limits()})
 			c.close()
 		}
 	}
