@@ -107,9 +107,12 @@ type source struct {
 	sibling    bool // it lies beside the scope
 }
 
-// boundsOf finds what would have held in the cgroup beside, and does not in a scope of
-// the slice.
+// boundsOf finds what would have held in the cgroup beside, if that is not empty, and does
+// not in a scope of the slice.
 func (m *Manager) boundsOf(ctx context.Context, slice, beside string) (bounds, error) {
+	if beside == "" {
+		return bounds{}, nil
+	}
 	units, inside := lost(slicePath(slice), beside)
 	var sources []source
 	for _, unit := range units {

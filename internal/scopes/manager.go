@@ -154,19 +154,16 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		return nil, err
 	}
 	slice := m.sliceFor(spec)
-	var carriedOver bounds
-	if spec.Beside != "" {
-		var err error
-		if carriedOver, err = m.boundsOf(ctx, slice, spec.Beside); err != nil {
-			return nil, err
-		}
-		spec.Limits = carriedOver.with(spec.Limits)
+	carried, err := m.boundsOf(ctx, slice, spec.Beside)
+	if err != nil {
+		return nil, err
 	}
+	spec.Limits = carried.with(spec.Limits)
 	k, err := startKeeper(m.keeper, spec.Owner)
 	if err != nil {
 		return nil, err
 	}
-	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, carried: carriedOver.String()}
+	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, carried: carried.String()}
 	if err := m.startUnit(ctx, spec, slice, uint32(k.pid)); err != nil {
 		k.kill()
 		if isUnitExists(err) {
