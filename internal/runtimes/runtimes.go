@@ -1,7 +1,7 @@
 // Package runtimes knows the OCI runtimes that buildwatch stands in front of:
 // their names and where the real ones are installed, by what podman has compiled
 // in and by what the configuration of podman says. It looks files up and
-// does nothing else; $PATH is never consulted.
+// does nothing else; $PATH is consulted only when the drop-in is made.
 package runtimes
 
 import (
