@@ -40,7 +40,7 @@ func startDetached(t *testing.T, u user, line string, n int) api.Build {
 
 func wantProperties(t *testing.T, unit string, want ...string) {
 	t.Helper()
-	shown := sh(t, "systemctl show %s", unit)
+	shown := sh(t, "systemctl show --all %s", unit)
 	for _, property := range want {
 		if !strings.Contains("\n"+shown+"\n", "\n"+property+"\n") {
 			name, _, _ := strings.Cut(property, "=")
