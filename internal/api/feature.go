@@ -12,7 +12,7 @@ const (
 	FeatureCgroupKill  FeatureName = "cgroup_kill"
 	FeatureCgroupXattr FeatureName = "cgroup_xattr"
 	FeatureInotify     FeatureName = "inotify"
-	FeatureSockDiag    FeatureName = "sock_diag"
+	FeaturePidfdGetfd  FeatureName = "pidfd_getfd"
 	FeatureFusectl     FeatureName = "fusectl"
 	FeatureWchan       FeatureName = "wchan"
 	FeatureSyscall     FeatureName = "syscall"
@@ -27,7 +27,7 @@ const (
 func FeatureNames() []FeatureName {
 	return []FeatureName{
 		FeaturePidfd, FeaturePeerPidfd, FeatureOpenat2, FeatureCgroupKill, FeatureCgroupXattr,
-		FeatureInotify, FeatureSockDiag, FeatureFusectl, FeatureWchan, FeatureSyscall,
+		FeatureInotify, FeaturePidfdGetfd, FeatureFusectl, FeatureWchan, FeatureSyscall,
 		FeatureCPU, FeatureIO, FeatureMemory, FeaturePids,
 		FeatureOOMPolicy,
 	}

@@ -16,7 +16,7 @@ var featureWords = map[api.FeatureName]struct{ name, without string }{
 	api.FeatureCgroupKill:  {"cgroup.kill", "the ladder has a rung less"},
 	api.FeatureCgroupXattr: {"xattrs of cgroups", "after a restart builds are not known again"},
 	api.FeatureInotify:     {"inotify", "builds round the wrapper, and the ends of requests, are noticed by looking every so often"},
-	api.FeatureSockDiag:    {"sock_diag", "an API build whose client has gone may stay unsure"},
+	api.FeaturePidfdGetfd:  {"pidfd_getfd", "of an API service's connections it is seen only which the service has closed"},
 	api.FeatureFusectl:     {"fusectl", "processes that wait for a FUSE server that does not answer are not freed"},
 	api.FeatureWchan:       {"/proc/PID/wchan", "what survives SIGKILL is shown without what it waits in"},
 	api.FeatureSyscall:     {"/proc/PID/syscall", "no build is known to be stalled"},

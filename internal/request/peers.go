@@ -26,8 +26,14 @@ func newPeers(ctx context.Context) *peers {
 	return &peers{gone: make(chan struct{}, 1), life: life, stop: stop, known: map[int]bool{}}
 }
 
-// wait begins to wait for a process; 0 is none.
-func (p *peers) wait(pid int) {
+// wait begins to wait for the processes that have made the connections.
+func (p *peers) wait(conns []Conn) {
+	for _, c := range conns[:min(len(conns), maxPeers)] {
+		p.waitFor(c.peer)
+	}
+}
+
+func (p *peers) waitFor(pid int) {
 	if pid <= 0 || p.known[pid] || len(p.known) == maxPeers {
 		return
 	}

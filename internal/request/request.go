@@ -72,8 +72,9 @@ func (r Request) current() Request {
 	return r
 }
 
-// lookLimit bounds a look at a service's descriptors, or at a process's memory.
-const lookLimit = 200 * time.Millisecond
+// lookLimit bounds a look at a service's descriptors, or at a process's memory, while a
+// step waits; longLimit one that nobody waits for.
+const lookLimit, longLimit = 200 * time.Millisecond, time.Second
 
 // errSlow is the cause of the end of a look.
 var errSlow = errors.New("it takes too long")
@@ -93,7 +94,7 @@ func (w *Watcher) See(ctx context.Context, service, monitor *proc.Handle, uid ui
 	all := false
 	s, connErr := w.serving(service)
 	if connErr == nil {
-		conns, all, connErr = w.accepted(ctx, s)
+		conns, all, connErr = w.accepted(ctx, s, lookLimit)
 	}
 	r.seen = time.Now()
 	r.Conns, r.Partial = conns, !all

@@ -3,6 +3,8 @@ package request
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,6 +19,8 @@ type Conn struct {
 	// Inode is of a socket that can't be looked at more closely, and may be no
 	// connection. Its number may be used again.
 	Inode uint64 `json:"inode,omitempty"`
+
+	peer int // the process that has connected; 0 where that is not known
 }
 
 // blind says that of the connection it is seen only whether the service has it.
@@ -32,12 +36,6 @@ const (
 	closed      // the service has closed it
 )
 
-// sighting is what was seen of a connection.
-type sighting struct {
-	end  end
-	peer int // the process that has connected; 0 where that is not known
-}
-
 // maxDescriptors is how many of a service's descriptors are looked at when a request is
 // seen: a look at one costs some microseconds.
 const maxDescriptors = 16384
@@ -50,7 +48,12 @@ const maxDescriptors = 16384
 // namespace of its client only, which nobody but the service has a way to. Where that is
 // forbidden all of its sockets may be such connections.
 func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
-	numbers, all, err := service.Descriptors(maxDescriptors)
+	files, err := service.Files()
+	if err != nil {
+		return nil, false, err
+	}
+	defer files.Close()
+	numbers, all, err := files.Numbers(maxDescriptors)
 	if err != nil {
 		return nil, false, err
 	}
@@ -61,14 +64,14 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 	var streams []stream
 	served := map[string]bool{}
 	for _, number := range numbers {
-		inode, err := socketAt(service, number)
+		inode, err := socketAt(files, number)
 		if err != nil {
 			return nil, false, err
 		}
 		if inode == 0 {
 			continue
 		}
-		err = service.WithDescriptor(number, func(fd int) error {
+		err = files.With(number, func(fd int) error {
 			if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
 				return err
 			}
@@ -83,14 +86,18 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 				served[address] = true
 				return nil
 			}
-			cookie, err := cookieOf(fd)
-			streams = append(streams, stream{Conn{FD: number, Cookie: cookie}, address})
+			c := Conn{FD: number}
+			if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+				c.peer = int(peer.Pid) // of a unix connection
+			}
+			c.Cookie, err = cookieOf(fd)
+			streams = append(streams, stream{c, address})
 			return err
 		})
 		switch {
 		case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK): // closed meanwhile, and used again
 		case forbidden(err):
-			return sockets(service, numbers, all)
+			return sockets(files, numbers, all)
 		case err != nil:
 			return nil, false, err
 		}
@@ -110,9 +117,9 @@ func forbidden(err error) bool {
 }
 
 // sockets are those of the descriptors that may be connections.
-func sockets(service *proc.Handle, numbers []int, all bool) (conns []Conn, every bool, err error) {
+func sockets(files *proc.Files, numbers []int, all bool) (conns []Conn, every bool, err error) {
 	for _, number := range numbers {
-		inode, err := socketAt(service, number)
+		inode, err := socketAt(files, number)
 		if err != nil {
 			return nil, false, err
 		}
@@ -124,15 +131,16 @@ func sockets(service *proc.Handle, numbers []int, all bool) (conns []Conn, every
 }
 
 // socketAt is the inode of the socket that the process has at a number, or 0.
-func socketAt(service *proc.Handle, number int) (inode uint64, err error) {
-	target, err := service.DescriptorTarget(number)
+func socketAt(files *proc.Files, number int) (inode uint64, err error) {
+	target, err := files.Target(number)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := fmt.Sscanf(target, "socket:[%d]", &inode); err != nil {
+	digits, ok := strings.CutPrefix(target, "socket:[")
+	if !ok {
 		return 0, nil
 	}
-	return inode, nil
+	return strconv.ParseUint(strings.TrimSuffix(digits, "]"), 10, 64)
 }
 
 // addressOf is what a listening socket and the connections accepted on it have in
@@ -162,35 +170,49 @@ func cookieOf(fd int) (uint64, error) {
 	return cookie, nil
 }
 
-// sight looks at the connection as it is now.
-func (c Conn) sight(service *proc.Handle) (sighting, error) {
-	gone := sighting{end: closed}
-	inode, err := socketAt(service, c.FD)
+// sights looks at connections as they are now.
+func sights(service *proc.Handle, conns []Conn) ([]end, error) {
+	files, err := service.Files()
+	if err != nil && !errors.Is(err, proc.ErrGone) {
+		return nil, err
+	}
+	gone := err != nil
+	if !gone {
+		defer files.Close()
+	}
+	ends := make([]end, len(conns))
+	for i, c := range conns {
+		if gone {
+			ends[i] = closed
+		} else if ends[i], err = c.sight(files); err != nil {
+			return nil, err
+		}
+	}
+	return ends, nil
+}
+
+func (c Conn) sight(files *proc.Files) (end, error) {
+	inode, err := socketAt(files, c.FD)
 	switch {
 	case errors.Is(err, proc.ErrGone):
-		return gone, nil
+		return closed, nil
 	case err != nil:
-		return sighting{}, err
+		return open, err
 	case inode == 0, c.blind() && inode != c.Inode:
-		return gone, nil
+		return closed, nil
 	case c.blind():
-		return sighting{}, nil
+		return open, nil
 	}
-	var now sighting
-	err = service.WithDescriptor(c.FD, func(fd int) error {
-		if cookie, err := cookieOf(fd); err != nil || cookie != c.Cookie {
-			now = gone // the number is another file's
-			return err
+	now := closed // unless the number is that connection's
+	err = files.With(c.FD, func(fd int) error {
+		cookie, err := cookieOf(fd)
+		if err == nil && cookie == c.Cookie {
+			now, err = endOf(fd)
 		}
-		if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			now.peer = int(peer.Pid) // of a unix connection
-		}
-		now.end, err = endOf(fd)
 		return err
 	})
-	switch {
-	case errors.Is(err, proc.ErrGone), errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK):
-		return gone, nil
+	if errors.Is(err, proc.ErrGone) || errors.Is(err, unix.EBADF) || errors.Is(err, unix.ENOTSOCK) {
+		return closed, nil
 	}
 	return now, err
 }

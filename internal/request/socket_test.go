@@ -3,6 +3,7 @@ package request
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -11,11 +12,11 @@ import (
 
 func endNow(t *testing.T, c Conn) end {
 	t.Helper()
-	s, err := c.sight(self(t))
+	ends, err := sights(self(t), []Conn{c})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s.end
+	return ends[0]
 }
 
 // TestEndsOfAConnection: what each side does to it.
@@ -100,7 +101,12 @@ func TestConnectionAmongManyDescriptorsIsFound(t *testing.T) {
 		t.Errorf("%d connections, want %d", got, before+1)
 	}
 	served[0].hangUp()
-	numbers, all, err := self(t).Descriptors(100)
+	files, err := self(t).Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	numbers, all, err := files.Numbers(100)
 	if err != nil || all || len(numbers) != 100 {
 		t.Errorf("%d descriptors, all: %v, %v", len(numbers), all, err)
 	}
@@ -121,13 +127,17 @@ func TestServiceThatListensOnNothingIsNotKnown(t *testing.T) {
 // TestSocketsThatMayNotBeLookedAt are connections until the service closes them.
 func TestSocketsThatMayNotBeLookedAt(t *testing.T) {
 	conns := serveUnix(t, 2)
-	h := self(t)
-	numbers, all, err := h.Descriptors(maxDescriptors)
+	files, err := self(t).Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	numbers, all, err := files.Numbers(maxDescriptors)
 	if err != nil || !all {
 		t.Fatal(all, err)
 	}
 	known := request(t).Conns
-	blind, all, err := sockets(h, numbers, all)
+	blind, all, err := sockets(files, numbers, all)
 	if err != nil || !all {
 		t.Fatal(all, err)
 	}
@@ -149,5 +159,41 @@ func TestSocketsThatMayNotBeLookedAt(t *testing.T) {
 	}
 	if gone != 2 { // this process has both ends
 		t.Errorf("%d are closed, want 2", gone)
+	}
+}
+
+// BenchmarkSights is a look at 1,000 connections.
+func BenchmarkSights(b *testing.B) {
+	listener, err := net.Listen("unix", filepath.Join(b.TempDir(), "socket"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
+	client, err := net.Dial("unix", listener.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	served, err := listener.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer served.Close()
+	h, err := proc.Open(os.Getpid())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer h.Close()
+	conns, _, err := accepted(h)
+	if err != nil || len(conns) != 1 {
+		b.Fatal(conns, err)
+	}
+	for range 1000 {
+		conns = append(conns, conns[0])
+	}
+	for b.Loop() {
+		if _, err := sights(h, conns[:1000]); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

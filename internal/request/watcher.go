@@ -73,8 +73,9 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 		if f.request.Partial {
 			w.complete(ctx, s, f)
 		}
+		peers.wait(f.request.Conns)
 		began, removals := time.Now(), len(f.removals)
-		seen := f.see(w.look(ctx, s, f.request, peers))
+		seen := f.see(w.look(ctx, s, f.request))
 		pace.see(seen.Standing == Left, f.stirs(), len(f.removals) > removals)
 		if seen.Standing == Over || seen != told && pace.sure() {
 			changed(seen)
@@ -171,12 +172,12 @@ func (w *Watcher) accountOf(h *proc.Handle) (share.Account, error) {
 }
 
 // look looks at the request's directories and connections.
-func (w *Watcher) look(ctx context.Context, service service, r Request, peers *peers) moment {
+func (w *Watcher) look(ctx context.Context, service service, r Request) moment {
 	// What is seen of the connections belongs to what is seen of the directories: that
 	// is the same before and after.
 	m := moment{gone: r.gone()}
 	for {
-		m.at, m.conns = time.Now(), w.lookAtConns(ctx, service, r, peers)
+		m.at, m.conns = time.Now(), w.lookAtConns(ctx, service, r)
 		after := r.gone()
 		if slices.Equal(after, m.gone) {
 			return m
@@ -196,28 +197,12 @@ func (r Request) gone() []bool {
 
 // lookAtConns says of each connection how much of it is over, and returns nil where that
 // can't be seen.
-func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request, peers *peers) []end {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, errSlow)
+func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request) []end {
+	ctx, cancel := context.WithTimeoutCause(ctx, longLimit, errSlow)
 	defer cancel()
-	seen, err := proc.Within(ctx, w.reader, service.account, func() ([]sighting, error) {
-		all := make([]sighting, len(r.Conns))
-		for i, c := range r.Conns {
-			var err error
-			if all[i], err = c.sight(service.Handle); err != nil {
-				return nil, err
-			}
-		}
-		return all, nil
-	})
+	ends, err := proc.Within(ctx, w.reader, service.account, func() ([]end, error) { return sights(service.Handle, r.Conns) })
 	if err != nil {
 		return nil
-	}
-	ends := make([]end, len(seen))
-	for i, s := range seen {
-		ends[i] = s.end
-		if s.end == open {
-			peers.wait(s.peer)
-		}
 	}
 	return ends
 }
@@ -225,7 +210,7 @@ func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request, p
 // complete lists the service's connections again, where not all were listed: as long as
 // a directory of the request's is there, so is its handler, and the handler's connection.
 func (w *Watcher) complete(ctx context.Context, service service, f *follower) {
-	conns, all, err := w.accepted(ctx, service)
+	conns, all, err := w.accepted(ctx, service, longLimit)
 	if err != nil || !all || len(f.request.Dirs) == 0 {
 		return
 	}
@@ -237,8 +222,8 @@ func (w *Watcher) complete(ctx context.Context, service service, f *follower) {
 }
 
 // accepted is what the service has accepted, by a reader that is left behind.
-func (w *Watcher) accepted(ctx context.Context, service service) ([]Conn, bool, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookLimit, errSlow)
+func (w *Watcher) accepted(ctx context.Context, service service, limit time.Duration) ([]Conn, bool, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
 	defer cancel()
 	type answer struct {
 		conns []Conn

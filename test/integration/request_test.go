@@ -234,12 +234,12 @@ func TestAPIBuildsThatCannotBeToldApartAreKept(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	serveAPI(t)
-	const step = "RUN /bin/busybox sleep 8 && echo done > /done\n"
-	first := startRemote(t, step, "--isolation", "chroot", "--tag", "twin")
+	const step = "RUN /bin/busybox sleep 12 && echo done > /done\n"
+	first := startRemoteOf(t, root, step, "--isolation chroot --tag twin")
 	listedAs(t, 1, 1)
-	second := startRemote(t, step, "--isolation", "chroot", "--tag", "twin")
+	second := startRemoteOf(t, root, step, "--isolation chroot --tag twin")
 	listedAs(t, 2, 1)
-	_ = second.cmd.Process.Kill()
+	second.signal(t, 9)
 	eventually(t, func() (string, bool) {
 		all := listed(t)
 		if len(all) != 2 || all[1].State != api.StateUnsure {
@@ -248,7 +248,9 @@ func TestAPIBuildsThatCannotBeToldApartAreKept(t *testing.T) {
 		out := sh(t, "%s show %s", ctl, all[1].ID)
 		return out, strings.Contains(out, "it is one of 2, of which 1 are over")
 	})
-	first.succeed()
+	if code := first.wait(t); code != 0 {
+		t.Errorf("it has ended with %d: %s", code, first.said())
+	}
 	if got := fileInImage(t, "twin", "done"); got != "done\n" {
 		t.Errorf("the image has %q", got)
 	}
