@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -41,9 +43,26 @@ var loginEnv = []string{
 func (m *Machine) Start(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	// With --scope, systemd-run has itself put into the new scope, and then
 	// becomes the command.
-	c.Args = append([]string{"/usr/bin/systemd-run", "--scope", "--quiet", "--collect",
-		"--slice=user.slice", "--"}, c.Args...)
+	args := []string{"/usr/bin/systemd-run", "--scope", "--quiet", "--collect", "--slice=user.slice"}
+	literal, err := m.literalArgs()
+	if err != nil {
+		return nil, err
+	}
+	c.Args = slices.Concat(args, literal, []string{"--"}, c.Args)
 	return m.start(ctx, c)
+}
+
+// literalArgs is what tells systemd-run not to expand variables in a command's
+// arguments. With --scope that is not its way up to systemd 257; 262 expands.
+func (m *Machine) literalArgs() ([]string, error) {
+	program, err := os.ReadFile(m.Path("/usr/bin/systemd-run"))
+	if err != nil {
+		return nil, err
+	}
+	if bytes.Contains(program, []byte("expand-environment")) {
+		return []string{"--expand-environment=no"}, nil
+	}
+	return nil, nil // one that never expands
 }
 
 // Run runs a command inside the machine as Start does, and waits for its end.

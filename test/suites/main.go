@@ -92,7 +92,7 @@ func runSuite(out *output, suite string, machines int, names []string, interrupt
 	var workers errgroup.Group
 	for n := range machines {
 		workers.Go(func() error {
-			err := (&worker{suite, n, out}).work(queue, results)
+			err := (&worker{suite: suite, n: n, out: out}).work(queue, results)
 			if err != nil {
 				out.note("%s %d: %v", suite, n, err)
 			}

@@ -25,9 +25,10 @@ func (r result) failed() bool { return !r.Passed }
 // A worker is one machine that runs tests, one at a time, each in a process of
 // its own: one that hangs or panics takes no other with it.
 type worker struct {
-	suite string
-	n     int
-	out   *output
+	suite  string
+	n      int
+	out    *output
+	passed bool // an event has said that the test under way has passed
 }
 
 // loop runs inside the machine: it says that it is ready, reads the names of
@@ -92,6 +93,7 @@ func (w *worker) pkg() string { return fmt.Sprintf("integration/%s-%d", w.suite,
 // convert turns what one test prints into events, and reports whether it has
 // passed.
 func (w *worker) convert(from *bufio.Reader) (passed bool, err error) {
+	w.passed = false
 	converter := exec.Command("go", "tool", "test2json", "-t", "-p", w.pkg())
 	converter.Stdout = &lines{each: w.event}
 	to, err := converter.StdinPipe()
@@ -106,7 +108,7 @@ func (w *worker) convert(from *bufio.Reader) (passed bool, err error) {
 	if end := converter.Wait(); err == nil {
 		err = end
 	}
-	return status == 0, err
+	return status == 0 && w.passed, err // one that was not run has not passed
 }
 
 // copyToMark copies up to the mark, and returns the exit status after it.
@@ -136,6 +138,9 @@ func (w *worker) event(line string) {
 	var event struct{ Action, Test string }
 	if err := json.Unmarshal([]byte(line), &event); err == nil && event.Test == "" && event.Action != "fail" {
 		return
+	}
+	if event.Action == "pass" && !strings.Contains(event.Test, "/") {
+		w.passed = true
 	}
 	w.out.line(line)
 }
