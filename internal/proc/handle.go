@@ -32,11 +32,16 @@ type Handle struct {
 	fd *os.File
 }
 
-// Open takes hold of the process that has the PID now.
+// Open takes hold of the process that has the PID now. The error is ErrGone where no
+// process has it, which includes a PID that is a thread's now; any other error leaves open
+// whether there is one.
+//
+// Source: pidfd_open(2): EINVAL, and ENOENT in later kernels, for a thread that leads no
+// process; linux, kernel/pid.c, pidfd_prepare.
 func Open(pid int) (*Handle, error) {
 	// Non-blocking, so that os.File waits for it by epoll and not in a thread.
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK) // Linux 5.10
-	if errors.Is(err, unix.ESRCH) {
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return nil, ErrGone
 	}
 	if err != nil {
@@ -196,7 +201,10 @@ func read[T any](h *Handle, get func(procfs.Proc) (T, error)) (T, error) {
 	var zero T
 	p, err := procfs.NewProc(h.PID)
 	if err != nil {
-		return zero, ErrGone
+		if !h.Alive() {
+			return zero, ErrGone
+		}
+		return zero, err
 	}
 	value, err := get(p)
 	if !h.Alive() {

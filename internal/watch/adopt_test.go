@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -105,5 +107,47 @@ func TestAdoptRefusesWhatNoDaemonHasWritten(t *testing.T) {
 		if len(s.calls) != 0 || len(w.List()) != 0 {
 			t.Errorf("%s: called %d times, %d builds", name, len(s.calls), len(w.List()))
 		}
+	}
+}
+
+// TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives: the daemon has no descriptor left.
+// It is asked again until it is known.
+func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
+	for _, lacking := range []string{"owner", "client"} {
+		t.Run(lacking, func(t *testing.T) {
+			w := newBench(t, longTimeouts)
+			owner, client := startChild(t, "").owner(t), startChild(t, "").owner(t)
+			r := record{
+				ID: newID(), UID: 1000, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeLocal,
+				Owner: owner.Identity, Clients: []proc.Identity{client.Identity}, Command: "podman kube play", Spared: true,
+			}
+			owner.Close()
+			client.Close()
+			asked := make(chan bool, 100)
+			w.findProcess = func(id proc.Identity) (*proc.Handle, error) {
+				if lacks := (id == r.Owner) == (lacking == "owner"); lacks && len(asked) < 1 {
+					asked <- true
+					return nil, unix.EMFILE
+				}
+				return proc.Find(id)
+			}
+			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+			s.busy = true
+			if err := w.Adopt(s, s.record); err != nil {
+				t.Fatal(err)
+			}
+			if len(w.List()) != 0 {
+				t.Error("it is listed before it is known")
+			}
+			for len(w.List()) == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if b := w.List()[0]; b.ID != r.ID || b.State != api.StateRunning {
+				t.Errorf("listed as %+v", b)
+			}
+			if b, err := w.find(r.ID); err != nil || !b.owner.spared {
+				t.Errorf("whether the owner is spared was forgotten: %v", err)
+			}
+		})
 	}
 }

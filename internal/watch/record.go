@@ -26,6 +26,7 @@ type record struct {
 	Owner       proc.Identity   `json:"owner"`             // the builder
 	Clients     []proc.Identity `json:"clients,omitempty"` // see owner
 	Command     string          `json:"command"`
+	Spared      bool            `json:"spared,omitempty"` // the owner is never signalled
 	// Request is the API request that the build belongs to, if it came through one.
 	Request *request.Request `json:"request,omitempty"`
 

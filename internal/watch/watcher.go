@@ -58,18 +58,19 @@ type Requests interface {
 
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
-	start    Starter
-	gather   Gatherer
-	cgroups  Cgroups
-	requests Requests
-	examiner Examiner
-	timeouts Timeouts
-	policy   Policy
-	since    time.Time // when it was made, and its policy came into force
-	observer Observer
-	events   hub
-	log      *logrus.Entry
-	args     *proc.Reader
+	start       Starter
+	gather      Gatherer
+	cgroups     Cgroups
+	requests    Requests
+	examiner    Examiner
+	timeouts    Timeouts
+	policy      Policy
+	since       time.Time // when it was made, and its policy came into force
+	observer    Observer
+	events      hub
+	log         *logrus.Entry
+	args        *proc.Reader
+	findProcess func(proc.Identity) (*proc.Handle, error) // proc.Find
 
 	life    context.Context
 	end     context.CancelFunc
@@ -101,7 +102,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
 		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
-		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader,
+		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
 		places: share.NewPool(builds),
@@ -113,51 +114,6 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 func (w *Watcher) Close() {
 	w.end()
 	w.running.Wait()
-}
-
-// Adopt takes over a scope that an earlier daemon has made, and says whether
-// there was anything to take over: a build whose owner lives goes on, one whose
-// owner ended meanwhile is ended.
-func (w *Watcher) Adopt(s Scope, content []byte) error {
-	r, err := decodeRecord(content)
-	if err != nil {
-		return err
-	}
-	var o *owner
-	clientGone := false
-	if r.Request != nil && r.Request.Service == (proc.Identity{}) && r.Request.Key() != "" {
-		r.Request.Service = r.Owner // an earlier daemon has not written it down
-	}
-	if handle, err := proc.Find(r.Owner); err == nil {
-		o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Mode == api.ModeAPI, request: r.Request}
-		for _, id := range r.Clients {
-			client, err := proc.Find(id)
-			if err != nil {
-				clientGone = true
-				continue
-			}
-			o.clients = append(o.clients, client)
-		}
-	}
-	of := w.args.OfUID(r.UID)
-	if o != nil {
-		of = w.args.OfProcess(o.Handle, r.UID)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	b := w.newBuild(r, o, s, w.places.Force(of))
-	w.byID[r.ID] = b
-	if o != nil {
-		w.byOwner[o.key()] = b
-	}
-	if clientGone {
-		b.send(message{event: lifecycle.ClientExited})
-	}
-	if o != nil && r.Mode == api.ModeRun {
-		w.running.Go(b.learnCommand)
-	}
-	b.log.WithField("unit", s.Unit()).Infof("Build %s was found again", b.id)
-	return nil
 }
 
 // Bounds on the builds that users may have at the same time: each costs a
