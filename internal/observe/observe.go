@@ -276,17 +276,14 @@ func (f *Follower) lookLocked() snapshot {
 // findMonitors looks for monitors that are not followed yet.
 func (f *Follower) findMonitors(all snapshot) {
 	f.active = false
-	trusted := map[int]proc.FileID{}
+	programs := make(map[int]string, len(all))
 	for pid := range all {
-		if id, ok := f.programs.builder(pid); ok {
-			trusted[pid] = id
-		}
+		programs[pid] = proc.Exe(pid)
+		f.active = f.active || mayBuild(programs[pid]) && f.programs.builder(pid)
 	}
-	f.active = len(trusted) > 0
 	var candidates []entry
 	for pid, e := range all {
-		program, ok := trusted[e.ppid]
-		if _, known := f.steps[e.Identity]; known || !ok || trusted[pid] != program && !podman.IsMemoryCopy(proc.Exe(pid)) {
+		if _, known := f.steps[e.Identity]; known || !mayBeMonitor(e.comm, programs[pid], programs[e.ppid]) || !f.programs.mayBePair(pid, e.ppid) {
 			continue
 		}
 		candidates = append(candidates, e)
@@ -324,17 +321,16 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 	if err != nil {
 		return nil
 	}
-	chroot, ok := f.isMonitor(monitor, builder, args)
-	uid, uidErr := monitor.UID()
+	program, chroot, ok := f.isMonitor(monitor, builder, args)
+	uid, err := monitor.UID()
 	builderUID, builderErr := builder.UID()
-	if !ok || uidErr != nil || builderErr != nil || uid != builderUID ||
-		proc.Namespace(builder.PID, "pid") != f.self.pid || !builder.Alive() {
+	if !ok || err != nil || builderErr != nil || uid != builderUID || !f.isHere(proc.Namespace(builder.PID, "pid")) || !builder.Alive() {
 		builder.Close()
 		return nil
 	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
-		follower: f, chroot: chroot,
+		follower: f, chroot: chroot, program: program, above: above(builder),
 		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
 	}
 	if !s.chroot {
@@ -343,17 +339,47 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 	return s
 }
 
-// isMonitor tells whether a process is the monitor of a step, and its parent a builder.
-func (f *Follower) isMonitor(monitor, builder *proc.Handle, args []string) (chroot, ok bool) {
-	program, err := monitor.Program()
-	above, aboveErr := builder.Program()
-	_, trusted := f.programs.builder(builder.PID)
-	if err != nil || aboveErr != nil || !trusted {
-		return false, false
+// isHere tells whether a PID namespace is the daemon's own.
+func (f *Follower) isHere(namespace string) bool { return namespace != "" && namespace == f.self.pid }
+
+// isMonitor tells whether a process is the monitor of a step, and its parent a builder: any
+// program that is trusted, for others than podman and buildah build too.
+func (f *Follower) isMonitor(monitor, builder *proc.Handle, args []string) (program proc.FileID, chroot, ok bool) {
+	its, err := monitor.Program()
+	parents, parentsErr := builder.Program()
+	if err != nil || parentsErr != nil || !seen(its, nil).RunsProgramOf(seen(parents, nil)) || !f.programs.trustsProcess(builder, parents) {
+		return proc.FileID{}, false, false
 	}
-	return podman.Monitor(
-		podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args},
-		podman.Process{File: above.FileID, Exe: above.Exe, Size: above.Size})
+	chroot, ok = podman.Monitor(seen(its, args), seen(parents, nil))
+	return its.FileID, chroot, ok
+}
+
+// maxAbove bounds the way from a builder up to PID 1.
+const maxAbove = 64
+
+// above lists the builder, the processes above it, and PID 1, which is not among these where
+// somebody has entered its namespace. To one of them the kernel gives what a step has
+// orphaned.
+//
+// Source: linux, kernel/exit.c, find_new_reaper.
+func above(builder *proc.Handle) map[proc.Identity]bool {
+	all := map[proc.Identity]bool{builder.Identity: true}
+	if first, err := proc.Open(1); err == nil {
+		all[first.Identity] = true
+		first.Close()
+	}
+	for last := builder; len(all) < maxAbove; {
+		parent, err := last.Parent()
+		if last != builder {
+			last.Close()
+		}
+		if err != nil {
+			break
+		}
+		all[parent.Identity] = true
+		last = parent
+	}
+	return all
 }
 
 // close lets go of everything.

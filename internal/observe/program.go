@@ -12,39 +12,98 @@ import (
 
 // programs knows which executables are builders.
 type programs struct {
-	systems map[[2]uint32]bool // devices of the file systems that are trusted
+	systems   map[[2]uint32]bool   // devices of the file systems that are trusted
+	installed map[proc.FileID]bool // podman and buildah
 }
 
-// refresh learns the file systems of the programs that are installed now. A file
+// refresh learns the programs that are installed now, and their file systems. A file
 // of an overlay can have another device than the directory that it is in.
 //
 // Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
 func (p *programs) refresh() {
+	p.installed = map[proc.FileID]bool{}
 	for _, file := range append(podman.Programs(), podman.Directories()...) {
 		var st unix.Statx_t
-		if err := unix.Statx(unix.AT_FDCWD, file, 0, unix.STATX_TYPE, &st); err == nil {
+		if err := unix.Statx(unix.AT_FDCWD, file, 0, unix.STATX_TYPE|unix.STATX_INO, &st); err == nil {
 			p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+			p.installed[proc.FileID{Major: st.Dev_major, Minor: st.Dev_minor, Inode: st.Ino}] = true
 		}
 	}
 }
 
-// builder tells whether the process runs a builder's program: a file that is
-// root's, that nobody else may write, on one of the host's own file systems. Its
-// name says no more than which of these to look at. What is read here, the
-// kernel answers without asking a file system that a user may have mounted.
-//
-// A program in another container's file system is none: what runs in a
-// container of `podman run` is not ours.
-func (p *programs) builder(pid int) (proc.FileID, bool) {
-	if exe := proc.Exe(pid); !podman.IsBuilder(podman.ProgramName(exe, nil)) {
-		return proc.FileID{}, false
+// builder tells whether the process runs podman or buildah, to know how often to look.
+func (p *programs) builder(pid int) bool {
+	exe := proc.Exe(pid)
+	if !mayBuild(exe) {
+		return false
 	}
 	program, err := proc.ProgramOf(pid)
-	return program.FileID, err == nil && p.trusts(program)
+	return err == nil && p.trusts(program) && (podman.HasPath(exe) || p.installed[program.FileID])
 }
 
+// mayBuild tells whether a builder's /proc/PID/exe may read so.
+func mayBuild(exe string) bool {
+	return exe == podman.Unreachable || podman.HasPath(exe) && podman.IsBuilder(podman.ProgramName(exe, nil))
+}
+
+// mayBeMonitor narrows down, by what costs little, which processes are worth a look: comm
+// is the process's, exe where its /proc/PID/exe points to, above its parent's.
+func mayBeMonitor(comm, exe, above string) bool {
+	switch {
+	case exe == "" || above == "":
+		return false
+	case podman.IsMemoryCopy(exe):
+		return mayBuild(above) || podman.IsMemoryCopy(above)
+	}
+	return exe == above && (mayBuild(above) || comm == podman.Reexec)
+}
+
+// mayBePair tells whether the processes run one program, and that may be trusted: else no
+// look at a command line is worth it.
+func (p *programs) mayBePair(pid, ppid int) bool {
+	its, err := proc.ProgramOf(pid)
+	parents, parentsErr := proc.ProgramOf(ppid)
+	return err == nil && parentsErr == nil && seen(its, nil).RunsProgramOf(seen(parents, nil)) &&
+		(p.trusts(parents) || podman.IsMemoryCopy(parents.Exe))
+}
+
+// trusts tells whether a program is believed to be what its processes are called: a file
+// that is root's, that nobody else may write, on one of the host's own file systems. What
+// was read of it, the kernel told without asking a file system that a user may have mounted.
+//
+// A program in another container's file system is not: what runs in a container of
+// `podman run` is not ours.
 func (p *programs) trusts(program proc.Program) bool {
 	return program.Roots && p.systems[[2]uint32{program.Major, program.Minor}]
+}
+
+// trustsProcess is trusts for a process, which may also run a copy in memory of the
+// program that its parent runs, as the same user.
+func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
+	if p.trusts(program) {
+		return true
+	}
+	if !podman.IsMemoryCopy(program.Exe) {
+		return false
+	}
+	parent, err := h.Parent()
+	if err != nil {
+		return false
+	}
+	defer parent.Close()
+	original, err := parent.Program()
+	return err == nil && p.trusts(original) && seen(program, nil).RunsProgramOf(seen(original, nil)) && sameUser(h, parent)
+}
+
+// seen is a process as package podman judges it.
+func seen(program proc.Program, args []string) podman.Process {
+	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}
+}
+
+func sameUser(one, other *proc.Handle) bool {
+	uid, err := one.UID()
+	otherUID, otherErr := other.UID()
+	return err == nil && otherErr == nil && uid == otherUID
 }
 
 var errNotOurs = errors.New("a user namespace that is not below ours")

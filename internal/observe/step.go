@@ -26,13 +26,16 @@ type Step struct {
 
 	follower *Follower
 	chroot   bool
-	outside  namespaces // those of the monitor: who is in them is not the step's
+	program  proc.FileID            // the monitor's
+	above    map[proc.Identity]bool // the builder, and who is above it
+	outside  namespaces             // those of the monitor: who is in them is not the step's
 
 	mu     sync.Mutex
 	held   []*proc.Handle
 	places []func()      // as many, to be given back
 	uts    string        // the step's own UTS namespace
 	pin    *os.File      // keeps it in being, and so its name
+	shared bool          // others were in it as well: it says nothing
 	own    proc.CgroupID // see Own
 	bundle string        // the monitor's, see bundleOf; "" where it has none
 	looked bool          // whether it is placed is known
@@ -90,13 +93,7 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 	for i := 0; i < len(s.held); i++ { // grows
 		s.descend(s.held[i], below, known)
 	}
-	if s.pin != nil {
-		for pid, e := range all {
-			if !known[e.Identity] && proc.Namespace(pid, "uts") == s.uts {
-				s.take(e, known, func(h *proc.Handle) bool { return proc.Namespace(h.PID, "uts") == s.uts })
-			}
-		}
-	}
+	s.findByNamespace(all, below, known)
 	s.findOwn()
 	s.findPlace()
 	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {
@@ -129,7 +126,9 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 		if h == nil {
 			continue
 		}
-		if _, ours := s.follower.programs.builder(h.PID); ours || !s.inside(h) || !s.Monitor.Alive() {
+		// The builder's own helpers, and what is about to become the OCI runtime.
+		program, err := h.Program()
+		if err == nil && program.FileID == s.program || !s.inside(h) || !s.Monitor.Alive() {
 			s.enter(h, below, known)
 			h.Close()
 			continue
@@ -207,9 +206,6 @@ func (s *Step) hold(h *proc.Handle, known map[proc.Identity]bool) {
 		return
 	}
 	s.held, s.places = append(s.held, h), append(s.places, release)
-	if s.pin == nil {
-		s.pinNamespace(h)
-	}
 }
 
 // findPlace looks, once, whether the step is in its build's scope. The wrapper's
@@ -226,25 +222,6 @@ func (s *Step) findPlace() {
 		}
 		s.looked, s.placed = true, s.follower.Placed(where)
 	}
-}
-
-// pinNamespace remembers the step's own UTS namespace, and keeps it from being
-// freed: its name would be used again. It costs some hundred bytes and holds on
-// to nothing else, unlike a mount namespace.
-func (s *Step) pinNamespace(h *proc.Handle) {
-	uts := proc.Namespace(h.PID, "uts")
-	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
-		return // --uts=host
-	}
-	pin, err := proc.OpenNamespace(h.PID, "uts")
-	if err != nil {
-		return
-	}
-	if proc.Namespace(h.PID, "uts") != uts || !h.Alive() {
-		pin.Close()
-		return
-	}
-	s.uts, s.pin = uts, pin
 }
 
 // firstSeen is true once: when it is known where the step's first process is; and again
@@ -325,12 +302,18 @@ func belongs(h *proc.Handle, uid uint32) bool {
 		return true
 	}
 	owner, nested, err := namespaceOwner(h.PID)
-	if err != nil || nested && owner != uid {
+	if err != nil {
 		return false
 	}
-	if nested {
-		return h.Alive()
-	}
 	uids, err := h.UIDs()
-	return err == nil && uids == [4]uint32{uid, uid, uid, uid}
+	return err == nil && isOf(uid, uids, nested, owner) && h.Alive()
+}
+
+// isOf is belongs for a process whose UIDs are known, and who has made the user namespace
+// that it is in, if it is nested in ours.
+func isOf(user uint32, uids [4]uint32, nested bool, owner uint32) bool {
+	if nested {
+		return owner == user
+	}
+	return uids == [4]uint32{user, user, user, user}
 }

@@ -16,6 +16,11 @@ const (
 	ChrootMonitor = "buildah-chroot-runtime"
 )
 
+// Reexec is the comm of a program that has executed itself again by its link in /proc.
+//
+// Source: containers/storage 1.59, pkg/reexec/command_linux.go; proc_pid_comm(5).
+const Reexec = "exe"
+
 // Process is what must be known of a process to tell what it is to a build.
 type Process struct {
 	File any      // what tells its program's file from others, comparable; nil if not known
@@ -61,7 +66,10 @@ func IsMemoryCopy(exe string) bool { return strings.HasPrefix(exe, "/memfd:") }
 //
 // Source: containers/storage 1.59, pkg/unshare/unshare_linux.go,
 // MaybeReexecUsingUserNamespace; unshare.c, try_bindfd.
-const userNamespaceSuffix = "-in-a-user-namespace"
+const (
+	userNamespaceSuffix = "-in-a-user-namespace"
+	Unreachable         = "/"
+)
 
 // ProgramName is what a program is called: by its file, or, where that has no name that
 // anybody could reach, by its command line.
@@ -79,4 +87,4 @@ func ProgramName(exe string, args []string) string {
 }
 
 // HasPath reports whether exe, the target of /proc/PID/exe, can be a path.
-func HasPath(exe string) bool { return exe != "/" && exe != "" && !IsMemoryCopy(exe) }
+func HasPath(exe string) bool { return exe != Unreachable && exe != "" && !IsMemoryCopy(exe) }

@@ -1,0 +1,215 @@
+package observe
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
+)
+
+// follower trusts the programs on the file system of /bin/bash, which is root's.
+func follower(t *testing.T) *Follower {
+	t.Helper()
+	f := New(Options{Placed: func(string) bool { return false }, Reader: proc.NewReader()})
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/bin/bash", 0, unix.STATX_BASIC_STATS, &st); err != nil {
+		t.Fatal(err)
+	}
+	f.programs.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+	return f
+}
+
+func open(t *testing.T, pid int) *proc.Handle {
+	t.Helper()
+	h, err := proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
+}
+
+// startMonitor starts a shell that is called as a monitor, below one that is the builder.
+func startMonitor(t *testing.T, program, name string) *proc.Handle {
+	t.Helper()
+	p := proctest.Start(t, exec.Command(program, "-c", `(exec -a `+name+` "$0" -c 'echo $$; read wait; true'); true`, program))
+	var pid int
+	if _, err := fmt.Sscan(p.Line(t), &pid); err != nil {
+		t.Fatal(err)
+	}
+	return open(t, pid)
+}
+
+// isStep tells whether the process is taken for a monitor.
+func (f *Follower) isStep(t *testing.T, pid int) bool {
+	t.Helper()
+	h, err := proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.names.ask(h.Identity)
+	f.names.wait(10 * time.Second)
+	s := f.held(h)
+	if s == nil {
+		h.Close()
+		return false
+	}
+	s.release()
+	return true
+}
+
+// TestMonitorIsABuildersOwn: it has the name of one, and runs the file that its parent
+// runs, which only root can have put on a file system of the host's. What that is called
+// does not matter: other programs build too.
+func TestMonitorIsABuildersOwn(t *testing.T) {
+	monitor := startMonitor(t, "/bin/bash", podman.OCIMonitor)
+	if !follower(t).isStep(t, monitor.PID) {
+		t.Error("it is taken for none")
+	}
+	if New(Options{Reader: proc.NewReader()}).isStep(t, monitor.PID) {
+		t.Error("a program on a file system that is not trusted is believed")
+	}
+	f := follower(t)
+	f.self.pid = "pid:[1]"
+	if f.isStep(t, monitor.PID) {
+		t.Error("a builder in another PID namespace is believed")
+	}
+	if other := startMonitor(t, "/bin/bash", "buildah"); follower(t).isStep(t, other.PID) {
+		t.Error("another process of the builder's is taken for one")
+	}
+	users := proctest.Copy(t, "/bin/bash", "podman")
+	if err := os.Chmod(users, 0o775); err != nil { // so for who runs the tests as root as well
+		t.Fatal(err)
+	}
+	all := follower(t)
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, users, 0, unix.STATX_BASIC_STATS, &st); err != nil {
+		t.Fatal(err)
+	}
+	all.programs.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+	if fake := startMonitor(t, users, podman.OCIMonitor); all.isStep(t, fake.PID) {
+		t.Error("a program that others can write is believed")
+	}
+}
+
+// TestWhichProcessesAreWorthALook: the rest costs no look at a command line.
+func TestWhichProcessesAreWorthALook(t *testing.T) {
+	const memory = "/memfd:buildah-chroot-runtime (deleted)"
+	for _, test := range []struct {
+		comm, exe, above string
+		want             bool
+	}{
+		{"exe", "/usr/bin/podman", "/usr/bin/podman", true},
+		{"7", "/usr/bin/buildah", "/usr/bin/buildah", true},
+		{"exe", "/usr/bin/podman (deleted)", "/usr/bin/podman (deleted)", true},
+		{"exe", "/", "/", true}, // rootless buildah
+		{"3", memory, "/", true},
+		{"3", memory, "/usr/bin/podman", true},
+		{"3", memory, "/memfd:buildah-in-a-user-namespace (deleted)", true},
+		{"exe", "/opt/own-builder", "/opt/own-builder", true},
+		{"bash", "/bin/bash", "/bin/bash", false},
+		{"exe", "/bin/bash", "/bin/dash", false},
+		{"3", memory, "/bin/bash", false},
+		{"exe", "", "", false}, // kernel threads
+	} {
+		if got := mayBeMonitor(test.comm, test.exe, test.above); got != test.want {
+			t.Errorf("%q running %q below %q: %v", test.comm, test.exe, test.above, got)
+		}
+	}
+}
+
+// TestProcessIsItsUsersInAllItsUIDs: what the user could not end is not ended for them.
+func TestProcessIsItsUsersInAllItsUIDs(t *testing.T) {
+	const user, root, other = 1000, 0, 1001
+	for _, test := range []struct {
+		name   string
+		uids   [4]uint32
+		nested bool
+		owner  uint32
+		want   bool
+	}{
+		{"the user's", [4]uint32{user, user, user, user}, false, 0, true},
+		{"set-user-ID to root", [4]uint32{user, root, root, root}, false, 0, false},
+		{"real UID of another", [4]uint32{other, user, user, user}, false, 0, false},
+		{"saved UID of another", [4]uint32{user, user, root, user}, false, 0, false},
+		{"file system UID of another", [4]uint32{user, user, user, root}, false, 0, false},
+		{"root's", [4]uint32{}, false, user, false},
+		{"a subordinate UID in the user's namespace", [4]uint32{100001, 100001, 100001, 100001}, true, user, true},
+		{"the user's UID in another's namespace", [4]uint32{user, user, user, user}, true, other, false},
+	} {
+		if got := isOf(user, test.uids, test.nested, test.owner); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+	self := open(t, selfPID)
+	mine := uint32(os.Getuid())
+	if !belongs(self, mine) || belongs(self, mine+1) || !belongs(self, 0) {
+		t.Errorf("this process: %v for its user, %v for another, %v for root", belongs(self, mine), belongs(self, mine+1), belongs(self, 0))
+	}
+}
+
+// TestParentThatHasEndedHasNoChildren: its PID may be another's by now, whose children
+// these are.
+func TestParentThatHasEndedHasNoChildren(t *testing.T) {
+	child := proctest.Shell(t, "")
+	stat, err := open(t, child.Process.Pid).Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := entry{Identity: proc.Identity{PID: child.Process.Pid, Start: stat.Starttime}, ppid: selfPID}
+	if h := childOf(open(t, selfPID), e); h == nil {
+		t.Fatal("a child is none")
+	} else {
+		h.Close()
+	}
+	gone := proctest.Shell(t, "")
+	dead := open(t, gone.Process.Pid)
+	gone.End()
+	_ = gone.Wait()
+	dead.PID = selfPID // used again
+	if h := childOf(dead, e); h != nil {
+		h.Close()
+		t.Error("the child of another process is taken for the step's")
+	}
+	late := e
+	late.Start++
+	if h := childOf(open(t, selfPID), late); h != nil {
+		h.Close()
+		t.Error("a process that was started at another time is taken for the child")
+	}
+	if h := childOf(open(t, os.Getppid()), e); h != nil {
+		h.Close()
+		t.Error("another's child is taken for the step's")
+	}
+}
+
+// TestNamespaceIsTheStepsOnlyIfNobodyElseIsInIt.
+func TestNamespaceIsTheStepsOnlyIfNobodyElseIsInIt(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		relation
+		want verdict
+	}{
+		{"orphaned by the step", relation{monitored: true, above: true}, orphan},
+		{"a container that was there before", relation{monitored: true, older: true}, stranger},
+		{"the same, whose conmon has ended", relation{monitored: true, older: true, above: true}, stranger},
+		{"the same, below another one", relation{monitored: true, older: true, inside: true}, stranger},
+		{"a container that has joined", relation{monitored: true}, stranger},
+		{"nsenter, which has lost its parent", relation{monitored: true, above: true, outdoors: true}, stranger},
+		{"given to another process of the step", relation{monitored: true, inside: true}, unclear},
+		{"nobody's, beside one that is held", relation{beside: true}, orphan},
+		{"nobody's, elsewhere", relation{}, stranger},
+		{"beside a step whose monitor is known, of another parent", relation{monitored: true, beside: true}, stranger},
+	} {
+		if got := test.relation.verdict(); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+}

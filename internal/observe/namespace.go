@@ -1,0 +1,159 @@
+package observe
+
+import "github.com/buildwatch/buildwatch/internal/proc"
+
+// findByNamespace takes hold of what has lost its parent between two looks: it is in the
+// step's own UTS namespace, which podman and buildah make for each step. A step may also be
+// put into a namespace that others use (--uts with a path, --pid with another container's).
+// That says nothing of whose a process is, and none is held for it.
+func (s *Step) findByNamespace(all snapshot, below map[int][]entry, known map[proc.Identity]bool) {
+	if s.shared {
+		return
+	}
+	if s.pin == nil {
+		for _, h := range s.held {
+			if s.pinNamespace(h); s.pin != nil {
+				break
+			}
+		}
+	}
+	if s.pin == nil {
+		return
+	}
+	members := map[int]bool{}
+	for pid := range all {
+		if proc.Namespace(pid, "uts") == s.uts {
+			members[pid] = true
+		}
+	}
+	var orphans []entry
+	for pid := range members {
+		e := all[pid]
+		if known[e.Identity] || members[e.ppid] || s.isBelowMonitor(all, e) {
+			continue // what is below another member is judged with that one
+		}
+		switch s.judge(e) {
+		case orphan:
+			orphans = append(orphans, e)
+		case stranger:
+			s.shared, s.uts = true, ""
+			s.pin.Close()
+			s.pin = nil
+			return
+		}
+	}
+	first := len(s.held)
+	for _, e := range orphans {
+		s.take(e, known, func(h *proc.Handle) bool { return proc.Namespace(h.PID, "uts") == s.uts })
+	}
+	for i := first; i < len(s.held); i++ { // grows
+		s.descend(s.held[i], below, known)
+	}
+}
+
+// isBelowMonitor tells whether the monitor has started the process, as far as one look
+// tells: the OCI runtime, or what it has started.
+func (s *Step) isBelowMonitor(all snapshot, e entry) bool {
+	for range maxAbove {
+		parent, ok := all[e.ppid]
+		if !ok || s.Monitor == nil {
+			return false
+		}
+		if parent.Identity == s.Monitor.Identity {
+			return true
+		}
+		e = parent
+	}
+	return false
+}
+
+// verdict is what a process is that is in the step's namespace, and that neither the step
+// nor the monitor has below it.
+type verdict string
+
+const (
+	unclear  verdict = "unclear"  // it is ending, or is being given to another parent: looked at again
+	orphan   verdict = "orphan"   // the step's
+	stranger verdict = "stranger" // it was there before, or has come from elsewhere
+)
+
+// relation is what a judgement rests on.
+type relation struct {
+	monitored bool // the step's monitor was seen
+	older     bool // it was started before that
+	inside    bool // its parent is in the namespace too, or is the monitor
+	above     bool // its parent is the builder, or one above it
+	outdoors  bool // it is in the host's mount namespace or the monitor's, where no step is
+	// beside: it was given to PID 1, or such a one, and is in the mount namespace of a process
+	// that is held.
+	beside bool
+}
+
+// verdict judges by the parent: what a step has orphaned is given to one of those above its
+// builder. Who has joined the namespace is somebody else's child.
+func (r relation) verdict() verdict {
+	switch {
+	case r.monitored && r.older:
+		return stranger
+	case r.inside:
+		return unclear // it was given to another one of the step's since
+	case r.monitored && r.above && !r.outdoors, !r.monitored && r.beside:
+		return orphan
+	}
+	return stranger
+}
+
+func (s *Step) judge(e entry) verdict {
+	h, err := proc.Find(e.Identity)
+	if err != nil {
+		return unclear
+	}
+	defer h.Close()
+	parent, err := h.Parent()
+	if err != nil {
+		return unclear
+	}
+	defer parent.Close()
+	mnt := proc.Namespace(h.PID, "mnt")
+	r := relation{
+		monitored: s.Monitor != nil,
+		older:     s.Monitor != nil && h.Start < s.Monitor.Start,
+		inside:    proc.Namespace(parent.PID, "uts") == s.uts || s.Monitor != nil && parent.Identity == s.Monitor.Identity,
+		above:     s.above[parent.Identity],
+		outdoors:  mnt == s.outside.mnt || mnt == s.follower.self.mnt,
+		beside:    proc.Exe(parent.PID) == proc.Exe(1) && s.holdsIn(mnt),
+	}
+	if mnt == "" || !h.Alive() || !parent.Alive() {
+		return unclear
+	}
+	return r.verdict()
+}
+
+// holdsIn tells whether a process of the step is in the mount namespace.
+func (s *Step) holdsIn(mnt string) bool {
+	for _, h := range s.held {
+		if proc.Namespace(h.PID, "mnt") == mnt && h.Alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// pinNamespace remembers the step's own UTS namespace, and keeps it from being
+// freed: its name would be used again. It costs some hundred bytes and holds on
+// to nothing else, unlike a mount namespace.
+func (s *Step) pinNamespace(h *proc.Handle) {
+	uts := proc.Namespace(h.PID, "uts")
+	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
+		return // --uts=host
+	}
+	pin, err := proc.OpenNamespace(h.PID, "uts")
+	if err != nil {
+		return
+	}
+	if proc.Namespace(h.PID, "uts") != uts || !h.Alive() {
+		pin.Close()
+		return
+	}
+	s.uts, s.pin = uts, pin
+}
