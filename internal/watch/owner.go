@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/podman"
@@ -16,7 +17,10 @@ var ErrNoBuilder = errors.New("not started by podman build or buildah")
 
 // owner is whom a build belongs to: when it ends, nobody wants the build.
 type owner struct {
-	*proc.Handle // the builder: the process that runs the build's steps
+	// The builder: the process that runs the build's steps. Where that does something else
+	// as well, or what it does is not known, it is the monitor of one step: that step is
+	// a build of its own, and nothing is listed, or can be ended, while no step runs.
+	*proc.Handle
 	// clients are the processes of the same program that wait for the builder,
 	// nearest first. A rootless podman has one: it re-executes itself in a user
 	// namespace. When a client ends before the builder does, the user's command
@@ -70,11 +74,10 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller) (*owner, error) 
 // settleOwner finds out which of the two is the owner, and lets go of the other.
 func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
 	o, err := w.ownerOf(ctx, monitor, builder, uid)
-	if err != nil || o.Handle != monitor {
-		monitor.Close()
-	}
-	if err != nil || o.Handle != builder {
-		builder.Close()
+	for _, process := range []*proc.Handle{monitor, builder} {
+		if err != nil || o.Handle != process && !slices.Contains(o.clients, process) {
+			process.Close()
+		}
 	}
 	return o, err
 }
@@ -96,21 +99,31 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
 		}
 	}
-	command := podman.ReadCommand(podman.ProgramName(above.Exe, above.Args), above.Args)
-	if command.Purpose == podman.Serves {
+	clients, outer := clientsOf(builder, above, uid)
+	name := podman.ProgramName(above.Exe, above.Args)
+	if !podman.HasPath(above.Exe) && podman.HasPath(outer) {
+		name = podman.ProgramName(outer, nil)
+	}
+	command := podman.ReadCommand(name, above.Args)
+	o := &owner{Handle: builder, clients: clients, mode: api.ModeLocal, command: command.Name}
+	switch command.Purpose {
+	case podman.Serves:
+		o.closeClients()
 		seen, err := w.requests.See(ctx, builder, monitor, uid)
 		if err != nil {
 			w.log.WithError(err).Debug("Not all can be found out about an API request")
 		}
-		o := &owner{Handle: builder, mode: api.ModeAPI, command: command.Name, spared: true, request: &seen}
+		o.mode, o.spared, o.request = api.ModeAPI, true, &seen
 		if seen.Key() == "" {
 			// Which of the service's requests it is can't be told, so it is a build of
 			// its own: the monitor lives as long as this container.
 			o.Handle = monitor
 		}
-		return o, nil
+	case podman.Unknown:
+		o.Handle, o.spared = monitor, true
+		o.clients = append([]*proc.Handle{builder}, clients...)
 	}
-	return &owner{Handle: builder, clients: clientsOf(builder, above, uid), mode: api.ModeLocal, command: command.Name}, nil
+	return o, nil
 }
 
 // processOf is what package podman must know of a process.
@@ -123,36 +136,45 @@ func (w *Watcher) processOf(ctx context.Context, h *proc.Handle) (podman.Process
 	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}, err
 }
 
-// maxClients is how many processes above the builder are looked at. Two levels
-// are known: rootless podman below podman unshare.
+// maxClients is how many processes above the owner are looked at. Three levels are known:
+// a builder that does something else too, rootless, below podman unshare.
 const maxClients = 4
 
 // clientsOf returns the processes above the builder that run its program as its
-// user. They started it and wait for it.
-func clientsOf(builder *proc.Handle, is podman.Process, uid uint32) []*proc.Handle {
-	var clients []*proc.Handle
-	for last := builder; len(clients) < maxClients; last = clients[len(clients)-1] {
+// user. They started it and wait for it. outer is the path of the program that the
+// nearest one runs.
+func clientsOf(builder *proc.Handle, is podman.Process, uid uint32) (clients []*proc.Handle, outer string) {
+	for last := builder; len(clients) < maxClients-1; last = clients[len(clients)-1] {
 		parent, err := last.Parent()
 		if err != nil {
 			break
 		}
 		have, uidErr := parent.UID()
 		program, err := parent.Program()
-		if uidErr != nil || err != nil || have != uid || is.File != program.FileID {
+		above := podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size}
+		if uidErr != nil || err != nil || have != uid || !is.RunsProgramOf(above) {
 			parent.Close()
 			break
 		}
-		clients = append(clients, parent)
+		if len(clients) == 0 {
+			outer = program.Exe
+		}
+		clients, is = append(clients, parent), above
 	}
-	return clients
+	return clients, outer
 }
 
 // Close lets go of all the owner's processes.
 func (o *owner) Close() {
 	o.Handle.Close()
+	o.closeClients()
+}
+
+func (o *owner) closeClients() {
 	for _, client := range o.clients {
 		client.Close()
 	}
+	o.clients = nil
 }
 
 func (o *owner) clientIdentities() []proc.Identity {

@@ -134,6 +134,33 @@ func TestFindOwnerOfAnAPIBuild(t *testing.T) {
 	}
 }
 
+// TestOwnerThatDoesSomethingElseToo is never signalled: each of its steps is a build of its
+// own, which ends with the step's monitor, or when the builder does.
+func TestOwnerThatDoesSomethingElseToo(t *testing.T) {
+	for _, row := range []struct {
+		program, want string
+		args          []string
+	}{
+		{"podman", "podman kube play", []string{"kube", "play", "--build", "x.yaml"}},
+		{"podman", "podman", []string{"--flag-of-a-later-version", "build", "."}},
+		{"own-builder", "own-builder build", []string{"build", "."}},
+		{"buildah", "buildah", nil},
+	} {
+		builder, caller := startFamilyOf(t, row.program, podman.OCIMonitor, row.args...)
+		monitor := parent(caller)
+		o, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.PID != monitor.PID || !o.spared || o.mode != api.ModeLocal || o.command != row.want ||
+			len(o.clients) != 1 || o.clients[0].PID != builder.Process.Pid || !o.clients[0].Alive() {
+			t.Errorf("%s %q: the owner is %+v; the monitor is %d", row.program, row.args, o, monitor.PID)
+		}
+		monitor.Close()
+		o.Close()
+	}
+}
+
 func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller := startFamily(t, "sh", "build")
 	if _, err := newBench(t, longTimeouts).findOwner(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}); !errors.Is(err, ErrNoBuilder) {

@@ -1,0 +1,212 @@
+//go:build integration
+
+package integration
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// TestRootlessBuildahRoundTheWrapper: it builds in a user namespace, from a mount that
+// nobody can reach, and no kernel ends it with the process that the user has started.
+func TestRootlessBuildahRoundTheWrapper(t *testing.T) {
+	for way, line := range map[string]string{
+		"chroot":                 "buildah build --isolation chroot",
+		"chroot, by environment": "BUILDAH_ISOLATION=chroot buildah bud",
+		"runtime by hand":        "buildah build --network=host --runtime /usr/bin/crun",
+	} {
+		t.Run(way, func(t *testing.T) {
+			leakCheck(t)
+			tidyRootless(t)
+			dir := contextDir(t, escapers)
+			sh(t, "chmod -R a+rX %s; chmod a+x %s %s", dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir)))
+			client := exec.Command("runuser", "--login", "builder", "--command", line+" --platform "+arch64+" "+dir)
+			must(t, client.Start())
+			defer func() { _ = client.Process.Kill(); _ = client.Wait() }()
+			var view api.Build
+			eventually(t, func() (string, bool) {
+				builds := listed(t)
+				for _, b := range builds {
+					if b.User.Name == "builder" && b.Processes >= escapersSize {
+						view = b
+					}
+				}
+				return fmt.Sprintf("listed: %+v", builds), view.ID != ""
+			})
+			verb := "buildah build"
+			if strings.Contains(line, " bud") {
+				verb = "buildah bud"
+			}
+			if view.Owner.Command != verb || view.Placement != api.PlacementObserved {
+				t.Errorf("listed as %+v", view)
+			}
+			held := hold(t, view)
+			sh(t, "kill -KILL %d", view.Owner.PID)
+			allGone(t, held)
+			nothingListed(t)
+			if left := sh(t, "pgrep -u builder -a busybox || true; pgrep -u builder -f 'buildah-[a-z]*-runtime' -a || true"); left != "" {
+				t.Errorf("left:\n%s", left)
+			}
+		})
+	}
+}
+
+// TestServiceStartedWithFlagsBetweenTheWordsIsSpared, and a client of its that goes away
+// is noticed.
+func TestServiceStartedWithFlagsBetweenTheWordsIsSpared(t *testing.T) {
+	for _, line := range []string{
+		"podman --log-level=error system service --time=0",
+		"podman system --log-level error service --time 0",
+	} {
+		t.Run(line, func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			socket := filepath.Join(t.TempDir(), "s")
+			words := append(strings.Fields(line), "unix://"+socket)
+			service := exec.Command(words[0], words[1:]...)
+			must(t, service.Start())
+			ended := make(chan error, 1)
+			go func() { ended <- service.Wait() }()
+			defer func() { _ = service.Process.Kill(); <-ended }()
+			eventually(t, func() (string, bool) { out, err := try("ls %s", socket); return out, err == nil })
+			remote := func() *build { return startPodman(t, family, "--remote", "--url", "unix://"+socket, "build") }
+
+			b := remote()
+			view := listedAs(t, 1, familySize)[0]
+			held := hold(t, view)
+			if view.Owner.Command != "podman system service" {
+				t.Errorf("listed as %+v", view)
+			}
+			sh(t, "%s stop %s", ctl, view.ID)
+			allGone(t, held)
+			b.wait()
+
+			b = remote()
+			held = hold(t, listedAs(t, 1, familySize)[0])
+			_ = b.cmd.Process.Kill()
+			allGone(t, held)
+			nothingListed(t)
+			select {
+			case err := <-ended:
+				ended <- err
+				t.Errorf("the service has ended: %v", err)
+			default:
+			}
+		})
+	}
+}
+
+// TestContainerWhoseNamespaceABuildUsesIsUntouched: the build's steps are in the UTS
+// namespace of a container of podman run.
+func TestContainerWhoseNamespaceABuildUsesIsUntouched(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	startBuild(t, "RUN true\n", "--tag", "sleeper").succeed()
+	t.Cleanup(func() { sh(t, "podman rmi --force sleeper") })
+	id := sh(t, "podman run --detach --pids-limit=0 --network=none --platform %s sleeper /bin/busybox sleep 1000 2>/dev/null", arch64)
+	t.Cleanup(func() { sh(t, "podman rm --force --time 0 %s", id) })
+	var pid int
+	_, err := fmt.Sscan(sh(t, "podman inspect --format '{{.State.Pid}}' %s", id), &pid)
+	must(t, err)
+	container, err := proc.Open(pid)
+	must(t, err)
+	defer container.Close()
+	for _, way := range []string{"runtime by hand", "chroot"} {
+		b := startOutside(t, family, way, "--uts", fmt.Sprintf("/proc/%d/ns/uts", pid))
+		view := b.supervised(1)
+		time.Sleep(1500 * time.Millisecond) // some looks
+		held := hold(t, view)
+		for _, h := range held {
+			if h.PID == pid {
+				t.Errorf("%s: the container is held as the build's", way)
+			}
+		}
+		must(t, b.cmd.Process.Signal(syscall.SIGKILL))
+		b.wait()
+		if !container.Alive() {
+			t.Fatalf("%s: the container was ended", way)
+		}
+		allGone(t, held)
+		nothingListed(t)
+		sh(t, removeCgroups)
+	}
+}
+
+// application is a pod whose image is built where it is started from.
+const application = `apiVersion: v1
+kind: Pod
+metadata: {name: application}
+spec:
+  hostNetwork: true
+  containers:
+  - {name: app, image: app, command: ["/bin/busybox", "sleep", "1000"]}
+`
+
+// startApplication runs it, and returns the process of podman.
+func startApplication(t *testing.T, step string) *build {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, exec.Command("cp", "-r", contextDir(t, step), filepath.Join(dir, "app")).Run())
+	write(t, filepath.Join(dir, "pod.yaml"), application)
+	t.Cleanup(func() {
+		_, _ = try("podman pod rm --all --force --time 0; podman rm --all --force --time 0; buildah rm --all; podman rmi --all --force; rm -rf /var/tmp/buildah*; podman network prune --force")
+	})
+	// The machine has no controller for it.
+	const unlimited = "/etc/containers/containers.conf.d/99-unlimited.conf"
+	write(t, unlimited, "[containers]\npids_limit = 0\n")
+	t.Cleanup(func() { sh(t, "rm "+unlimited) })
+	wait := "" // 4.3 has no --wait, and ends when the application runs
+	if _, err := try("podman kube play --help | grep -q -- --wait"); err == nil {
+		wait = "--wait"
+	}
+	return startCommand(t, "bash", "-c", "cd "+dir+" && exec podman kube play --build "+wait+" pod.yaml")
+}
+
+// TestApplicationThatWasBuiltByKubePlayGoesOn: the build is over when its step is, and
+// nothing of the application is ended when builds have had their time.
+func TestApplicationThatWasBuiltByKubePlayGoesOn(t *testing.T) {
+	leakCheck(t)
+	configured(t, "[policy]\nmax_runtime = \"12s\"\n")
+	began := time.Now()
+	b := startApplication(t, "RUN /bin/busybox sleep 4\n")
+	view := b.supervised(1)
+	if view.Owner.Command != "podman kube play" {
+		t.Errorf("listed as %+v", view)
+	}
+	var app *proc.Handle
+	within(t, 4*long, func() (string, bool) {
+		out, err := try("pgrep -f 'busybox sleep 1000$' | head -n 1")
+		var pid int
+		if _, scan := fmt.Sscan(out, &pid); err != nil || scan != nil {
+			return "the application does not run: " + out + b.out.String() + sh(t, "podman ps --all; ps -ef --forest | tail -n 20"), false
+		}
+		app, err = proc.Open(pid)
+		return "the application has ended", err == nil
+	})
+	defer app.Close()
+	nothingListed(t)
+	time.Sleep(time.Until(began.Add(16 * time.Second)))
+	if !app.Alive() {
+		t.Errorf("the application was ended:\n%s", b.out.String())
+	}
+	nothingListed(t)
+}
+
+// TestKubePlayThatIsKilledWhileItBuildsLeavesNothing of its step.
+func TestKubePlayThatIsKilledWhileItBuildsLeavesNothing(t *testing.T) {
+	leakCheck(t)
+	b := startApplication(t, family)
+	held := hold(t, b.supervised(familySize))
+	must(t, b.cmd.Process.Kill())
+	b.wait()
+	allGone(t, held)
+	nothingListed(t)
+}
