@@ -93,7 +93,7 @@ var ladder = []Rung{
 		Now:   "its owner may tidy up",
 		Words: func(s Status, _ Held) Words {
 			if s.OwnerSpared {
-				return Words{Means: api.MeansWait, Whom: Owner, Text: "the API service may tidy up; it is never signalled"}
+				return Words{Means: api.MeansWait, Whom: Owner, Text: "the owner may tidy up; it is never signalled"}
 			}
 			return Words{Means: api.MeansWait, Whom: Owner, Text: "the owner may tidy up"}
 		},

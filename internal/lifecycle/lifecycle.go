@@ -12,7 +12,8 @@ type Status struct {
 	Stage  Stage
 	// OwnerLives: the owner has not ended, nor has the API request that it serves.
 	OwnerLives bool
-	// OwnerSpared: the owner serves others too (an API service) and is never signalled.
+	// OwnerSpared: the owner serves others too (an API service), or belongs to a builder that
+	// does something else as well, and is never signalled.
 	OwnerSpared bool
 	// ClientInside: the scope holds the build's client too (buildwatchctl run), and
 	// its owner is in there. So the containers are ended by themselves first, and

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -96,6 +97,74 @@ func TestMonitorIsABuildersOwn(t *testing.T) {
 	all.programs.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
 	if fake := startMonitor(t, users, podman.OCIMonitor); all.isStep(t, fake.PID) {
 		t.Error("a program that others can write is believed")
+	}
+}
+
+// TestMonitorAndBuilderAreOneUsers, in the daemon's PID namespace, and the builder lives.
+func TestMonitorAndBuilderAreOneUsers(t *testing.T) {
+	f := New(Options{})
+	for _, test := range []struct {
+		name string
+		pair
+		want bool
+	}{
+		{"a build", pair{1000, 1000, f.self.pid, true}, true},
+		{"a builder of another user", pair{1000, 0, f.self.pid, true}, false},
+		{"a monitor of root's below a user's builder", pair{0, 1000, f.self.pid, true}, false},
+		{"in a container", pair{1000, 1000, "pid:[1]", true}, false},
+		{"a builder of which no more is known", pair{1000, 1000, "", true}, false},
+		{"a builder that has ended: its PID may be another's", pair{1000, 1000, f.self.pid, false}, false},
+	} {
+		if got := f.believes(test.pair); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// inMemory copies bash to a file in memory, with some bytes after it.
+func inMemory(t *testing.T, more int) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("buildah-in-a-user-namespace", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "memory")
+	t.Cleanup(func() { _ = file.Close() })
+	content, err := os.ReadFile("/bin/bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(append(content, make([]byte, more)...)); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestCopyInMemoryIsItsParentsProgram, if it is as large, and that is trusted: so a rootless
+// buildah runs that could not mount its own file.
+func TestCopyInMemoryIsItsParentsProgram(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		outer   []string // starts what follows, and waits
+		more    int
+		trusted bool
+	}{
+		{"a copy", []string{"/bin/bash", "-c", `"$@"; true`, "bash"}, 0, true},
+		{"of another size", []string{"/bin/bash", "-c", `"$@"; true`, "bash"}, 1, false},
+		{"below another program", []string{"timeout", "600"}, 0, false},
+	} {
+		inner := []string{"/proc/self/fd/3", "-c", `(exec -a ` + podman.OCIMonitor + ` /proc/self/fd/3 -c 'echo $$; read wait; true'); true`}
+		args := slices.Concat(row.outer, inner)
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.ExtraFiles = []*os.File{inMemory(t, row.more)}
+		p := proctest.Start(t, cmd)
+		var monitor int
+		if _, err := fmt.Sscan(p.Line(t), &monitor); err != nil {
+			t.Fatal(err)
+		}
+		if got := follower(t).isStep(t, monitor); got != row.trusted {
+			t.Errorf("%s: %v", row.name, got)
+		}
 	}
 }
 

@@ -324,7 +324,8 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 	program, chroot, ok := f.isMonitor(monitor, builder, args)
 	uid, err := monitor.UID()
 	builderUID, builderErr := builder.UID()
-	if !ok || err != nil || builderErr != nil || uid != builderUID || !f.isHere(proc.Namespace(builder.PID, "pid")) || !builder.Alive() {
+	p := pair{uid: uid, builderUID: builderUID, namespace: proc.Namespace(builder.PID, "pid"), builderLives: builder.Alive()}
+	if !ok || err != nil || builderErr != nil || !f.believes(p) {
 		builder.Close()
 		return nil
 	}
@@ -339,8 +340,18 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 	return s
 }
 
-// isHere tells whether a PID namespace is the daemon's own.
-func (f *Follower) isHere(namespace string) bool { return namespace != "" && namespace == f.self.pid }
+// pair is what was seen of a monitor and a builder.
+type pair struct {
+	uid, builderUID uint32
+	namespace       string // the builder's, of PIDs
+	builderLives    bool   // after all else was looked at
+}
+
+// believes tells whether the two belong together: they are one user's, in the daemon's PID
+// namespace, and the builder was alive when it was looked at.
+func (f *Follower) believes(p pair) bool {
+	return p.uid == p.builderUID && p.namespace != "" && p.namespace == f.self.pid && p.builderLives
+}
 
 // isMonitor tells whether a process is the monitor of a step, and its parent a builder: any
 // program that is trusted, for others than podman and buildah build too.
