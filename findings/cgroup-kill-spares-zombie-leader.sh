@@ -6,8 +6,8 @@
 # process has state Z, empty cmdline, environ and exe, and looks like a zombie that waits for its
 # parent; what it runs is seen below /proc/PID/task only. kill(2) by PID ends it.
 #
-# One would have guessed that cgroup.kill is the sum of SIGKILLs to all members, "sends SIGKILL
-# to the whole cgroup tree", and that a process in state Z does nothing any more.
+# One would have guessed that cgroup.kill is the sum of a SIGKILL to each member, and that a process
+# in state Z does nothing any more.
 #
 # Why: the kernel sends the signal to the member's main thread as a thread; to one that is exiting it
 # is not delivered, and the other threads of the group do not get it.

@@ -6,8 +6,7 @@
 # watch stays, and inotify_rm_watch of it still succeeds. On tmpfs, and every disk file system, both
 # come at once. Only a watch on the parent directory is told (IN_DELETE with the name).
 #
-# One would have guessed that a watch can't outlive its file, as inotify(7) says ("watch was removed
-# automatically, file was deleted"); a program that frees its own table on IN_IGNORED
+# One would have guessed that a watch can't outlive its file, as inotify(7) has it; a program that frees its own table on IN_IGNORED
 # keeps one watch of fs.inotify.max_user_watches for each cgroup there ever was.
 #
 # Seen: as in the claims at the end.

@@ -6,9 +6,8 @@
 # cgroup. `systemctl stop` of the service then kills that process in the other unit's
 # cgroup, and the other unit ends. `systemctl status PID` names the scope, not the service.
 #
-# One would have guessed that a unit is its cgroup ("KillMode=control-group: all remaining processes in
-# the control group of this unit will be killed"): a process that has left is not the unit's any more,
-# and a service without a process ends.
+# One would have guessed that a unit is its cgroup, as KillMode=control-group suggests: a process that has
+# left is not the unit's any more, and a service without a process ends.
 #
 # Seen: as in the claims at the end.
 . "$(dirname "$0")/lib.sh"
