@@ -180,6 +180,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		}
 		return nil, fmt.Errorf("arrange %s: %w", s.unit, err)
 	}
+	k.placed()
 	return s, nil
 }
 

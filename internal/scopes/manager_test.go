@@ -1,6 +1,7 @@
 package scopes
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,20 @@ func TestKeeperEndsWithTheOwner(t *testing.T) {
 		t.Errorf("its session is %d, %v: a terminal could end it", sid, err)
 	}
 	where := fmt.Sprintf("/proc/%d/", k.pid)
+	waitFor(t, "the keeper runs", func() bool { return proc.HasExeced(k.pid) })
+	before, err := os.ReadFile(where + "auxv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.placed()
+	// Begun anew, it has what memory it has from the scope. The kernel puts each program's
+	// start elsewhere.
+	waitFor(t, "the keeper begins anew where it was placed", func() bool {
+		args, err := os.ReadFile(where + "cmdline")
+		after, auxvErr := os.ReadFile(where + "auxv")
+		comm, commErr := os.ReadFile(where + "comm")
+		return err == nil && auxvErr == nil && commErr == nil && string(comm) == "buildwatch-keep\n" && string(args) == "buildwatch-keeper\x00" && len(after) > 0 && !bytes.Equal(before, after)
+	})
 	if env, err := os.ReadFile(where + "environ"); err != nil || len(env) != 0 {
 		t.Errorf("its environment is %q, %v", env, err)
 	}
