@@ -46,9 +46,10 @@ func roles(t *testing.T, uid uint32, n int, role string, args ...string) {
 
 // unreadable is a role: a process whose command line can't be read, because it lies in a
 // file that is never answered. It has the wrapper started below it, so that the daemon
-// asks for that line.
+// asks for that line. All begin when the bundle has a file "go": a file that is being read
+// can't be opened.
 func unreadable(file, wrapper, bundle, id string) error {
-	shell := exec.Command("/bin/sh", "-c", "sleep 1; exec "+wrapper+" create --bundle "+bundle+" buildah-buildah"+id)
+	shell := exec.Command("/bin/sh", "-c", "until [ -e "+bundle+"/go ]; do sleep 0.1; done; sleep 1; exec "+wrapper+" create --bundle "+bundle+" buildah-buildah"+id)
 	if err := shell.Start(); err != nil {
 		return err
 	}
@@ -67,6 +68,11 @@ func unreadable(file, wrapper, bundle, id string) error {
 		return err
 	}
 	fmt.Println("ready")
+	for begin := bundle + "/go"; ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(begin); err == nil {
+			break
+		}
+	}
 	_, _, errno := unix.Syscall6(unix.SYS_MMAP, uintptr(address&^4095), 4096, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED, uintptr(fd), 0)
 	if errno != 0 {
 		return errno
@@ -93,6 +99,7 @@ func TestAttack32UserMakesReadsOfCommandLinesHang(t *testing.T) {
 	for n := range 20 {
 		roles(t, uint32(userIDs[builder]), 1, "unreadable", server.dir+"/hang", filepath.Join(libexec, probed), bundle, strconv.Itoa(n+1))
 	}
+	write(t, filepath.Join(bundle, "go"), "")
 	reads := func() int {
 		n, err := strconv.Atoi(metric(t, "buildwatch_proc_reads"))
 		must(t, err)
