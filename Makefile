@@ -8,6 +8,8 @@ SUITES      ?= trixie bookworm forky
 MATRIX      ?= -matrix.all
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
+GREMLINS    ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+PACKAGES    ?= survivors runner observe scopes daemon
 GOLANGCI    ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
 
 ifeq ($(strip $(VERSION)),)
@@ -22,7 +24,7 @@ UNITS     = buildwatchd.service buildwatchd.socket
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine specimens unit test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
+.PHONY: help build machine-binaries cross testmachine specimens unit mutants test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +53,14 @@ specimens:
 	$(GO_SPECIMEN) -o build/specimens/ ./test/specimens/...
 	$(GO_SPECIMEN) -ldflags '-E main.hang' -o build/specimens/hang-bare ./test/specimens/hang
 
-unit: ## run the unit tests (no root needed)
-	$(GO) test ./...
+unit: ## run the unit tests (no root needed; what is left out without it comes last)
+	$(GO) run $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- ./...
+
+# No part of CI: minutes for each package. docs/testing.md has what was found.
+mutants: ## try whether the unit tests notice changed conditions (PACKAGES="survivors daemon")
+	@for package in $(PACKAGES); do \
+		$(GO) run $(GREMLINS) unleash --invert-logical --timeout-coefficient 20 -S lt "./internal/$$package" || exit 1; \
+	done
 
 integration: build testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie)
 	$(GO) test -c -tags integration -o build/integration.test ./test/integration

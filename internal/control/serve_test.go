@@ -116,8 +116,15 @@ func send(t *testing.T, conn net.Conn, text string) {
 	}
 }
 
+// patience is longer than an answer takes, but in a broken test.
+const patience = 30 * time.Second
+
 func answer(t *testing.T, conn net.Conn) (int, string) {
 	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	defer conn.SetReadDeadline(time.Time{})
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		t.Fatal(err)

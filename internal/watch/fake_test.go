@@ -397,8 +397,17 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 		Observer: b.seen, Log: logrus.NewEntry(log),
 	}, timeouts, Policy{})
 	t.Cleanup(func() {
-		b.Close()
-		self.Close()
+		closed := make(chan struct{})
+		go func() {
+			b.Close()
+			close(closed)
+		}()
+		select {
+		case <-closed:
+			self.Close()
+		case <-time.After(never):
+			t.Error("the watcher does not close; what it waits for:")
+		}
 	})
 	return b
 }
