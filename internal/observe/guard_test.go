@@ -143,6 +143,10 @@ func inMemory(t *testing.T, more int) *os.File {
 // TestCopyInMemoryIsItsParentsProgram, if it is as large, and that is trusted: so a rootless
 // buildah runs that could not mount its own file.
 func TestCopyInMemoryIsItsParentsProgram(t *testing.T) {
+	others := proctest.Copy(t, "/bin/bash", "podman")
+	if err := os.Chmod(others, 0o775); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		name    string
 		outer   []string // starts what follows, and waits
@@ -151,6 +155,7 @@ func TestCopyInMemoryIsItsParentsProgram(t *testing.T) {
 	}{
 		{"a copy", []string{"/bin/bash", "-c", `"$@"; true`, "bash"}, 0, true},
 		{"of another size", []string{"/bin/bash", "-c", `"$@"; true`, "bash"}, 1, false},
+		{"of a program that others can write", []string{others, "-c", `"$@"; true`, "podman"}, 0, false},
 		{"below another program", []string{"timeout", "600"}, 0, false},
 	} {
 		inner := []string{"/proc/self/fd/3", "-c", `(exec -a ` + podman.OCIMonitor + ` /proc/self/fd/3 -c 'echo $$; read wait; true'); true`}

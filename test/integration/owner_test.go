@@ -159,9 +159,9 @@ func startApplication(t *testing.T, step string) *build {
 	t.Cleanup(func() {
 		_, _ = try("podman pod rm --all --force --time 0; podman rm --all --force --time 0; buildah rm --all; podman rmi --all --force; rm -rf /var/tmp/buildah*; podman network prune --force")
 	})
-	// The machine has no controller for it.
+	// The machine has no controller for PIDs, and lower limits than podman asks for.
 	const unlimited = "/etc/containers/containers.conf.d/99-unlimited.conf"
-	write(t, unlimited, "[containers]\npids_limit = 0\n")
+	write(t, unlimited, "[containers]\npids_limit = 0\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
 	t.Cleanup(func() { sh(t, "rm "+unlimited) })
 	wait := "" // 4.3 has no --wait, and ends when the application runs
 	if _, err := try("podman kube play --help | grep -q -- --wait"); err == nil {
