@@ -77,9 +77,11 @@ func asWithoutBuildwatch(t *testing.T, command string) bool {
 	}
 	sh(t, "mv %[1]s %[1]s.away", dropIn)
 	defer sh(t, "mv %[1]s.away %[1]s", dropIn)
-	if _, without := try("%s", command); without == nil {
+	said, without := try("%s", command)
+	if without == nil {
 		t.Fatalf("a build fails that does not without buildwatch: %s: %v\n%s", command, err, out)
 	}
+	t.Logf("it fails without buildwatch as well: %s", said[max(0, len(said)-300):])
 	return false
 }
 
