@@ -64,7 +64,10 @@ put_drop_in() {
 		put_template "$1" "$2"
 		return
 	fi
-	rows=$("$PREFIX/bin/buildwatchd" --print-runtimes)
+	rows=$("$PREFIX/bin/buildwatchd" --print-runtimes) || {
+		echo "$PREFIX/bin/buildwatchd can't tell this host's runtimes: podman is not told of buildwatch" >&2
+		exit 1
+	}
 	{
 		sed '/^\[engine.runtimes\]/,$d' "$1"
 		printf '%s\n' "$rows"

@@ -148,7 +148,7 @@ install() {
 	say "Installing in $prefix"
 	chmod 0755 "$here"/../../build/linux-*/*
 	BUILT=$(echo "$here"/../../build/linux-*) DESTDIR='' PREFIX=$prefix UNITDIR=$unit_dir CONF_D=$conf_d \
-		sh "$dist/install.sh"
+		sh "$dist/install.sh" || withdraw 'not all could be installed'
 
 	say 'Starting the daemon'
 	systemctl daemon-reload || withdraw 'systemd does not take the units'
