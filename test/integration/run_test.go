@@ -390,7 +390,8 @@ func TestRunHasADeadline(t *testing.T) {
 	t.Run("with the daemon", func(t *testing.T) {
 		leakCheck(t)
 		before := metric(t, `buildwatch_builds_ended_total{reason="deadline"}`)
-		b := startRun(t, root, family, false, []string{"--timeout", "4s"})
+		// A loaded host needs half of it to begin.
+		b := startRun(t, root, family, false, []string{"--timeout", "10s"})
 		view := b.supervised(familySize)
 		held := hold(t, view)
 		code, _ := b.wait()
@@ -406,7 +407,7 @@ func TestRunHasADeadline(t *testing.T) {
 	t.Run("without", func(t *testing.T) {
 		leakCheck(t)
 		mayLeaveStorage(t)
-		b := startRun(t, root, family, false, []string{"--property", "RuntimeMaxSec=3"})
+		b := startRun(t, root, family, false, []string{"--property", "RuntimeMaxSec=10"})
 		held := hold(t, b.supervised(familySize))
 		sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 		if code, _ := b.wait(); code == 0 {
