@@ -149,8 +149,9 @@ func TestStagedInstall(t *testing.T) {
 }
 
 // maxExposure is the exposure level of the service, times ten, that systemd-analyze(1)
-// may find. It weighs settings, not code.
-const maxExposure = 30
+// may find. It weighs settings, not code: pidfd_getfd(2) counts 0.2, as all of @debug does. The
+// Makefile has it too.
+const maxExposure = 32
 
 // TestUnitsAreSound by systemd's own judgement. The manual pages that they name are
 // installed, but man(1) is not.
