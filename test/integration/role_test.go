@@ -69,8 +69,6 @@ func play(role string, args []string) int {
 		err = processBomb(args[0], args[1])
 	case "fuse server":
 		err = serveFUSE(args[0], args[1:]...)
-	case "unreadable":
-		err = unreadable(args[0], args[1], args[2], args[3])
 	case "watchers":
 		err = watchers(args[0])
 	case "map":

@@ -4,18 +4,14 @@ package integration
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/api"
 )
@@ -42,92 +38,6 @@ func roles(t *testing.T, uid uint32, n int, role string, args ...string) {
 			t.Fatalf("%s says %q: %v", role, line, err)
 		}
 	}
-}
-
-// unreadable is a role: a process whose command line can't be read, because it lies in a
-// file that is never answered. It has the wrapper started below it, so that the daemon
-// asks for that line. All begin when the bundle has a file "go": a file that is being read
-// can't be opened.
-func unreadable(file, wrapper, bundle, id string) error {
-	shell := exec.Command("/bin/sh", "-c", "until [ -e "+bundle+"/go ]; do sleep 0.1; done; sleep 1; exec "+wrapper+" create --bundle "+bundle+" buildah-buildah"+id)
-	if err := shell.Start(); err != nil {
-		return err
-	}
-	stat, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		return err
-	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
-	const argStart = 48 - 3 // Source: proc_pid_stat(5); counted from field 3
-	address, err := strconv.ParseUint(string(fields[argStart]), 10, 64)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Open(file, unix.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	fmt.Println("ready")
-	for begin := bundle + "/go"; ; time.Sleep(10 * time.Millisecond) {
-		if _, err := os.Stat(begin); err == nil {
-			break
-		}
-	}
-	_, _, errno := unix.Syscall6(unix.SYS_MMAP, uintptr(address&^4095), 4096, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED, uintptr(fd), 0)
-	if errno != 0 {
-		return errno
-	}
-	time.Sleep(time.Hour)
-	return nil
-}
-
-// TestAttack32UserMakesReadsOfCommandLinesHang: of twenty processes. Root's and another
-// user's builds are placed all the same, and those that go round the wrapper observed.
-func TestAttack32UserMakesReadsOfCommandLinesHang(t *testing.T) {
-	unharmed := underAttack(t)
-	probed := "crun"
-	if sh(t, "podman info --format '{{.Host.OCIRuntime.Name}}'") == probed {
-		probed = "runc"
-	}
-	withProbe(t, "/usr/bin/"+probed)
-	server := startFUSE(t, builder)
-	bundle, err := os.MkdirTemp("", "bundle-")
-	must(t, err)
-	defer os.RemoveAll(bundle)
-	write(t, filepath.Join(bundle, "config.json"), `{"linux":{}}`)
-	sh(t, "chown -R builder %s", bundle)
-	for n := range 20 {
-		roles(t, uint32(userIDs[builder]), 1, "unreadable", server.dir+"/hang", filepath.Join(libexec, probed), bundle, strconv.Itoa(n+1))
-	}
-	write(t, filepath.Join(bundle, "go"), "")
-	reads := func() int {
-		n, err := strconv.Atoi(metric(t, "buildwatch_proc_reads"))
-		must(t, err)
-		return n
-	}
-	eventually(t, func() (string, bool) { return fmt.Sprintf("%d reads hang", reads()), reads() >= 4 })
-	placed := startBuild(t, ticks)
-	if view := placed.supervised(1); view.Placement != api.PlacementScope {
-		t.Errorf("root's build is %s", view.Placement)
-	}
-	p := startRootless(t, core, ticks, "--network=none")
-	if view := listedOf(t, core, 1); view.Placement != api.PlacementScope {
-		t.Errorf("another user's build is %s", view.Placement)
-	}
-	round := startPodman(t, ticks, "--runtime", defaultRuntime, "build")
-	if view := round.supervised(1); view.Placement != api.PlacementObserved {
-		t.Errorf("the build round the wrapper is %s", view.Placement)
-	}
-	placed.succeed()
-	round.succeed()
-	if status := p.wait(t); status != 0 {
-		t.Errorf("another user's build exits with %d:\n%s", status, p.said())
-	}
-	if n := reads(); n > 4 {
-		t.Errorf("%d reads hang, want 4 at most of one user", n)
-	}
-	server.release(t)
-	unharmed()
 }
 
 // watchers is a role: it reads events by as many connections as it is told, and keeps
