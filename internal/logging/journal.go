@@ -24,12 +24,14 @@ const (
 // Source: systemd, src/shared/logs-show.c, add_matches_for_unit.
 const objectUnit = "OBJECT_SYSTEMD_UNIT"
 
-// fieldNames are the fields that the journal knows by names of its own.
+// fieldNames are the fields that the journal knows by names of its own. OBJECT_PID is
+// not among them: for that one journald adds OBJECT_CMDLINE and more, and a build's
+// arguments hold tokens.
 //
-// Source: systemd.journal-fields(7).
+// Source: systemd.journal-fields(7); systemd, src/journal/journald-server.c,
+// server_dispatch_message_real, 252 and 257.
 var fieldNames = map[string]string{
 	FieldUnit:      "UNIT",
-	FieldPID:       "OBJECT_PID",
 	FieldMessageID: "MESSAGE_ID",
 }
 

@@ -24,7 +24,7 @@ const (
 	FieldID        = "id"         // a build's ID
 	FieldUID       = "uid"        // whose build it is: users' entries are bounded
 	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
-	FieldPID       = "pid"        // OBJECT_PID=: the process that the entry is about
+	FieldPID       = "pid"        // BUILDWATCH_PID=, and no name that journald knows: see fieldNames
 	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
 )
 

@@ -78,7 +78,7 @@ func TestJournalEntryHasStructuredFields(t *testing.T) {
 		"BUILDWATCH_ID":              "k3v9",
 		"UNIT":                       "buildwatch-k3v9.scope",
 		"OBJECT_SYSTEMD_UNIT":        "buildwatch-k3v9.scope",
-		"OBJECT_PID":                 "42",
+		"BUILDWATCH_PID":             "42",
 		"MESSAGE_ID":                 "0123456789abcdef0123456789abcdef",
 		"BUILDWATCH_CANCEL_DURATION": "5ms",
 		"BUILDWATCH_AT":              "1970-01-01T00:00:00.000000005Z",
@@ -87,6 +87,20 @@ func TestJournalEntryHasStructuredFields(t *testing.T) {
 	}
 	if fmt.Sprint(r.fields) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", r.fields, want)
+	}
+}
+
+// TestNoFieldMakesTheJournalLookAtAProcess: of one that OBJECT_PID= names it adds the
+// command line.
+func TestNoFieldMakesTheJournalLookAtAProcess(t *testing.T) {
+	for _, r := range sent(t, func(l *Log) {
+		l.WithFields(logrus.Fields{FieldPID: 42, FieldUnit: "buildwatch-k3v9.scope", "object_pid": 42, "OBJECT_PID": 42}).Info("i")
+	}) {
+		for name := range r.fields {
+			if strings.HasPrefix(name, "OBJECT_") && name != objectUnit {
+				t.Errorf("the entry has %s=", name)
+			}
+		}
 	}
 }
 
