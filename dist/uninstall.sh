@@ -81,6 +81,8 @@ rm -f "$DESTDIR$PREFIX/share/bash-completion/completions/buildwatchctl" \
 	"$DESTDIR$PREFIX/share/zsh/site-functions/_buildwatchctl" \
 	"$DESTDIR$PREFIX/share/fish/vendor_completions.d/buildwatchctl.fish"
 
+rm -rf "$DESTDIR/var/lib/buildwatch" # the daemon's copy of its configuration
+
 # The configuration goes only if nobody changed it.
 config=$DESTDIR/etc/buildwatch/buildwatchd.toml
 rm -f "$config.new"

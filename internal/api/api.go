@@ -263,6 +263,11 @@ type Info struct {
 	Version   string    `json:"version"`
 	StartedAt time.Time `json:"started_at"`
 	Host      *Host     `json:"host,omitempty"` // not there before it is found, soon after the start
+	// ConfigSource is where the configuration in force comes from: "files"; while one of
+	// them is bad "last_good", or "cautious" where no good one was kept.
+	ConfigSource string `json:"config_source,omitempty"`
+	// ConfigProblem says what is wrong with the files; empty where nothing is.
+	ConfigProblem string `json:"config_problem,omitempty"`
 }
 
 // ErrorCode tells a program what went wrong; Error.Message tells a person.
@@ -274,6 +279,7 @@ const (
 	CodeAmbiguous  ErrorCode = "ambiguous"   // 409: the prefix fits several builds
 	CodeBadRequest ErrorCode = "bad_request" // 400
 	CodeRefused    ErrorCode = "refused"     // 403: the caller may not have what it asked for
+	CodePart       ErrorCode = "part"        // 409: the caller is part of a build already, and watched with it
 	CodeBusy       ErrorCode = "busy"        // 429: too many connections, or builds, of this user
 	CodeInternal   ErrorCode = "internal"    // 500
 )

@@ -40,7 +40,7 @@ type Event struct {
 	Build   *EventBuild   `json:"build,omitempty"`   // as it was then; not there in ready, dropped, alive, stopping
 	Was     State         `json:"was,omitempty"`     // state, gone: the state before
 	Step    *LadderStep   `json:"step,omitempty"`    // step: the rung
-	Took    time.Duration `json:"took_ns,omitempty"` // gone: from the fact that ended it to the last process gone
+	Took    time.Duration `json:"took_ns,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
 	Dropped int           `json:"dropped,omitempty"` // dropped: how many
 	// Survivors: of survivors, some of the processes.
 	Survivors []Process `json:"survivors,omitempty"`

@@ -43,7 +43,7 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 		}
 		line(label, "%s", describeFact(factRow{fact}))
 	}
-	line("Mode", "%s, held by its %s", r.Mode(), orNone(r.Placement()))
+	line("Mode", "%s, %s", r.Mode(), r.held())
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
 	if !d.EndedAt.IsZero() {
 		line("Ended", "%s, after %s", r.EndedAt(), humanDuration(d.EndedAt.Sub(d.CreatedAt)))

@@ -18,6 +18,7 @@ const (
 	exitNotRunning = 10
 	exitNoAnswer   = 11
 	exitForbidden  = 12
+	exitBadConfig  = 13
 	exitStuck      = 20
 	exitStalled    = 21
 	exitReported   = 22
@@ -35,6 +36,7 @@ var checkCodes = []struct {
 	{exitNotRunning, "buildwatchd is not running"},
 	{exitNoAnswer, "buildwatchd does not answer within 10 s, or refuses all requests"},
 	{exitForbidden, "no permission to ask buildwatchd"},
+	{exitBadConfig, "the configuration is bad, and an earlier or a cautious one is in force"},
 	{exitStuck, "a build is stuck: something has survived SIGKILL"},
 	{exitStalled, "a build is stalled: its owner lives, and nothing of it does anything"},
 	{exitReported, `a build is abandoned, and by [policy] abandoned = "report" left alone`},
@@ -134,11 +136,23 @@ func (a *app) runCheck(ctx context.Context) checked {
 		code := checkCode(err)
 		return checked{Code: code, Findings: []finding{{Code: code, Message: explain(err)}}}
 	}
-	result := checked{Builds: len(builds), Findings: findings(builds, a.Now())}
+	result := checked{Builds: len(builds), Findings: append(a.configFindings(ctx), findings(builds, a.Now())...)}
 	if len(result.Findings) > 0 {
 		result.Code = result.Findings[0].Code
 	}
 	return result
+}
+
+// configFindings asks whether the daemon's configuration is what its files say.
+func (a *app) configFindings(ctx context.Context) []finding {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c := a.client()
+	defer c.Close()
+	if info, err := c.Info(ctx); err == nil && info.ConfigProblem != "" {
+		return []finding{{Code: exitBadConfig, Message: "buildwatchd: " + info.ConfigProblem}}
+	}
+	return []finding{} // that it does not answer is told by who asks for the builds
 }
 
 // checkCode is the exit code for a daemon that could not be asked.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/api"
 	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/internal/control/controltest"
 )
 
 // checkable is a build in a state since some time.
@@ -21,6 +22,20 @@ func checkable(id string, state api.State, since time.Duration, reported bool) a
 	return api.BuildDetail{Build: api.Build{
 		ID: id, State: state, StateSince: now.Add(-since), Reported: reported, User: api.User{UID: 1000, Name: "alice"}, CreatedAt: now.Add(-time.Hour),
 	}}
+}
+
+// badlyConfigured is a daemon whose configuration files are bad.
+type badlyConfigured struct{ *controltest.Builds }
+
+func (badlyConfigured) ConfigProblem() string {
+	return "the configuration is bad, the last good one is in force: /etc/buildwatch/buildwatchd.toml:3: typo"
+}
+
+// TestCheckTellsOfABadConfiguration, before all builds.
+func TestCheckTellsOfABadConfiguration(t *testing.T) {
+	socket := controltest.Start(t, badlyConfigured{controltest.NewBuilds(checkable("bbbb2222", api.StateStuck, time.Minute, false))}, 0)
+	run(t, socket, "check").expect(t, 13, "buildwatchd: the configuration is bad, the last good one is in force: /etc/buildwatch/buildwatchd.toml:3: typo\n"+
+		"build bbbb2222 of alice is stuck: something has survived SIGKILL, since 2026-01-02T03:03:05Z\n", "")
 }
 
 func TestCheckTellsTheWorst(t *testing.T) {

@@ -143,7 +143,7 @@ func TestUsageErrors(t *testing.T) {
 		{"list x", `takes no arguments, got "x": see "buildwatchctl list --help"`},
 		{"list --filter x", `--filter "x": not of the form key=value: see "buildwatchctl list --help"`},
 		{"list --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
-		{"list --filter state=asleep", `--filter "state=asleep": the values are running, stalled, unsure, abandoned, terminating, killing, stuck, gone: see "buildwatchctl list --help"`},
+		{"list --filter state=asleep", `--filter "state=asleep": the values are running, stalled, unsure, abandoned, terminating, killing, stuck: see "buildwatchctl list --help"`},
 		{"list --filter since=noon", `--filter "since=noon": neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z: see "buildwatchctl list --help"`},
 		{"list --sort x", `--sort "x": the values are created, id, state, user, arch, processes, cpu: see "buildwatchctl list --help"`},
 		{"list --format {{.Nope}}", `--format: there is no placeholder .Nope: see "buildwatchctl list --help"`},

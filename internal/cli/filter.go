@@ -28,8 +28,8 @@ var filterKeys = []filterKey{
 	{"name", "the name that it was given by run --name", func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return b.Name == value }, nil
 	}},
-	{"state", alternatives(api.States()), func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, api.States())
+	{"state", alternatives(liveStates()), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, liveStates())
 	}},
 	{"user", "name or UID", func(value string, _ time.Time) (test, error) {
 		uid, err := strconv.ParseUint(value, 10, 32)
@@ -37,11 +37,11 @@ var filterKeys = []filterKey{
 			return b.User.Name == value || err == nil && b.User.UID == uint32(uid)
 		}, nil
 	}},
-	{"arch", "an emulated architecture that runs now, such as aarch64", func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return slices.Contains(b.Arch, value) }, nil
+	{"arch", "an emulated architecture that runs now, as aarch64 or as podman's arm64", func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return slices.Contains(b.Arch, emulatedName(value)) }, nil
 	}},
-	{"reason", alternatives(api.Reasons()), func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, api.Reasons())
+	{"reason", alternatives(endReasons()), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, endReasons())
 	}},
 	{"mode", alternatives(api.Modes()), func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return string(b.Mode) == value }, oneOf(value, api.Modes())
@@ -57,6 +57,32 @@ var filterKeys = []filterKey{
 		t, err := pointInTime(value, now)
 		return func(b api.Build) bool { return b.CreatedAt.Before(t) }, err
 	}},
+}
+
+// liveStates are those of builds that are listed: one that is gone is not.
+func liveStates() []api.State {
+	return slices.DeleteFunc(api.States(), func(s api.State) bool { return s == api.StateGone })
+}
+
+// endReasons are those that a listed build can have: one that has completed is gone.
+func endReasons() []api.Reason {
+	return slices.DeleteFunc(api.Reasons(), func(r api.Reason) bool { return r == api.ReasonCompleted })
+}
+
+// emulatedNames are qemu's names of architectures, by podman's where these are others.
+//
+// Source: qemu, linux-user targets; podman-build(1), --platform; go tool dist list.
+var emulatedNames = map[string]string{
+	"arm64": "aarch64", "amd64": "x86_64", "386": "i386", "loong64": "loongarch64", "mipsle": "mipsel", "mips64le": "mips64el",
+}
+
+// emulatedName takes what --platform takes: arm64, linux/arm64, linux/arm/v7.
+func emulatedName(value string) string {
+	parts := strings.Split(strings.TrimPrefix(value, "linux/"), "/")
+	if name, ok := emulatedNames[parts[0]]; ok {
+		return name
+	}
+	return parts[0]
 }
 
 // filter is all of --filter: by key, the tests of which one must hold.

@@ -208,3 +208,37 @@ func TestJSONMeansTheSameEscaped(t *testing.T) {
 		}
 	}
 }
+
+// TestFilterTakesPodmansWordsForArchitectures, as in --platform.
+func TestFilterTakesPodmansWordsForArchitectures(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for value, want := range map[string]string{
+		"arm64": "bcdf2345\n", "linux/arm64": "bcdf2345\n", "arm64/v8": "bcdf2345\n", "aarch64": "bcdf2345\n", "riscv64": "bcdf2345\n",
+		"amd64": "", "s390x": "",
+	} {
+		if r := run(t, socket, "list", "--quiet", "--filter", "arch="+value); r.code != 0 || r.out != want {
+			t.Errorf("%s: %q", value, r.out)
+		}
+	}
+	for value, want := range map[string]string{"amd64": "x86_64", "386": "i386", "ppc64le": "ppc64le", "linux/arm/v7": "arm", "loong64": "loongarch64"} {
+		if got := emulatedName(value); got != want {
+			t.Errorf("%s is %s, want %s", value, got, want)
+		}
+	}
+}
+
+// TestFilterOffersOnlyWhatCanMatch: what is gone is not listed.
+func TestFilterOffersOnlyWhatCanMatch(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for _, never := range []string{"state=gone", "reason=completed"} {
+		r := run(t, socket, "list", "--filter", never)
+		_, value, _ := strings.Cut(never, "=")
+		offered, _, _ := strings.Cut(r.err, "the values are ")
+		if r.code == 0 || strings.Contains(strings.TrimPrefix(r.err, offered), value) {
+			t.Errorf("%s: %d %s", never, r.code, r.err)
+		}
+	}
+	if strings.Contains(filterHelp(), "gone") || strings.Contains(filterHelp(), "completed") {
+		t.Errorf("offered are\n%s", filterHelp())
+	}
+}

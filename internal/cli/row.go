@@ -21,7 +21,7 @@ var placeholders = []struct{ name, heading, help string }{
 	{"StateSince", "STATE SINCE", "when it came to its state, as RFC 3339"},
 	{"Reported", "REPORTED", "true if it is abandoned and by the policy only reported"},
 	{"Mode", "MODE", "how it was started: local, api, run or unknown"},
-	{"Placement", "PLACEMENT", "how it is held: scope"},
+	{"Placement", "PLACEMENT", "how it is held: scope or observed"},
 	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
 	{"EndedAt", "ENDED AT", "when its last process was gone; empty before"},
 	{"StalledSince", "STALLED SINCE", "while it is stalled, since when nothing of it has moved"},
@@ -77,6 +77,17 @@ func (r row) fit(s string, width int) string {
 		return shorten(s, width)
 	}
 	return s
+}
+
+// held says how the build is held.
+func (r row) held() string {
+	switch r.build.Placement {
+	case api.PlacementScope:
+		return "held by its scope"
+	case api.PlacementObserved:
+		return "observed where it is"
+	}
+	return "held by " + orNone(r.Placement())
 }
 
 // The methods below are the placeholders.

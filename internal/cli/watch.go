@@ -209,7 +209,7 @@ func describeEvent(e api.Event) string {
 	case api.EventPresent:
 		what = fmt.Sprintf("is there: %s, %s of %s", state, b.Owner(), b.User())
 	case api.EventStarted:
-		what = fmt.Sprintf("begins: %s of %s, held by its %s", b.Owner(), b.User(), orNone(b.Placement()))
+		what = fmt.Sprintf("begins: %s of %s, %s", b.Owner(), b.User(), b.held())
 	case api.EventState:
 		what = fmt.Sprintf("%s, was %s", state, orNone(quote(string(e.Was))))
 	case api.EventStep:

@@ -218,3 +218,14 @@ func TestWatchEndsWhenNobodyReads(t *testing.T) {
 		t.Error("it watches for nobody")
 	}
 }
+
+// TestObservedBuildIsNotHeld, and is not said to be.
+func TestObservedBuildIsNotHeld(t *testing.T) {
+	for placement, want := range map[api.Placement]string{
+		api.PlacementScope: "held by its scope", api.PlacementObserved: "observed where it is", "": "held by -", "x": "held by x",
+	} {
+		if got := (row{build: api.Build{Placement: placement}}).held(); got != want {
+			t.Errorf("%q is %q, want %q", placement, got, want)
+		}
+	}
+}

@@ -3,8 +3,8 @@
 // bounds and documentation of the keys (the table in keys.go is the only place
 // where they stand) and the rules by which files are found and trusted.
 //
-// It reads files below /etc/buildwatch and /usr/lib/buildwatch and nothing
-// else, starts nothing and logs nothing.
+// It reads files below /etc/buildwatch and /usr/lib/buildwatch, and keeps the last
+// good configuration where it is told to; it starts nothing and logs nothing.
 package config
 
 import (

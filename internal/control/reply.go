@@ -50,6 +50,13 @@ func quote(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
+// isOurs reports whether the daemon has failed, and not the caller: an ID that nobody
+// has is no failure.
+func isOurs(err error) bool {
+	var e *api.Error
+	return !errors.As(err, &e) || status(err) >= http.StatusInternalServerError
+}
+
 func status(err error) int {
 	var special statusError
 	if errors.As(err, &special) {
@@ -60,7 +67,7 @@ func status(err error) int {
 	switch e.Code {
 	case api.CodeNotFound:
 		return http.StatusNotFound
-	case api.CodeAmbiguous:
+	case api.CodeAmbiguous, api.CodePart:
 		return http.StatusConflict
 	case api.CodeBadRequest:
 		return http.StatusBadRequest

@@ -47,7 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if verb.method == r.Method {
 			answer, err := s.call(verb.handle, w, r, id)
-			s.Observe(verb.name, err != nil)
+			s.Observe(verb.name, err != nil && isOurs(err))
 			if answer == (answered{}) {
 				return
 			}

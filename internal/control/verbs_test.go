@@ -265,3 +265,31 @@ func TestWhatGoesWrongStaysInTheLog(t *testing.T) {
 		})
 	}
 }
+
+// TestMistypedIDIsNoFailureOfTheDaemons, nor is any other mistake of who asks.
+func TestMistypedIDIsNoFailureOfTheDaemons(t *testing.T) {
+	builds := controltest.NewBuilds(build("bbbb2222", alice), build("bbbb3333", alice))
+	counted := make(map[string]int)
+	log := logrus.New()
+	log.SetOutput(t.Output())
+	socket := controltest.Serve(t, control.New(control.Options{
+		Builds: builds, Log: log, Identify: controltest.As(alice),
+		Observe: func(verb string, failed bool) {
+			if failed {
+				t.Errorf("%s has failed", verb)
+			}
+			counted[verb]++
+		},
+	}))
+	for path, want := range map[string]int{"/v1/builds/xyz": 404, "/v1/builds/bbbb": 409} {
+		if code, body := ask(t, socket, "GET", path, ""); code != want {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	if code, body := ask(t, socket, "POST", "/v1/builds/bbbb2222/stop", "no JSON"); code != 400 {
+		t.Errorf("%d %s", code, body)
+	}
+	if counted["show"] != 2 || counted["stop"] != 1 {
+		t.Errorf("counted %v", counted)
+	}
+}

@@ -48,8 +48,11 @@ const connections = 1024
 
 // Run runs the daemon until the context ends. Both errors are nil after an
 // orderly stop; builds and their scopes live on either way. cannot is what is
-// missing on this host: nothing was done then, and to start again won't help.
-func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err error) {
+// missing on this host: nothing was done then, and to start again won't help. It
+// takes the sockets over.
+func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.Log) (cannot, err error) {
+	defer sockets.close()
+	cfg := settings.current()
 	libexec, err := libexecDir()
 	if err != nil {
 		return err, nil
@@ -68,6 +71,7 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
 		HungReads:   func() int { return reader.InFlight() + hung.InFlight() },
+		ConfigGood:  func() bool { return settings.problem() == "" },
 
 		PlacementCauses: words(placement.Causes()),
 	})
@@ -94,10 +98,6 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	adopt(manager, watcher, log)
 	watcher.WatchStalled(stalled(cfg.Stalled), hung)
 
-	sockets, err := openSockets()
-	if err != nil {
-		return nil, err
-	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var parts sync.WaitGroup
@@ -115,7 +115,6 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		return l
 	}
 	var here host
-	started := time.Now()
 	parts.Go(func() { here.find(ctx, manager) })
 	follower := observer(watcher, reader, log)
 	run("wrapper's socket", func() error {
@@ -131,11 +130,9 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 	})
 	run("control socket", func() error {
 		return control.New(control.Options{
-			Builds: watcher,
-			Run:    runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
-			Info: func() api.Info {
-				return api.Info{Version: version.Version, StartedAt: started, Host: here.found.Load()}
-			},
+			Builds:  watcher,
+			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
+			Info:    about(settings, &here),
 			Log:     log,
 			Limiter: limiter(),
 			Observe: counters.APIRequest,
@@ -156,17 +153,28 @@ func Run(ctx context.Context, cfg *config.Config, log *logging.Log) (cannot, err
 		})
 	}
 	ready.Store(true)
-	parts.Go(func() { notify(ctx, watcher, log) })
+	parts.Go(func() { notify(ctx, watcher, settings, log) })
 	log.Infof("buildwatchd %s watches this host's builds", version.Version)
 	for _, bypass := range runtimes.ThisHost(libexec).Bypasses() {
 		log.Warn(bypass)
 	}
 
 	<-ctx.Done()
-	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, errReload) {
 		return nil, cause
 	}
 	return nil, nil
+}
+
+// about is what the daemon says of itself.
+func about(settings *settings, here *host) func() api.Info {
+	started := time.Now()
+	return func() api.Info {
+		return api.Info{
+			Version: version.Version, StartedAt: started, Host: here.found.Load(),
+			ConfigSource: string(settings.current().Source), ConfigProblem: settings.problem(),
+		}
+	}
 }
 
 // libexecDir is where the helper programs are: beside the directory that the

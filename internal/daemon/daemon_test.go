@@ -96,7 +96,7 @@ func TestStatusLineCountsBuilds(t *testing.T) {
 		"STATUS=3 builds":          {api.StateRunning: 2, api.StateKilling: 1},
 		"STATUS=3 builds, 1 stuck": {api.StateRunning: 2, api.StateStuck: 1},
 	} {
-		if got := status(count); got != line {
+		if got := status(count, ""); got != line {
 			t.Errorf("%v: %q, want %q", count, got, line)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -47,20 +48,23 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if printRuntimes {
+			switch {
+			case printRuntimes:
 				return writeRuntimes(stdout, cmd.ErrOrStderr())
+			case !check && !print && underSystemd():
+				return serve() // a bad configuration is no reason not to
 			}
 			cfg, err := config.Load("")
 			switch {
-			case check && err == nil:
+			case err != nil:
+				return err
+			case check:
 				fmt.Fprintln(stdout, "The configuration is valid.")
 				return nil
-			case print && err == nil:
+			case print:
 				return cfg.Print(stdout)
-			case check || print || err != nil && !underSystemd():
-				return err
 			}
-			return serve(cfg, err)
+			return serve()
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "read the configuration, report every mistake in it, and exit")
@@ -93,29 +97,59 @@ var errLogged = errors.New("stopped by an error, see the log")
 func underSystemd() bool { return os.Getenv("LISTEN_FDS") != "" }
 
 // serve runs the daemon, or what stands in for it where it can't work.
-func serve(cfg *config.Config, problems error) error {
-	if problems != nil {
-		cfg = config.Default()
-	}
-	log, err := logging.New(cfg.Log.Level)
+func serve() error {
+	log, err := logging.New(config.Default().Log.Level)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if problems == nil {
-		problems, err = Run(ctx, cfg, log)
-	}
-	if problems != nil && underSystemd() {
-		err = refuse(ctx, problems, log)
-	} else {
-		err = errors.Join(problems, err)
-	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	settings := choose("", os.Getenv("STATE_DIRECTORY"), log) // see systemd.exec(5), StateDirectory=
+	sockets, err := openSockets()
 	if err != nil {
+		log.WithError(err).Error("buildwatchd cannot go on")
+		return errLogged
+	}
+	defer sockets.close()
+	if err := runAll(ctx, hangup, settings, sockets, log); err != nil {
 		log.WithError(err).Error("buildwatchd cannot go on")
 		return errLogged
 	}
 	log.Info("buildwatchd stops; builds go on")
 	return nil
+}
+
+// runAll runs the daemon again and again, each time with another configuration. Builds
+// and their scopes live on in between, and a wrapper that asks then is answered by the
+// next.
+func runAll(ctx context.Context, hangup <-chan os.Signal, settings *settings, all sockets, log *logging.Log) error {
+	for {
+		own, err := all.dup()
+		if err != nil {
+			return err
+		}
+		run, end := context.WithCancelCause(ctx)
+		var reloading sync.WaitGroup
+		reloading.Go(func() { settings.reloading(run, hangup, end) })
+		cannot, err := Run(run, settings, own, log)
+		if cannot != nil && underSystemd() {
+			own, err = all.dup()
+			if err == nil {
+				err = refuse(run, cannot, own, log)
+			}
+		} else {
+			err = errors.Join(cannot, err)
+		}
+		again := err == nil && context.Cause(run) == errReload
+		end(nil)
+		reloading.Wait()
+		if !again {
+			return err
+		}
+		log.Info("The configuration is loaded anew; builds go on")
+	}
 }

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -15,25 +17,62 @@ import (
 // notify tells systemd that the daemon is ready, that it still lives, and that
 // it stops. The sign of life goes through the watcher: one that can't answer is
 // one that can't end a build, and systemd starts another.
-func notify(ctx context.Context, watcher *watch.Watcher, log logrus.FieldLogger) {
+func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log logrus.FieldLogger) {
 	say := func(state string) {
 		if _, err := systemd.SdNotify(false, state); err != nil {
 			log.WithError(err).Warn("Cannot notify systemd")
 		}
 	}
-	say(systemd.SdNotifyReady + "\n" + status(watcher.Count()))
-	defer say(systemd.SdNotifyStopping)
+	said := status(watcher.Count(), settings.problem())
+	say(systemd.SdNotifyReady + "\n" + said)
+	defer func() {
+		if !errors.Is(context.Cause(ctx), errReload) {
+			say(systemd.SdNotifyStopping)
+		}
+	}()
 
+	news := make(chan struct{}, 1)
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { followBuilds(ctx, watcher, news) })
 	tick := time.NewTicker(watchdogInterval())
 	defer tick.Stop()
 	for {
+		alive := ""
 		select {
 		case <-tick.C:
-			say(systemd.SdNotifyWatchdog + "\n" + status(watcher.Count()))
+			alive = systemd.SdNotifyWatchdog + "\n"
+		case <-news:
+		case <-settings.changed:
 		case <-ctx.Done():
 			return
 		}
+		if now := status(watcher.Count(), settings.problem()); alive != "" || now != said {
+			say(alive + now)
+			said = now
+		}
 	}
+}
+
+// statusPause is the least time between two status lines.
+const statusPause = 100 * time.Millisecond
+
+// followBuilds puts a token into news when something has become of a build.
+func followBuilds(ctx context.Context, watcher *watch.Watcher, news chan<- struct{}) {
+	_ = watcher.Watch(ctx, func(api.User) bool { return true }, func(e api.Event) error {
+		if e.Kind == api.EventAlive {
+			return nil
+		}
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+		select {
+		case <-time.After(statusPause):
+		case <-ctx.Done():
+		}
+		return nil
+	})
 }
 
 // watchdogInterval is how often to tell systemd that the daemon lives: at half of
@@ -48,14 +87,20 @@ func watchdogInterval() time.Duration {
 }
 
 // status is the line that `systemctl status` shows.
-func status(count map[api.State]int) string {
+func status(count map[api.State]int, problem string) string {
 	total := 0
 	for _, n := range count {
 		total += n
 	}
 	line := fmt.Sprintf("STATUS=%d builds", total)
+	if total == 1 {
+		line = "STATUS=1 build"
+	}
 	if stuck := count[api.StateStuck]; stuck > 0 {
 		line += fmt.Sprintf(", %d stuck", stuck)
+	}
+	if problem != "" {
+		line += "; " + problem
 	}
 	return line
 }

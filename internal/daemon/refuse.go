@@ -14,21 +14,15 @@ import (
 	"github.com/buildwatch/buildwatch/internal/logging"
 )
 
-// refuse runs in the place of a daemon that can't do its work: its configuration
-// is bad, or the host is not what it needs. It watches nothing, and it must not
-// guess either: a key that was misspelt may be the one that keeps builds from
-// being ended. But systemd holds the sockets, and would keep each wrapper waiting
+// refuse runs in the place of a daemon that can't do its work, because the host is not
+// what it needs. But systemd holds the sockets, and would keep each wrapper waiting
 // for a daemon that does not come: so there is one, which turns the wrappers away
 // at once, and tells buildwatchctl why.
-func refuse(ctx context.Context, problems error, log *logging.Log) error {
+func refuse(ctx context.Context, problems error, sockets sockets, log *logging.Log) error {
 	for line := range strings.Lines(problems.Error()) {
 		log.Error(strings.TrimSuffix(line, "\n"))
 	}
 	log.Error("Builds are not watched until this is mended and buildwatchd is restarted")
-	sockets, err := openSockets()
-	if err != nil {
-		return err
-	}
 	first, _, _ := strings.Cut(problems.Error(), "\n")
 	_, _ = systemd.SdNotify(false, systemd.SdNotifyReady+"\nSTATUS=Refusing all requests: "+first)
 	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) }()

@@ -19,6 +19,41 @@ type sockets struct {
 	control *net.UnixListener // SOCK_STREAM
 }
 
+func (s sockets) close() {
+	_ = s.runtime.Close()
+	_ = s.control.Close()
+}
+
+// dup returns descriptors of their own for the same sockets, which go on taking
+// connections when these are closed.
+func (s sockets) dup() (sockets, error) {
+	runtime, err := dup(s.runtime)
+	if err != nil {
+		return sockets{}, err
+	}
+	control, err := dup(s.control)
+	if err != nil {
+		_ = runtime.Close()
+		return sockets{}, err
+	}
+	return sockets{runtime, control}, nil
+}
+
+func dup(l *net.UnixListener) (*net.UnixListener, error) {
+	file, err := l.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	again, err := net.FileListener(file)
+	if err != nil {
+		return nil, err
+	}
+	own := again.(*net.UnixListener)
+	own.SetUnlinkOnClose(false)
+	return own, nil
+}
+
 // openSockets takes the sockets from systemd (buildwatchd.socket), or makes them
 // where the daemon was started by hand.
 func openSockets() (sockets, error) {

@@ -35,6 +35,8 @@ type Options struct {
 	// HungReads returns how many reads of other processes are under way, and so may
 	// hang; nil means none.
 	HungReads func() int
+	// ConfigGood reports whether all configuration files are good; nil means that they are.
+	ConfigGood func() bool
 }
 
 // Metrics is the daemon's metrics. Its methods are safe for concurrent use and
@@ -89,7 +91,7 @@ func New(o Options) *Metrics {
 		dbusDuration: newHistograms("dbus_request_duration_seconds", "calls incl. awaited jobs",
 			dbusBuckets, "method", o.DBusMethods),
 		dbusFailures: newCounters("dbus_request_failures_total", "error or timeout", "method", o.DBusMethods),
-		dbusConnects: newCounter("dbus_connects_total", "1 = never lost"),
+		dbusConnects: newCounter("dbus_connects_total", "2 = never lost: one to start with, one to end with"),
 		apiRequests:  newCounters("api_requests_total", "control socket", "verb", o.APIVerbs),
 		apiFailures:  newCounters("api_request_failures_total", "control socket", "verb", o.APIVerbs),
 	}
@@ -102,7 +104,7 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds},
 		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
-		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads),
+		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
 		m.apiRequests, m.apiFailures,
@@ -183,6 +185,16 @@ func hungReads(now func() int) prometheus.Collector {
 			return 0
 		}
 		return float64(now())
+	})
+}
+
+func configGood(now func() bool) prometheus.Collector {
+	opts := prometheus.GaugeOpts{Name: prefix + "config_last_reload_successful", Help: "0: a file is bad, an earlier configuration is in force"}
+	return prometheus.NewGaugeFunc(opts, func() float64 {
+		if now == nil || now() {
+			return 1
+		}
+		return 0
 	})
 }
 

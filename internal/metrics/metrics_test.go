@@ -139,8 +139,11 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 			}
 		}
 	}
+	if good := values(t, m, "config_last_reload_successful"); good[""] != 1 {
+		t.Errorf("a configuration of which nothing is said is %v", good)
+	}
 	for name := range gather(t, m) {
-		if name = strings.TrimPrefix(name, prefix); want[name] == nil && name != "build_info" {
+		if name = strings.TrimPrefix(name, prefix); want[name] == nil && name != "build_info" && name != "config_last_reload_successful" {
 			t.Errorf("%s is not expected", name)
 		}
 	}

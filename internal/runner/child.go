@@ -36,6 +36,7 @@ type order struct {
 type report struct {
 	ID    string        `json:"id,omitempty"`    // of its build
 	Error string        `json:"error,omitempty"` // why it has none
+	Part  bool          `json:"part,omitempty"`  // because it is part of another, and watched with that
 	Errno syscall.Errno `json:"errno,omitempty"` // why it is not the command
 }
 
@@ -81,7 +82,8 @@ func ask(o order) report {
 	defer c.Close()
 	b, err := c.Run(ctx, o.Request)
 	if err != nil {
-		return report{Error: err.Error()}
+		var refusal *api.Error
+		return report{Error: err.Error(), Part: errors.As(err, &refusal) && refusal.Code == api.CodePart}
 	}
 	return report{ID: b.ID}
 }

@@ -72,7 +72,10 @@ func supervise(o Options, path string) (int, error) {
 	}()
 	if t != nil {
 		say := o.Say
-		o.Say = func(line string) { say(line + "\r") } // the terminal is in raw mode
+		o.Say = func(line string) {
+			say(line)
+			t.toMargin()
+		}
 		t.begin(c.build != "")
 	}
 	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals}

@@ -100,6 +100,10 @@ func (c *command) place(o Options) error {
 	switch {
 	case err != nil:
 		return exitError{ExitOwn, fmt.Errorf("the process that was to become the command has ended: %w", err)}
+	case answer.Part && o.Strict:
+		return exitError{ExitOwn, fmt.Errorf("a part of a build can't have limits, a deadline or a name of its own: %s", answer.Error)}
+	case answer.Part:
+		// It is watched with the build that it is part of: nothing to be warned of.
 	case answer.Error != "" && o.Strict:
 		return exitError{ExitOwn, fmt.Errorf("limits and deadlines need the daemon: %s", answer.Error)}
 	case answer.Error != "":

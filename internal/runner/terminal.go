@@ -250,6 +250,9 @@ func (t *terminal) read(intercept bool) {
 	}
 }
 
+// toMargin goes to the beginning of the line. In raw mode a line's end goes down only.
+func (t *terminal) toMargin() { _, _ = t.user.WriteString("\r") }
+
 // pass passes on typed bytes, but for the keys that are ours. A command that reads
 // keys by itself, as an editor does, gets all of them.
 func (t *terminal) pass(typed []byte, intercept bool) {

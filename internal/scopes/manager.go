@@ -74,7 +74,7 @@ func Open(keeper string, accounts *proc.Accounts, observer Observer) (*Manager, 
 	}
 	life, end := context.WithCancel(context.Background())
 	connection := func() *bus {
-		return &bus{dial: systemd.NewSystemdConnectionContext, observer: observer, life: life}
+		return &bus{dial: func(ctx context.Context) (*systemd.Conn, error) { return dial(ctx, privateSocket) }, observer: observer, life: life}
 	}
 	m := &Manager{root: root, keeper: keeper, accounts: accounts, turns: newTurns(), life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
 	for _, b := range []*bus{m.placing, m.ending} {

@@ -293,7 +293,7 @@ func (b *build) tellState(before, after lifecycle.Status) {
 	switch {
 	case !isNews(before, after):
 	case after.State == api.StateGone:
-		b.tell(api.Event{Kind: api.EventGone, Was: before.State, Took: b.tookToEnd()})
+		b.tell(api.Event{Kind: api.EventGone, Was: before.State, Took: b.tookInAll()})
 	default:
 		b.tell(api.Event{Kind: api.EventState, Was: before.State})
 	}
@@ -327,6 +327,16 @@ func (b *build) tookToEnd() time.Duration {
 		return 0
 	}
 	return b.emptyAt.Sub(b.overSince)
+}
+
+// tookInAll is the time from that fact to now, when the build is gone: its owner may
+// have had its time to tidy up after the last process of its containers. It is called
+// with the lock.
+func (b *build) tookInAll() time.Duration {
+	if len(b.ladder) == 0 {
+		return 0
+	}
+	return time.Since(b.overSince)
 }
 
 // logStep tells of a rung that is over: that it was used is news for who looks

@@ -45,10 +45,10 @@ func (b *build) learnOwner() {
 }
 
 func (b *build) nameOwner() string {
-	if b.record.Command == "" {
+	if b.command == "" {
 		return fmt.Sprintf("PID %d", b.record.Owner.PID)
 	}
-	return fmt.Sprintf("PID %d (%s)", b.record.Owner.PID, b.record.Command)
+	return fmt.Sprintf("PID %d (%s)", b.record.Owner.PID, b.command)
 }
 
 // learnEvent keeps what an event says. It is called with the lock.

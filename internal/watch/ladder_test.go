@@ -9,6 +9,29 @@ import (
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 )
 
+// TestGoneIsNotToldBeforeTheOwnersTurnIsOver: the time to gone holds that of each rung.
+func TestGoneIsNotToldBeforeTheOwnersTurnIsOver(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	r := w.reader(everybody)
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	b.send(message{event: lifecycle.StopRequested})
+	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	time.Sleep(2 * soon)
+	c.end()
+	_, events := r.until(api.EventGone)
+	var rungs time.Duration
+	for _, e := range events {
+		if e.Kind == api.EventStep {
+			rungs += e.Step.Duration
+		}
+	}
+	if took := events[len(events)-1].Took; took < rungs || rungs < 2*soon {
+		t.Errorf("gone after %v, with rungs of %v", took, rungs)
+	}
+	s.until(t, "close")
+}
+
 // TestSecondStopHasItsWholeTime: a user stops a build; systemd stops the scope, its
 // owner tidies up, and the empty scope's stop is not answered. The first stop's timer
 // is not the second one's.

@@ -77,9 +77,10 @@ func decodeRecord(content []byte) (record, error) {
 	return r, nil
 }
 
-// outermost is the process that the user has started.
+// outermost is the process that the user has started; of a run, the command that was
+// given to buildwatchctl, which waits for it.
 func (r record) outermost() proc.Identity {
-	if n := len(r.Clients); n > 0 {
+	if n := len(r.Clients); n > 0 && r.Mode != api.ModeRun {
 		return r.Clients[n-1]
 	}
 	return r.Owner

@@ -65,7 +65,9 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, ErrTooMany), errors.Is(err, scopes.ErrBusy):
 		return &api.Error{Code: api.CodeBusy, Message: err.Error()}
-	case errors.Is(err, errNested), errors.Is(err, errNoWaiter), errors.Is(err, errNotYours),
+	case errors.Is(err, errNested):
+		return &api.Error{Code: api.CodePart, Message: err.Error()}
+	case errors.Is(err, errNoWaiter), errors.Is(err, errNotYours),
 		errors.Is(err, proc.ErrOtherProgram), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft):
 		return &api.Error{Code: api.CodeRefused, Message: err.Error()}
 	}
@@ -289,6 +291,9 @@ func (b *build) learnCommand() {
 			command := podman.ReadCommand(podman.ProgramName(exe, args), args)
 			b.mu.Lock()
 			b.command = command.Name
+			if b.status.OwnerLives {
+				b.learn(api.FactOwner, b.nameOwner()+" lives")
+			}
 			b.mu.Unlock()
 			return
 		}

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -51,7 +52,7 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 		t.Errorf("entered %v, the scope is %+v", s.entered, s.spec)
 	}
 	view := w.List()[0]
-	if view.Mode != api.ModeRun || view.Name != "nightly" || view.Owner.PID != waiter.PID || view.ID != b.id {
+	if view.Mode != api.ModeRun || view.Name != "nightly" || view.Owner.PID != caller.PID || view.ID != b.id {
 		t.Errorf("listed as %+v", view)
 	}
 	if again := w.runOf(caller.Handle, caller.UID); again != b {
@@ -104,7 +105,7 @@ func TestRunIsRefusedToWhoeverIsNotBuildwatchctl(t *testing.T) {
 
 func isRefusal(err error) bool {
 	var refusal *api.Error
-	return errors.As(err, &refusal) && refusal.Code == api.CodeRefused
+	return errors.As(err, &refusal) && (refusal.Code == api.CodeRefused || refusal.Code == api.CodePart)
 }
 
 // TestRunThatFailsLeavesNothing: neither a scope nor a build that would be ended.
@@ -190,4 +191,27 @@ func TestRunWhoseWaiterIsGoneIsOver(t *testing.T) {
 	if e := w.end(); e.reason != api.ReasonOwnerExited {
 		t.Errorf("counted as %+v", e)
 	}
+}
+
+// TestRunIsShownWithItsCommandAsOwner: buildwatchctl is who waits for it.
+func TestRunIsShownWithItsCommandAsOwner(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	caller, waiter, program := runCaller(t)
+	b, _ := w.beginRun(caller, Run{Program: program})
+	b.mu.Lock()
+	b.command = "podman build" // as learnCommand finds out
+	b.learn(api.FactOwner, b.nameOwner()+" lives")
+	b.mu.Unlock()
+	if list := w.List(); list[0].Owner.PID != caller.PID || list[0].Owner.Command != "podman build" {
+		t.Errorf("listed is %+v, the command is %d", list[0].Owner, caller.PID)
+	}
+	if f := w.fact(b.id, api.FactOwner); f.Value != fmt.Sprintf("PID %d (podman build) lives", caller.PID) {
+		t.Errorf("of the owner it is said: %s", f.Value)
+	}
+	if f := w.fact(b.id, api.FactClient); f.Value != fmt.Sprintf("PID %d waits for the owner", waiter.PID) {
+		t.Errorf("of who waits it is said: %s", f.Value)
+	}
+	b.send(message{event: lifecycle.StopRequested})
+	_ = caller.Signal(unix.SIGKILL)
+	w.end()
 }

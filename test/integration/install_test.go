@@ -8,35 +8,83 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/api"
 )
 
-// TestBadConfigurationTurnsWrappersAway: a daemon that can't start must not keep
-// builds waiting, and says what is wrong.
-func TestBadConfigurationTurnsWrappersAway(t *testing.T) {
+// TestTypoInTheConfigurationLeavesSupervisionOn: a reload fails and names the mistake, a
+// restart takes the last good configuration; the operator is told until it is mended.
+// Where no good one is known, what is over is only reported.
+func TestTypoInTheConfigurationLeavesSupervisionOn(t *testing.T) {
 	leakCheck(t)
-	const dir = "/etc/buildwatch/buildwatchd.toml.d"
-	must(t, os.MkdirAll(dir, 0o755))
-	file := dir + "/90-bad.toml"
-	must(t, os.WriteFile(file, []byte("[ladder]\nkill_timeoutt = \"1s\"\n"), 0o644))
+	mayLeaveStorage(t)
+	const file = "/etc/buildwatch/buildwatchd.toml.d/90-typo.toml"
+	const good = "[policy]\nabandoned = \"report\"\n"
+	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+	configure := func(content string) { must(t, os.WriteFile(file, []byte(content), 0o644)) }
+	configure(good)
+	sh(t, "systemctl reload buildwatchd.service")
 	defer func() {
 		must(t, os.Remove(file))
 		sh(t, "systemctl restart buildwatchd.service")
+		startDaemon(t)
 	}()
-	sh(t, "systemctl restart buildwatchd.service")
-	started := time.Now()
-	startBuild(t, "RUN true\nRUN true\nRUN true\n").succeed()
-	took := time.Since(started)
-	sh(t, "mv %s %s.away", dropIn, dropIn)
-	started = time.Now()
-	startBuild(t, "RUN true\nRUN true\nRUN true\n").succeed()
-	without := time.Since(started)
-	sh(t, "mv %s.away %s", dropIn, dropIn)
-	if took > without+1500*time.Millisecond {
-		t.Errorf("three steps took %v, without buildwatch %v", took, without)
+	metricIs := func(want string) {
+		t.Helper()
+		eventually(t, func() (string, bool) {
+			got := metric(t, "buildwatch_config_last_reload_successful")
+			return "the metric is " + got, got == want
+		})
 	}
-	mistake(t, "list", file+":2")
-	if out := sh(t, "systemctl status --no-pager buildwatchd.service"); !strings.Contains(out, "Refusing all requests") {
-		t.Errorf("systemctl status says\n%s", out)
+	told := func(stands string) {
+		t.Helper()
+		metricIs("0")
+		if out := sh(t, "systemctl status --no-pager buildwatchd.service"); !strings.Contains(out, file+":2: ") || !strings.Contains(out, stands) {
+			t.Errorf("systemctl status says\n%s", out)
+		}
+		if code, said := checkCode(t); code != 13 || !strings.Contains(said, file+":2: ") {
+			t.Errorf("check exits with %d: %s", code, said)
+		}
+	}
+	// reported cancels a build, which is then only reported, and ended on the user's word.
+	reported := func() {
+		t.Helper()
+		b := startBuild(t, family)
+		view := b.supervised(familySize)
+		held := hold(t, view)
+		must(t, b.cmd.Process.Kill())
+		b.wait()
+		isReported(t, view.ID, api.ReasonOwnerExited)
+		sh(t, "%s stop %s", ctl, view.ID)
+		allGone(t, held)
+	}
+	metricIs("1")
+	reported()
+
+	configure("[policy]\nabandonned = \"report\"\n")
+	since := time.Now().Unix()
+	if out, err := try("systemctl reload buildwatchd.service 2>&1"); err == nil {
+		t.Errorf("the reload of a typo works: %s", out)
+	}
+	if said := sh(t, "journalctl --sync; journalctl --unit buildwatchd.service --output cat --since=@%d", since); !strings.Contains(said, file+":2: policy.abandonned") {
+		t.Errorf("the journal has only\n%s", said)
+	}
+	metricIs("1") // it was not taken
+	reported()
+
+	sh(t, "systemctl restart buildwatchd.service")
+	told("the last good one is in force")
+	reported()
+
+	sh(t, "rm /var/lib/buildwatch/last-good.toml; systemctl restart buildwatchd.service")
+	told("none is ended but on its user's word")
+	reported()
+
+	configure(good)
+	sh(t, "systemctl reload buildwatchd.service")
+	metricIs("1")
+	if code, said := checkCode(t); code != 0 {
+		t.Errorf("mended, check exits with %d: %s", code, said)
 	}
 }
 

@@ -29,11 +29,6 @@ type traces struct {
 // what they hold. One and the same daemon may hold no more than before.
 const startUpNoise = 4
 
-// lateGoroutines is how many goroutines a daemon may have more than before a test.
-// Once in some hundred tests it is one for good, and no more with the next builds; a
-// leak of each build's shows where a test makes a hundred.
-const lateGoroutines = 1
-
 // leakCheck compares what is there after a test with what was there before.
 // Every test begins with it. What podman itself leaves of a build that it was
 // not allowed to finish (working containers, their mounts, bundles) is podman's,
@@ -60,9 +55,6 @@ func leakCheck(t *testing.T) {
 	})
 }
 
-// goroutines is the kind of count that is no descriptor.
-const goroutines = "goroutines"
-
 // whatIsNew lists what is there after, and was not before.
 func (before traces) whatIsNew(after traces) []string {
 	var more []string
@@ -79,9 +71,6 @@ func (before traces) whatIsNew(after traces) []string {
 	}
 	for kind, now := range after.counts {
 		allowed := before.counts[kind] + noise
-		if kind == goroutines {
-			allowed += lateGoroutines
-		}
 		if now > allowed {
 			more = append(more, fmt.Sprintf("%d %s of the daemon, %d before", now, kind, before.counts[kind]))
 		}
@@ -178,7 +167,7 @@ func daemonCounts(t *testing.T, pid string) map[string]int {
 	}
 	n, err := strconv.Atoi(metric(t, "go_goroutines"))
 	must(t, err)
-	counts[goroutines] = n
+	counts["goroutines"] = n
 	return counts
 }
 

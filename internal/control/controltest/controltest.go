@@ -183,14 +183,23 @@ func Serve(t testing.TB, server *control.Server) (path string) {
 	return path
 }
 
+// Configured is implemented by builds of a daemon whose configuration is bad.
+type Configured interface{ ConfigProblem() string }
+
 // Start serves the builds to peers who are all the user with the UID.
 func Start(t testing.TB, builds control.Builds, uid uint32) (path string) {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(t.Output())
 	return Serve(t, control.New(control.Options{
-		Builds:   builds,
-		Info:     info,
+		Builds: builds,
+		Info: func() api.Info {
+			about := info()
+			if c, ok := builds.(Configured); ok {
+				about.ConfigSource, about.ConfigProblem = "last_good", c.ConfigProblem()
+			}
+			return about
+		},
 		Log:      log,
 		Identify: As(uid),
 	}))

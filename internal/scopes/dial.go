@@ -1,0 +1,70 @@
+package scopes
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"sync"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
+)
+
+// privateSocket is systemd's own, which asks for no Hello.
+//
+// Source: systemd, src/core/dbus.c, bus_init_private.
+const privateSocket = "unix:path=/run/systemd/private"
+
+// dial connects to systemd. It is what systemd.NewSystemdConnectionContext does, but
+// for the signals' handler.
+func dial(ctx context.Context, address string) (*systemd.Conn, error) {
+	return systemd.NewConnection(func() (*dbus.Conn, error) {
+		conn, err := dbus.Dial(address, dbus.WithContext(ctx), dbus.WithSignalHandler(newSignals()))
+		if err != nil {
+			return nil, err
+		}
+		if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return conn, nil
+	})
+}
+
+// signals hands on a connection's signals. godbus's own handler passes over a channel
+// that is registered when the connection has ended, and so never closes it:
+// go-systemd's reader of the channel then waits for good. systemd's re-execution ends
+// connections that are just being made.
+//
+// Source: godbus v5.2.4, default_handler.go, AddSignal; go-systemd v22.7.0,
+// dbus/subscription.go, dispatch.
+type signals struct {
+	dbus.SignalHandler // godbus's own
+
+	mu    sync.Mutex
+	ended bool
+}
+
+func newSignals() *signals { return &signals{SignalHandler: dbus.NewDefaultSignalHandler()} }
+
+// Terminate is called once, at the end of the connection.
+func (s *signals) Terminate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.SignalHandler.(dbus.Terminator).Terminate()
+}
+
+func (s *signals) AddSignal(ch chan<- *dbus.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		close(ch)
+		return
+	}
+	s.SignalHandler.(dbus.SignalRegistrar).AddSignal(ch)
+}
+
+func (s *signals) RemoveSignal(ch chan<- *dbus.Signal) {
+	s.SignalHandler.(dbus.SignalRegistrar).RemoveSignal(ch)
+}
