@@ -6,7 +6,7 @@ import "github.com/buildwatch/buildwatch/internal/proc"
 // step's own UTS namespace, which podman and buildah make for each step. A step may also be
 // put into a namespace that others use (--uts with a path, --pid with another container's).
 // That says nothing of whose a process is, and none is held for it.
-func (s *Step) findByNamespace(all snapshot, below map[int][]entry, known map[proc.Identity]bool) {
+func (s *Step) findByNamespace(v *view, known map[proc.Identity]bool) {
 	if s.shared {
 		return
 	}
@@ -20,11 +20,9 @@ func (s *Step) findByNamespace(all snapshot, below map[int][]entry, known map[pr
 	if s.pin == nil {
 		return
 	}
-	members := map[int]bool{}
-	for pid := range all {
-		if proc.Namespace(pid, "uts") == s.uts {
-			members[pid] = true
-		}
+	all, members := v.all, map[int]bool{}
+	for _, e := range v.inUTS(s.uts) {
+		members[e.PID] = true
 	}
 	var orphans []entry
 	for pid := range members {
@@ -47,7 +45,7 @@ func (s *Step) findByNamespace(all snapshot, below map[int][]entry, known map[pr
 		s.take(e, known, func(h *proc.Handle) bool { return proc.Namespace(h.PID, "uts") == s.uts })
 	}
 	for i := first; i < len(s.held); i++ { // grows
-		s.descend(s.held[i], below, known)
+		s.descend(s.held[i], v.below, known)
 	}
 }
 

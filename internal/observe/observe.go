@@ -69,12 +69,14 @@ type Follower struct {
 	names    *names
 	holds    *share.Pool
 	self     namespaces
+	scan     func() (snapshot, error)
 
 	mu     sync.Mutex // one look at a time
 	steps  map[proc.Identity]*Step
 	lost   map[string]*Step // orphans, by what groups them
 	fresh  []*Step          // not yet told of
-	taken  time.Time        // of the last look
+	began  time.Time        // the last look
+	taken  time.Time        // when it had ended
 	active bool             // a builder lived at the last look
 	wake   chan struct{}
 
@@ -89,7 +91,7 @@ type namespaces struct{ mnt, uts, pid string }
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
 	f := &Follower{
-		Options: o, programs: &programs{systems: map[[2]uint32]bool{}}, holds: share.NewPool(holds),
+		Options: o, scan: look, programs: &programs{systems: map[[2]uint32]bool{}}, holds: share.NewPool(holds),
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
@@ -213,11 +215,15 @@ func (f *Follower) tell(ctx context.Context) {
 	}
 }
 
-// look looks at /proc once, and follows every step from there.
+// look looks at /proc once, and follows every step from there. Those who ask while
+// somebody's look is under way share the next one.
 func (f *Follower) look() {
+	asked := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lookLocked()
+	if f.began.Before(asked) {
+		f.lookLocked()
+	}
 }
 
 // recent is how old a look may be for what is only shown.
@@ -233,15 +239,16 @@ func (f *Follower) lookAfter(age time.Duration) {
 }
 
 func (f *Follower) lookLocked() snapshot {
-	all, err := look()
+	f.began = time.Now()
+	all, err := f.scan()
 	if err != nil {
 		f.Log.WithError(err).Error("Cannot look at the host's processes")
 		return nil
 	}
-	below := all.children()
+	v := all.view()
 	f.findMonitors(all)
 	for id, s := range f.steps {
-		s.follow(all, below)
+		s.follow(v)
 		if s.missed() {
 			s.findMissed(all)
 		}
@@ -254,7 +261,7 @@ func (f *Follower) lookLocked() snapshot {
 		}
 	}
 	for name, s := range f.lost {
-		s.follow(all, below)
+		s.follow(v)
 		if s.firstSeen() {
 			f.fresh = append(f.fresh, s)
 		}

@@ -61,13 +61,13 @@ func (f *Follower) lookForOrphans() {
 		found = f.orphan(e, name) || found
 	}
 	if found {
-		all, err := look()
+		all, err := f.scan()
 		if err != nil {
 			return
 		}
-		below := all.children()
+		v := all.view()
 		for _, s := range f.lost {
-			s.follow(all, below)
+			s.follow(v)
 			if s.firstSeen() {
 				f.fresh = append(f.fresh, s)
 			}

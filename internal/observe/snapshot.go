@@ -80,6 +80,27 @@ func parseStat(line []byte) (entry, error) {
 	return e, nil
 }
 
+// view is a snapshot, and what many steps ask of it.
+type view struct {
+	all   snapshot
+	below map[int][]entry
+	uts   map[string][]entry // by UTS namespace; nil until it is asked for
+}
+
+func (s snapshot) view() *view { return &view{all: s, below: s.children()} }
+
+// inUTS lists the processes that are in the namespace.
+func (v *view) inUTS(name string) []entry {
+	if v.uts == nil {
+		v.uts = map[string][]entry{}
+		for pid, e := range v.all {
+			in := proc.Namespace(pid, "uts")
+			v.uts[in] = append(v.uts[in], e)
+		}
+	}
+	return v.uts[name]
+}
+
 // children lists each process's children.
 func (s snapshot) children() map[int][]entry {
 	below := make(map[int][]entry, len(s))

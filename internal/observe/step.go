@@ -45,21 +45,17 @@ type Step struct {
 	ended  time.Time     // when the monitor and the builder were first known to have ended
 }
 
-// Live looks anew and returns the step's processes that have not ended, as far
-// as the build's user may end them: the builder's own, and for root all. A handle
-// stays valid, and at worst says that the process is gone.
-func (s *Step) Live() []*proc.Handle {
-	s.follower.look()
-	return s.alive()
-}
+// Look looks at the host's processes, for this step and for all others at once: of
+// several steps one is asked.
+func (s *Step) Look() { s.follower.look() }
 
-// Known is Live by a look that may be up to 200 ms old.
-func (s *Step) Known() []*proc.Handle {
-	s.follower.lookAfter(recent)
-	return s.alive()
-}
+// Glance is Look, unless the last one was at most 200 ms ago.
+func (s *Step) Glance() { s.follower.lookAfter(recent) }
 
-func (s *Step) alive() []*proc.Handle {
+// Alive returns the step's processes that the last look has found and that have not
+// ended, as far as the build's user may end them: the builder's own, and for root all.
+// A handle stays valid, and at worst says that the process is gone.
+func (s *Step) Alive() []*proc.Handle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.held), func(h *proc.Handle) bool { return !h.Alive() || !belongs(h, s.UID) })
@@ -67,7 +63,7 @@ func (s *Step) alive() []*proc.Handle {
 
 // Cgroup is where the first of the step's processes is, below the mount.
 func (s *Step) Cgroup() string {
-	for _, h := range s.alive() {
+	for _, h := range s.Alive() {
 		if cgroup := proc.Cgroup(h.PID); cgroup != "" {
 			return cgroup
 		}
@@ -77,7 +73,7 @@ func (s *Step) Cgroup() string {
 
 // follow takes hold of the processes that are new, and lets go of those that
 // have ended.
-func (s *Step) follow(all snapshot, below map[int][]entry) {
+func (s *Step) follow(v *view) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.placed {
@@ -88,12 +84,12 @@ func (s *Step) follow(all snapshot, below map[int][]entry) {
 		known[h.Identity] = true
 	}
 	if s.Monitor != nil {
-		s.enter(s.Monitor, below, known)
+		s.enter(s.Monitor, v.below, known)
 	}
 	for i := 0; i < len(s.held); i++ { // grows
-		s.descend(s.held[i], below, known)
+		s.descend(s.held[i], v.below, known)
 	}
-	s.findByNamespace(all, below, known)
+	s.findByNamespace(v, known)
 	s.findOwn()
 	s.findPlace()
 	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {

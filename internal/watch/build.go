@@ -200,6 +200,9 @@ func (b *build) current() lifecycle.Status {
 
 // apply runs the state machine for one message, and does what it asks for.
 func (b *build) apply(m message) {
+	if m.event.AsksBusy() {
+		b.look()
+	}
 	b.mu.Lock()
 	if m.of != 0 && m.of != b.entry {
 		b.mu.Unlock()
@@ -235,6 +238,16 @@ func (b *build) apply(m message) {
 		b.enter(after.Stage, entry)
 	case lifecycle.ActForget:
 		b.watcher.gone(b)
+	}
+}
+
+// look looks at what is not in a scope. It takes time, and is called without the lock.
+func (b *build) look() {
+	b.mu.Lock()
+	seen := b.seen
+	b.mu.Unlock()
+	if seen != nil {
+		seen.look()
 	}
 }
 

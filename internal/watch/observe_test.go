@@ -22,6 +22,8 @@ type fakeStep struct {
 	own       proc.CgroupID
 	named     bool // own is known by its name only
 	populated atomic.Bool
+	looks     atomic.Int32
+	onLook    func() // may be nil
 }
 
 func newFakeStep(t *testing.T, children ...*child) *fakeStep {
@@ -45,19 +47,27 @@ func (s *fakeStep) add(t *testing.T, c *child) {
 	s.processes = append(s.processes, h)
 }
 
-func (s *fakeStep) Live() []*proc.Handle {
+func (s *fakeStep) Look() {
+	s.looks.Add(1)
+	if s.onLook != nil {
+		s.onLook()
+	}
+}
+
+func (s *fakeStep) Glance() { s.looks.Add(1) }
+
+func (s *fakeStep) Alive() []*proc.Handle {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.processes), func(h *proc.Handle) bool { return !h.Alive() })
 }
 
-func (s *fakeStep) Known() []*proc.Handle { return s.Live() }
-func (s *fakeStep) Cgroup() string        { return "/caller" }
+func (s *fakeStep) Cgroup() string { return "/caller" }
 func (s *fakeStep) Own() (proc.CgroupID, bool, bool) {
 	return s.own, !s.named, s.own != proc.CgroupID{}
 }
 func (s *fakeStep) Populated() bool { return s.populated.Load() }
-func (s *fakeStep) Over() bool      { return len(s.Live()) == 0 && !s.Populated() }
+func (s *fakeStep) Over() bool      { return len(s.Alive()) == 0 && !s.Populated() }
 
 // observe begins a build of the owner that was seen and not placed.
 func (b *bench) observe(o *owner, step Followed) *build {
@@ -162,12 +172,11 @@ type growingStep struct {
 	left int
 }
 
-func (s *growingStep) Live() []*proc.Handle {
+func (s *growingStep) Look() {
 	if s.left > 0 {
 		s.left--
 		s.add(s.t, startChild(s.t, ""))
 	}
-	return s.fakeStep.Live()
 }
 
 // TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft, not only with those of its
@@ -180,7 +189,7 @@ func TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft(t *testing.T) {
 	if err := o.CgroupKill(ctx); err != nil {
 		t.Error(err)
 	}
-	if left := step.Live(); len(left) != 0 || step.left != 0 {
+	if left := step.Alive(); len(left) != 0 || step.left != 0 {
 		t.Errorf("%d are left, %d more would come", len(left), step.left)
 	}
 }
@@ -298,3 +307,71 @@ func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
 }
 
 func failing(context.Context, scopes.Spec) (*fakeScope, error) { return nil, errFailed }
+
+// TestOneLookIsForAllStepsOfABuild, however many it has.
+func TestOneLookIsForAllStepsOfABuild(t *testing.T) {
+	process := startChild(t, "")
+	o := &observed{placed: func() Scope { return nil }}
+	var steps []*fakeStep
+	for range 64 {
+		step := newFakeStep(t)
+		step.populated.Store(true) // or it would be over
+		steps = append(steps, step)
+		o.add(step)
+	}
+	steps[63].add(t, process)
+	looks := func() (n int32) {
+		for _, step := range steps {
+			n += step.looks.Swap(0)
+		}
+		return n
+	}
+	for name, act := range map[string]func(){
+		"what is alive":       func() { _ = o.live() },
+		"what is shown":       func() { _ = o.Members() },
+		"what is being made":  func() { _ = o.Starting() },
+		"what time they used": func() { _ = o.CPUTime() },
+	} {
+		if act(); looks() != 1 {
+			t.Errorf("%s costs another number of looks than 1", name)
+		}
+	}
+	if busy, err := o.Busy(); !busy || err != nil || looks() != 0 {
+		t.Errorf("whether it is busy: %v, %v, and it costs looks", busy, err)
+	}
+	if live := o.live(); len(live) != 1 || live[0].PID != process.Process.Pid {
+		t.Errorf("alive are %v", live)
+	}
+}
+
+// TestNobodyWaitsForALookAtTheHost: none is made with the build's lock, which placing
+// and listing take too.
+func TestNobodyWaitsForALookAtTheHost(t *testing.T) {
+	for _, report := range []bool{false, true} {
+		b := newBench(t, longTimeouts)
+		b.policy.Report = report
+		owner, process := startChild(t, ""), startChild(t, "")
+		step := newFakeStep(t, process)
+		var known atomic.Pointer[build]
+		var locked atomic.Int32
+		step.onLook = func() {
+			if b := known.Load(); b != nil && !b.mu.TryLock() {
+				locked.Add(1)
+			} else if b != nil {
+				b.mu.Unlock()
+			}
+		}
+		seen := b.observe(owner.owner(t), step)
+		known.Store(seen)
+		owner.end()
+		if report {
+			b.reported()
+			process.end()
+		}
+		b.end()
+		// Others hold the lock for a moment now and then; a look under it would always.
+		if looks := step.looks.Load(); looks == 0 || locked.Load() == looks {
+			t.Errorf("report %v: %d looks, %d with the lock", report, looks, locked.Load())
+		}
+	}
+}

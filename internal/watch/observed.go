@@ -16,10 +16,12 @@ import (
 
 // Followed is one step's processes, held since they were seen (package observe).
 type Followed interface {
-	// Live looks for new ones, and returns those that have not ended.
-	Live() []*proc.Handle
-	// Known is Live by an earlier look, of a moment ago.
-	Known() []*proc.Handle
+	// Look looks for new ones, of this step and of all others of this host.
+	Look()
+	// Glance is Look, unless there was one a moment ago.
+	Glance()
+	// Alive are those that the last look has found and that have not ended.
+	Alive() []*proc.Handle
 	Cgroup() string
 	// Over tells that nothing of the step is left or can come.
 	Over() bool
@@ -80,19 +82,47 @@ func (o *observed) made() Scope {
 	return o.scope
 }
 
-func (o *observed) processes(of func(Followed) []*proc.Handle) []*proc.Handle {
+func (o *observed) all() []Followed {
 	o.mu.Lock()
-	steps := slices.Clone(o.steps)
-	o.mu.Unlock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.steps)
+}
+
+// look looks at the host once, however many steps there are. It takes time, and is
+// never called with the build's lock.
+func (o *observed) look() {
+	if steps := o.all(); len(steps) > 0 {
+		steps[0].Look()
+	}
+}
+
+// glance is look, unless there was one a moment ago.
+func (o *observed) glance() {
+	if steps := o.all(); len(steps) > 0 {
+		steps[0].Glance()
+	}
+}
+
+// alive are the processes that the last look has found and that have not ended.
+func (o *observed) alive() []*proc.Handle {
 	var all []*proc.Handle
-	for _, step := range steps {
-		all = append(all, of(step)...)
+	for _, step := range o.all() {
+		all = append(all, step.Alive()...)
 	}
 	return all
 }
 
-func (o *observed) live() []*proc.Handle  { return o.processes(Followed.Live) }
-func (o *observed) known() []*proc.Handle { return o.processes(Followed.Known) }
+// live looks, and returns what is alive.
+func (o *observed) live() []*proc.Handle {
+	o.look()
+	return o.alive()
+}
+
+// known is live by an earlier look, of a moment ago.
+func (o *observed) known() []*proc.Handle {
+	o.glance()
+	return o.alive()
+}
 
 func (o *observed) Unit() string {
 	if s := o.made(); s != nil {
@@ -246,27 +276,27 @@ func (o *observed) CgroupKill(ctx context.Context) error {
 	return errors.Join(err, o.signal(ctx))
 }
 
+// Busy tells of what the last look has found.
 func (o *observed) Busy() (bool, error) {
 	if s := o.made(); s != nil {
 		if busy, err := s.Busy(); busy || err != nil {
 			return busy, err
 		}
 	}
-	return len(o.live()) > 0 || o.unseen(), nil
+	return len(o.alive()) > 0 || o.unseen(), nil
 }
 
 // Starting tells whether the OCI runtime has made a container that it was not yet
 // told to start, see scopes.Scope.
 func (o *observed) Starting() bool {
-	starting := false
-	o.processes(func(step Followed) []*proc.Handle {
-		processes := step.Live()
+	o.look()
+	for _, step := range o.all() {
+		processes := step.Alive()
 		if len(processes) > 0 && !slices.ContainsFunc(processes, func(h *proc.Handle) bool { return proc.HasExeced(h.PID) }) {
-			starting = true
+			return true
 		}
-		return nil
-	})
-	return starting
+	}
+	return false
 }
 
 // WaitEmpty returns nil once no process is left, or the context's error.

@@ -19,10 +19,7 @@ type Cgroups interface {
 // killOwn ends what is in the steps' own cgroups, where that is known to be the
 // build's. Where it is not, they are ended one by one all the same.
 func (o *observed) killOwn(ctx context.Context) {
-	o.mu.Lock()
-	steps := slices.Clone(o.steps)
-	o.mu.Unlock()
-	for _, step := range steps {
+	for _, step := range o.all() {
 		own, verified, known := step.Own()
 		if !known || !verified {
 			continue
@@ -46,7 +43,8 @@ func (o *observed) killCgroup(ctx context.Context, own proc.CgroupID, step Follo
 	for {
 		err := o.cgroups.KillForeign(ctx, own, func() map[int]bool {
 			ours := map[int]bool{}
-			for _, h := range step.Live() {
+			step.Look()
+			for _, h := range step.Alive() {
 				ours[h.PID] = true
 			}
 			return ours
@@ -86,7 +84,7 @@ func (o *observed) removeCgroups(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTime)
 	defer cancel()
 	for {
-		_ = o.live() // a look, for Over to know
+		o.look() // for Over to know
 		o.mu.Lock()
 		o.dropOver()
 		left, emptied := len(o.steps), slices.Clone(o.emptied)

@@ -18,6 +18,7 @@ func (b *build) waitWhileReported(entry int) {
 	look := time.NewTicker(reportPause)
 	defer look.Stop()
 	for {
+		b.look()
 		b.mu.Lock()
 		reported, left := b.status.Reported(), b.status.OwnerLives || b.busy()
 		b.mu.Unlock()

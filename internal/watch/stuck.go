@@ -152,6 +152,7 @@ func (b *build) free(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		b.look()
 		if busy, err := held.Busy(); err == nil && !busy {
 			return
 		}

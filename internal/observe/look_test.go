@@ -1,0 +1,82 @@
+package observe
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// TestLooksThatAreAskedForAtOnceAreShared: many builds end at once, and each asks who
+// is left of it.
+func TestLooksThatAreAskedForAtOnceAreShared(t *testing.T) {
+	f := New(Options{Log: logrus.New()})
+	var scans atomic.Int32
+	begun, goOn := make(chan struct{}, 100), make(chan struct{})
+	f.scan = func() (snapshot, error) {
+		scans.Add(1)
+		begun <- struct{}{}
+		<-goOn
+		return snapshot{}, nil
+	}
+	var asking sync.WaitGroup
+	asking.Go(f.look)
+	<-begun
+	const others = 50
+	for range others {
+		asking.Go(f.look)
+	}
+	time.Sleep(50 * time.Millisecond) // most have asked by then
+	close(goOn)
+	asking.Wait()
+	if n := scans.Load(); n < 2 || n > others/2 {
+		t.Errorf("%d looks for %d who asked during the first", n, others)
+	}
+}
+
+// TestLookSeesWhatCameBeforeItWasAskedFor, though another was under way.
+func TestLookSeesWhatCameBeforeItWasAskedFor(t *testing.T) {
+	f := New(Options{Log: logrus.New()})
+	var there atomic.Bool
+	var seen atomic.Bool
+	first := make(chan struct{})
+	f.scan = func() (snapshot, error) {
+		now := there.Load()
+		if !now {
+			close(first)
+			time.Sleep(20 * time.Millisecond)
+		}
+		seen.Store(now)
+		return snapshot{}, nil
+	}
+	var asking sync.WaitGroup
+	asking.Go(f.look)
+	<-first
+	there.Store(true)
+	f.look()
+	if !seen.Load() {
+		t.Error("the look that was under way was taken")
+	}
+	asking.Wait()
+}
+
+// TestNamespacesAreReadOnceForAllSteps of one look.
+func TestNamespacesAreReadOnceForAllSteps(t *testing.T) {
+	all, err := look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := all.view()
+	own := proc.Namespace(selfPID, "uts")
+	if len(v.inUTS(own)) == 0 || len(v.inUTS("uts:[0]")) != 0 {
+		t.Errorf("%d processes are in %s", len(v.inUTS(own)), own)
+	}
+	v.uts[own] = nil
+	if len(v.inUTS(own)) != 0 {
+		t.Error("they were read again")
+	}
+}
