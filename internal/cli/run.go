@@ -32,7 +32,8 @@ what has not ended after 1.5 s is told to. A second one ends all at once. The ex
 status is then 130, 143 or 129.
 
 If the daemon can't be reached the command runs unwatched, with a warning; with
---property or --timeout it does not run.
+--property or --timeout it does not run. Within another run it is part of that one,
+and can't have limits, a deadline or a name of its own.
 
 Exit status: the command's; 128 and the number of the signal that ended it; 125 for
 a failure of buildwatchctl itself, 126 for a command that can't be invoked, 127 for

@@ -57,6 +57,7 @@ func supervise(o Options, path string) (int, error) {
 		defer t.close()
 		files = t.files
 	}
+	started := time.Now() // before the daemon counts from
 	c, err := start(path, o.Command, files, t != nil)
 	if err != nil {
 		return 0, err
@@ -78,7 +79,7 @@ func supervise(o Options, path string) (int, error) {
 		}
 		t.begin(c.build != "")
 	}
-	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals}
+	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals, started: started}
 	return s.wait(), nil
 }
 
@@ -89,6 +90,7 @@ type supervision struct {
 	terminal *terminal // nil for none in between
 	exited   <-chan *os.ProcessState
 	signals  <-chan os.Signal
+	started  time.Time
 	stopped  chan error     // answers the stop of the build; nil before one
 	by       syscall.Signal // that cancelled it; 0 for none
 	since    time.Time      // when
@@ -100,7 +102,6 @@ const echoTime = 250 * time.Millisecond
 
 // wait applies what happens until the command has ended.
 func (s *supervision) wait() int {
-	started := time.Now()
 	for {
 		select {
 		case state := <-s.exited:
@@ -108,7 +109,7 @@ func (s *supervision) wait() int {
 				s.finishCancel()
 				return 128 + int(s.by)
 			}
-			if limit := s.Request.Timeout; s.build != "" && limit > 0 && time.Since(started) >= limit && !state.Success() {
+			if limit := s.Request.Timeout; s.build != "" && limit > 0 && time.Since(s.started) >= limit && !state.Success() {
 				s.Say("the build was ended: its time is over")
 			}
 			return status(state)

@@ -431,6 +431,21 @@ func TestRunHasADeadline(t *testing.T) {
 	})
 }
 
+// TestRunWithinARunIsWatchedWithIt, and is not said to be unwatched; it can't have a
+// deadline of its own.
+func TestRunWithinARunIsWatchedWithIt(t *testing.T) {
+	asUser(t, func(t *testing.T, who user) {
+		code, _, stderr := result(t, command(who, runArgs("--", ctl, "run", "--", "true")...))
+		if code != 0 || stderr != "" {
+			t.Errorf("exit status %d: %s", code, stderr)
+		}
+		code, _, stderr = result(t, command(who, runArgs("--", ctl, "run", "--timeout", "1h", "--", "true")...))
+		if code != 125 || !strings.Contains(stderr, "a part of a build can't have") {
+			t.Errorf("with a deadline: exit status %d: %s", code, stderr)
+		}
+	})
+}
+
 // TestChrootIsolationIsContained: the only case in which a step's processes can be
 // told from nothing else once their parents are gone.
 func TestChrootIsolationIsContained(t *testing.T) {
