@@ -70,7 +70,7 @@ gorun() {
 cgroup() {
 	local top
 	top=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/self/mounts)
-	cg=$top/findings-$$
+	cg=$top/findings-$$-${#undo[@]}
 	mkdir "$cg" 2>/dev/null || unseen "no writable cgroup v2 hierarchy (be root)"
 	undo+=("find '$cg' -depth -type d -exec rmdir {} + 2>/dev/null")
 }
@@ -163,7 +163,8 @@ boot() {
 	unseen "the system did not start: $(tail -3 "$work/console")"
 }
 enter() { nsenter -t "$leader" -m -u -i -n -p -r -w -- "$@"; }
-inside() { enter systemd-run --quiet --wait --pipe --collect -- "$@"; }
+# systemd would expand ${NAME} in the arguments, and makes $ of $$.
+inside() { enter systemd-run --quiet --wait --pipe --collect -- "${@//\$/\$\$}"; }
 tools=
 insh() { inside /bin/sh -c "$tools$1"; }
 
@@ -173,7 +174,7 @@ buildable() {
 	# No limit is raised: the host may not let us.
 	tools='cd /root/c
 left() { grep -lzx "77[7]7" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3; }
-arrived() { for try in $(seq 300); do [ -z "$(left)" ] || return 0; sleep 0.1; done; echo "no step was started" >&2; exit 1; }
+arrived() { for try in $(seq 300); do [ -z "$(left)" ] || return 0; sleep 0.1; done; echo "no step was started" >&2; return 1; }
 '
 	enter mkdir -p /root/c /etc/containers
 	insh 'cp "$(command -v busybox)" .
