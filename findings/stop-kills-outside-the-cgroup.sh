@@ -14,7 +14,7 @@
 root "${TRIXIE[@]}"
 boot
 seen=$(insh '
-	systemd-run -q -u findings sleep 600
+	systemd-run -q -u findings -p Type=exec sleep 600
 	pid=$(systemctl show -P MainPID findings.service)
 	busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit \
 		"ssa(sv)a(sa(sv))" other.scope fail 1 PIDs au 1 "$pid" 0 >/dev/null
