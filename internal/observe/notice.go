@@ -2,7 +2,11 @@ package observe
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +20,16 @@ import (
 // each step, whatever isolation it has.
 //
 // Source: inotify(7); linux, fs/exec.c, do_open_execat.
+//
+// Any other program that has buildah built in does the same. It is watched from when one
+// look has seen it. For that look it gives notice by newuidmap, which every rootless one
+// executes before its first step, unless it is in a user namespace already.
+//
+// Source: containers/storage, pkg/unshare/unshare_linux.go, Cmd.Start.
 type notices struct {
-	file *os.File
+	file    *os.File
+	mu      sync.Mutex
+	mappers map[int32]bool // watches of newuidmap
 }
 
 func openNotices() (*notices, error) {
@@ -25,7 +37,7 @@ func openNotices() (*notices, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &notices{os.NewFile(uintptr(fd), "inotify")}
+	n := &notices{file: os.NewFile(uintptr(fd), "inotify"), mappers: map[int32]bool{}}
 	n.refresh()
 	return n, nil
 }
@@ -41,20 +53,60 @@ func (n *notices) refresh() {
 		for _, program := range podman.Programs() {
 			_, _ = unix.InotifyAddWatch(int(fd), program, unix.IN_OPEN)
 		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, mapper := range podman.Mappers() {
+			if watch, err := unix.InotifyAddWatch(int(fd), mapper, unix.IN_OPEN); err == nil {
+				n.mappers[int32(watch)] = true
+			}
+		}
 	})
 }
 
-// wait returns true when a program was executed, false when the time is over or
-// the context has ended.
-func (n *notices) wait(ctx context.Context, limit time.Duration) bool {
+// add watches one more program, that a descriptor (O_PATH) leads to.
+func (n *notices) add(program *os.File) error {
+	raw, err := n.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var watchErr error
+	err = raw.Control(func(fd uintptr) {
+		_, watchErr = unix.InotifyAddWatch(int(fd), fmt.Sprintf("/proc/self/fd/%d", program.Fd()), unix.IN_OPEN)
+	})
+	return errors.Join(err, watchErr)
+}
+
+// notice is what was executed.
+type notice string
+
+const (
+	nothing  notice = ""
+	aBuilder notice = "a builder"
+	aMapper  notice = "newuidmap"
+)
+
+// wait returns what was executed, nothing when the time is over or the context has ended.
+func (n *notices) wait(ctx context.Context, limit time.Duration) notice {
 	stop := context.AfterFunc(ctx, func() { _ = n.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if n.file.SetReadDeadline(time.Now().Add(limit)) != nil || ctx.Err() != nil {
-		return false
+		return nothing
 	}
-	var events [4096]byte // what they say is not looked at: a look at /proc says more
-	_, err := n.file.Read(events[:])
-	return err == nil
+	var events [4096]byte
+	length, err := n.file.Read(events[:])
+	if err != nil {
+		return nothing
+	}
+	// A file that is watched by itself has events without a name.
+	for at := 0; at+unix.SizeofInotifyEvent <= length; at += unix.SizeofInotifyEvent {
+		n.mu.Lock()
+		mapper := n.mappers[int32(binary.NativeEndian.Uint32(events[at:]))]
+		n.mu.Unlock()
+		if mapper {
+			return aMapper
+		}
+	}
+	return aBuilder
 }
 
 func (n *notices) close() { _ = n.file.Close() }

@@ -78,6 +78,7 @@ type Follower struct {
 	began  time.Time        // the last look
 	taken  time.Time        // when it had ended
 	active bool             // a builder lived at the last look
+	mapped time.Time        // when a rootless program had its UIDs mapped last
 	wake   chan struct{}
 
 	executed  chan struct{} // holds a token when a burst of looks is due
@@ -91,7 +92,7 @@ type namespaces struct{ mnt, uts, pid string }
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
 	f := &Follower{
-		Options: o, scan: look, programs: &programs{systems: map[[2]uint32]bool{}}, holds: share.NewPool(holds),
+		Options: o, scan: look, programs: &programs{systems: map[[2]uint32]bool{}, others: map[proc.FileID]bool{}}, holds: share.NewPool(holds),
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
@@ -110,6 +111,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer notices.close()
 	f.mu.Lock()
 	f.following = true
+	f.programs.watch = notices.add
 	f.mu.Unlock()
 	defer f.close()
 	defer f.telling.Wait()
@@ -117,7 +119,13 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer reader.Wait()
 	reader.Go(func() {
 		for ctx.Err() == nil {
-			if notices.wait(ctx, slow) {
+			switch notices.wait(ctx, slow) {
+			case aMapper: // the program that it was executed by is not known yet
+				f.mu.Lock()
+				f.mapped = time.Now()
+				f.mu.Unlock()
+				fallthrough
+			case aBuilder:
 				f.lookOften()
 			}
 		}
@@ -164,7 +172,7 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.active && next < len(burst) {
+	if next < len(burst) && (f.active || time.Since(f.mapped) < burst[len(burst)-1]) {
 		return burst[next], true
 	}
 	pause = slow
@@ -336,6 +344,9 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 		builder.Close()
 		return nil
 	}
+	if its, err := builder.Program(); err == nil && its.FileID == program {
+		f.programs.learn(builder.PID, its)
+	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
 		follower: f, chroot: chroot, program: program, above: above(builder),
@@ -404,7 +415,7 @@ func above(builder *proc.Handle) map[proc.Identity]bool {
 func (f *Follower) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.following = false
+	f.following, f.programs.watch = false, nil
 	for _, s := range f.steps {
 		s.release()
 	}

@@ -14,14 +14,24 @@ import (
 type programs struct {
 	systems   map[[2]uint32]bool   // devices of the file systems that are trusted
 	installed map[proc.FileID]bool // podman and buildah
+	// Others that build, as far as was seen. watch has the kernel tell when one is executed.
+	others map[proc.FileID]bool
+	watch  func(*os.File) error
 }
 
-// refresh learns the programs that are installed now, and their file systems. A file
-// of an overlay can have another device than the directory that it is in.
+// maxOthers bounds them. Only root can put there one that is trusted.
+const maxOthers = 256
+
+// refresh learns the programs that are installed now, and their file systems, and this
+// daemon's own: a file of an overlay can have another device than the directory that it
+// is in, and what was installed later another one than what was there before.
 //
 // Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
 func (p *programs) refresh() {
-	p.installed = map[proc.FileID]bool{}
+	p.installed, p.others = map[proc.FileID]bool{}, map[proc.FileID]bool{} // an inode number is used again
+	if own, err := proc.ProgramOf(unix.Getpid()); err == nil {
+		p.systems[[2]uint32{own.Major, own.Minor}] = true
+	}
 	for _, file := range append(podman.Programs(), podman.Directories()...) {
 		var st unix.Statx_t
 		if err := unix.Statx(unix.AT_FDCWD, file, 0, unix.STATX_TYPE|unix.STATX_INO, &st); err == nil {
@@ -31,14 +41,37 @@ func (p *programs) refresh() {
 	}
 }
 
-// builder tells whether the process runs podman or buildah, to know how often to look.
+// builder tells whether the process runs a builder, to know how often to look.
 func (p *programs) builder(pid int) bool {
 	exe := proc.Exe(pid)
 	if !mayBuild(exe) {
 		return false
 	}
 	program, err := proc.ProgramOf(pid)
-	return err == nil && p.trusts(program) && (podman.HasPath(exe) || p.installed[program.FileID])
+	if err != nil || !p.trusts(program) {
+		return false
+	}
+	if !podman.HasPath(exe) {
+		p.learn(pid, program)
+	}
+	return true
+}
+
+// learn has a trusted program that builds, or may, watched from now on: the next step's
+// start is told by the kernel then. A step that ends within the 30 s between two looks, or
+// whose builder does, would not be seen otherwise.
+func (p *programs) learn(pid int, program proc.Program) {
+	if p.watch == nil || p.installed[program.FileID] || p.others[program.FileID] || len(p.others) >= maxOthers || !p.trusts(program) {
+		return
+	}
+	file, err := proc.OpenProgram(pid, program.FileID)
+	if err != nil {
+		return
+	}
+	defer file.Close()
+	if p.watch(file) == nil {
+		p.others[program.FileID] = true
+	}
 }
 
 // mayBuild tells whether a builder's /proc/PID/exe may read so.

@@ -1,7 +1,11 @@
 package observe
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
@@ -22,6 +26,58 @@ func TestWhatIsTrustedAsABuilder(t *testing.T) {
 		if got := p.trusts(test.program); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
+	}
+}
+
+// TestOtherProgramsThatBuildAreWatched from when one was seen: its next step is noticed as
+// it begins, as podman's is.
+func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
+	content, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(t.TempDir(), "sleep") // which may be one of many in a file
+	if err := os.WriteFile(other, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	execute := func() int {
+		cmd := exec.Command(other, "1000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd.Process.Pid
+	}
+	n, err := openNotices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	first := execute() // Start returns when it runs that program
+	program, err := proc.ProgramOf(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program.Roots = true // also where the tests run without root
+	p := &programs{systems: map[[2]uint32]bool{{program.Major, program.Minor}: true}, others: map[proc.FileID]bool{}, watch: n.add}
+	users := program
+	users.Roots = false
+	if p.learn(first, users); len(p.others) != 0 {
+		t.Error("a program that is a user's is watched")
+	}
+	another := program
+	another.Inode++
+	if p.learn(first, another); len(p.others) != 0 {
+		t.Error("a program is watched that the process does not run")
+	}
+	p.learn(first, program)
+	p.learn(first, program)
+	if len(p.others) != 1 {
+		t.Fatalf("%d programs are watched", len(p.others))
+	}
+	execute()
+	if got := n.wait(t.Context(), 10*time.Second); got != aBuilder {
+		t.Errorf("notice of %q", got)
 	}
 }
 

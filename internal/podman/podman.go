@@ -34,6 +34,15 @@ func Programs() []string {
 	return paths
 }
 
+// Mappers returns the paths of the program that a rootless builder has its UIDs mapped by.
+func Mappers() []string {
+	paths := make([]string, 0, len(directories))
+	for _, dir := range directories {
+		paths = append(paths, path.Join(dir, "newuidmap"))
+	}
+	return paths
+}
+
 // RootlessScope is the name of the scope that a rootless podman makes of itself.
 //
 // Source: containers/podman 5.4, pkg/domain/infra/abi/system_linux.go, SetupRootless.

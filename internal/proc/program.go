@@ -75,6 +75,23 @@ func ProgramOf(pid int) (Program, error) {
 	return Program{fileID(st), exe, IsRoots(st), st.Size}, nil
 }
 
+// OpenProgram opens the program that the process with the PID runs, to know it by and not
+// to read it (O_PATH), if it is that file. No file system is asked.
+func OpenProgram(pid int, want FileID) (*os.File, error) {
+	fd, err := unix.Open(liveDir(pid)+"/exe", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the program of process %d: %w", pid, err)
+	}
+	file := os.NewFile(uintptr(fd), "program")
+	var st unix.Statx_t
+	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, 0, &st)
+	if err != nil || fileID(st) != want {
+		_ = file.Close()
+		return nil, errors.Join(ErrOtherProgram, err)
+	}
+	return file, nil
+}
+
 // Program looks at the program that the process runs now.
 func (h *Handle) Program() (Program, error) {
 	p, err := ProgramOf(h.PID)
