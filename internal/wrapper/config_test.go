@@ -3,6 +3,7 @@ package wrapper
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -53,6 +54,15 @@ func TestWithCgroupsPathRefuses(t *testing.T) {
 		if changed, err := withCgroupsPath([]byte(config), "/x"); err == nil {
 			t.Errorf("%s: became %s", name, changed)
 		}
+	}
+}
+
+// TestCgroupOfTheCallersIsNotTold: the error goes to the journal, and --cgroup-parent is
+// an argument.
+func TestCgroupOfTheCallersIsNotTold(t *testing.T) {
+	_, err := withCgroupsPath([]byte(`{"linux":{"cgroupsPath":"/token-of-the-caller"}}`), "/x")
+	if err == nil || strings.Contains(err.Error(), "token") {
+		t.Errorf("error %v", err)
 	}
 }
 
