@@ -135,7 +135,7 @@ func read(name string) Settings {
 func parse(name string, content []byte) Settings {
 	found := Settings{File: name, Rows: map[string][]string{}}
 	var parser unstable.Parser
-	parser.Reset(content)
+	parser.Reset(bytes.TrimPrefix(content, []byte("\ufeff"))) // as podman's own does
 	var table []string
 	for parser.NextExpression() {
 		switch e := parser.Expression(); e.Kind {

@@ -140,11 +140,11 @@ func TestRuntimeOfTheAdministratorsRowIsTaken(t *testing.T) {
 		}
 	}
 	write(rowFor(root+"/none", root+"/opt/crun"))
-	if got, err := Find("crun", nil, []string{conf}); err != nil || got != root+"/opt/crun" {
+	if got, err := Find("crun", nil, []string{conf}, ""); err != nil || got != root+"/opt/crun" {
 		t.Errorf("Find = %q, %v", got, err)
 	}
 	write(rowFor(root + "/none"))
-	if got, err := Find("crun", nil, []string{conf}); !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "no valid executable found for OCI runtime crun") {
+	if got, err := Find("crun", nil, []string{conf}, ""); !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "no valid executable found for OCI runtime crun") {
 		t.Errorf("Find = %q, %v", got, err)
 	}
 	// Another installation's link: each would call the other for ever.
@@ -152,7 +152,7 @@ func TestRuntimeOfTheAdministratorsRowIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(rowFor(root+"/other", root+"/opt/crun"))
-	if got, err := Find("crun", nil, []string{conf}); err != nil || got != root+"/opt/crun" {
+	if got, err := Find("crun", nil, []string{conf}, ""); err != nil || got != root+"/opt/crun" {
 		t.Errorf("Find = %q, %v", got, err)
 	}
 }
@@ -161,5 +161,13 @@ func BenchmarkRow(b *testing.B) {
 	files := func() []string { return Files(os.Getenv, os.Geteuid()) }
 	for range b.N {
 		row("crun", files())
+	}
+}
+
+// TestFileThatBeginsWithAByteOrderMark, as some editors make it.
+func TestFileThatBeginsWithAByteOrderMark(t *testing.T) {
+	got := parse("x.conf", []byte("\ufeff[engine.runtimes]\ncrun=[\"/opt/crun\"]\n")).Rows["crun"]
+	if len(got) != 1 || got[0] != "/opt/crun" {
+		t.Errorf("the row is %q", got)
 	}
 }

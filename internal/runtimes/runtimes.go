@@ -1,7 +1,7 @@
 // Package runtimes knows the OCI runtimes that buildwatch stands in front of:
 // their names and where the real ones are installed, by what podman has compiled
 // in and by what the configuration of podman says. It looks files up and
-// does nothing else; $PATH is consulted only when the drop-in is made.
+// does nothing else; $PATH is consulted where nothing else is found, as podman does.
 package runtimes
 
 import (
@@ -62,23 +62,41 @@ func Paths(name string) []string { return table[name] }
 //
 // The error is ErrUnknown or ErrNotInstalled, wrapped with the name and the
 // paths that were tried.
-func Find(argv0 string, self fs.FileInfo, files []string) (string, error) {
+//
+// Where no path of the row is there, podman looks along $PATH, and so it is done here: of
+// a row that was edited, or whose program was removed, after the drop-in was made.
+//
+// Source: containers/podman 5.4, libpod/oci_conmon_common.go, newConmonOCIRuntime.
+func Find(argv0 string, self fs.FileInfo, files []string, search string) (string, error) {
 	name := filepath.Base(argv0)
 	if _, ok := table[name]; !ok {
 		return "", fmt.Errorf("%q: %w", name, ErrUnknown)
 	}
 	paths := row(name, files)
 	for _, path := range paths {
-		if IsWrapper(path) {
-			continue
+		if info := other(path, self); info != nil {
+			return path, nil
 		}
-		info, err := os.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
-			continue
+	}
+	for _, dir := range filepath.SplitList(search) {
+		path := filepath.Join(dir, name)
+		if info := other(path, self); filepath.IsAbs(dir) && info != nil && info.Mode()&0o111 != 0 {
+			return path, nil
 		}
-		return path, nil
 	}
 	return "", fmt.Errorf("%w %s: looked for %s", ErrNotInstalled, name, strings.Join(paths, ", "))
+}
+
+// other looks at a file, and returns nil where there is none or it is the wrapper.
+func other(path string, self fs.FileInfo) fs.FileInfo {
+	if IsWrapper(path) {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() || os.SameFile(info, self) {
+		return nil
+	}
+	return info
 }
 
 // IsWrapper tells whether a path is that of an installed wrapper: a link to it.

@@ -62,7 +62,7 @@ func findReal(argv0 string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return runtimes.Find(argv0, self, runtimes.Files(os.Getenv, os.Geteuid()))
+	return runtimes.Find(argv0, self, runtimes.Files(os.Getenv, os.Geteuid()), os.Getenv("PATH"))
 }
 
 // endedError says that the build is over and its container must not start.

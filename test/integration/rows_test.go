@@ -98,6 +98,11 @@ func TestRuntimeOfTheAdministratorsOwnRow(t *testing.T) {
 	if code := b.wait(); code == 0 || !strings.Contains(b.out.String(), "no valid executable found for OCI runtime "+name) {
 		t.Errorf("exit status %d:\n%s", code, b.out.String())
 	}
+	// One that is in $PATH, podman finds all the same: the row's program was removed.
+	must(t, os.Symlink("/opt/acme/real", "/usr/bin/"+name))
+	sh(t, "podman run --rm --pids-limit=0 --network=none sleeper /bin/busybox true")
+	startBuild(t, "RUN true\n").succeed()
+	must(t, os.Remove("/usr/bin/"+name))
 	writeRow(t, "10-acme.conf", name, path)
 	mayLeaveStorage(t)
 	must(t, os.Remove(confD+"10-acme.conf"))
