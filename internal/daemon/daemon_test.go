@@ -160,7 +160,7 @@ func TestSecondDaemonDoesNotTakeTheFirstOnesSockets(t *testing.T) {
 func TestSocketsFromSystemdAreToldByTheirKinds(t *testing.T) {
 	s, runtime, control := makeAll(t)
 	got, err := passedSockets([]net.Listener{s.control, s.runtime})
-	if err != nil || got.runtime != s.runtime || got.control != s.control {
+	if err != nil || got.runtime != s.runtime || got.control != s.control || !got.passed {
 		t.Errorf("told as %+v, %v", got, err)
 	}
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")

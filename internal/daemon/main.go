@@ -93,7 +93,8 @@ func writeRuntimes(stdout, stderr io.Writer) error {
 // errLogged is returned when the log has told what is wrong.
 var errLogged = errors.New("stopped by an error, see the log")
 
-// underSystemd tells whether systemd holds the sockets, see sd_listen_fds(3).
+// underSystemd reports whether systemd has passed sockets, see sd_listen_fds(3). Only
+// until they are taken: that removes the variable.
 func underSystemd() bool { return os.Getenv("LISTEN_FDS") != "" }
 
 // serve runs the daemon, or what stands in for it where it can't work.
@@ -136,7 +137,7 @@ func runAll(ctx context.Context, hangup <-chan os.Signal, settings *settings, al
 		var reloading sync.WaitGroup
 		reloading.Go(func() { settings.reloading(run, hangup, end) })
 		cannot, err := Run(run, settings, own, log)
-		if cannot != nil && underSystemd() {
+		if cannot != nil && all.passed {
 			own, err = all.dup()
 			if err == nil {
 				err = refuse(run, cannot, own, log)
@@ -144,7 +145,7 @@ func runAll(ctx context.Context, hangup <-chan os.Signal, settings *settings, al
 		} else {
 			err = errors.Join(cannot, err)
 		}
-		again := err == nil && context.Cause(run) == errReload
+		again := err == nil && errors.Is(context.Cause(run), errReload)
 		end(nil)
 		reloading.Wait()
 		if !again {

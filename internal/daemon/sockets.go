@@ -17,6 +17,8 @@ import (
 type sockets struct {
 	runtime *net.UnixListener // the wrapper's, SOCK_SEQPACKET
 	control *net.UnixListener // SOCK_STREAM
+	// passed: systemd holds them as well, and keeps who connects waiting for a daemon.
+	passed bool
 }
 
 func (s sockets) close() {
@@ -36,7 +38,7 @@ func (s sockets) dup() (sockets, error) {
 		_ = runtime.Close()
 		return sockets{}, err
 	}
-	return sockets{runtime, control}, nil
+	return sockets{runtime, control, s.passed}, nil
 }
 
 func dup(l *net.UnixListener) (*net.UnixListener, error) {
@@ -69,7 +71,7 @@ func openSockets() (sockets, error) {
 
 // passedSockets tells systemd's sockets by their kinds.
 func passedSockets(listeners []net.Listener) (sockets, error) {
-	var s sockets
+	s := sockets{passed: true}
 	for _, listener := range listeners {
 		socket, ok := listener.(*net.UnixListener)
 		if !ok {

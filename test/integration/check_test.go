@@ -4,6 +4,7 @@ package integration
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -33,12 +34,19 @@ func TestCheckTellsWhatIsWrongByItsExitCode(t *testing.T) {
 
 	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
 	expect(10, "buildwatchd is not running")
-	// A daemon that refuses all requests.
+	// A daemon that refuses all requests: what it needs is missing.
+	keeper := filepath.Join(libexec, "buildwatch-keeper")
+	must(t, os.Rename(keeper, keeper+".away"))
+	sh(t, "systemctl start buildwatchd.socket buildwatchd.service")
+	expect(11, "refuses all requests")
+	must(t, os.Rename(keeper+".away", keeper))
+	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
+	// One whose configuration is bad.
 	const file = "/etc/buildwatch/buildwatchd.toml.d/70-bad.toml"
 	must(t, os.MkdirAll("/etc/buildwatch/buildwatchd.toml.d", 0o755))
 	must(t, os.WriteFile(file, []byte("nonsense"), 0o644))
 	sh(t, "systemctl start buildwatchd.socket buildwatchd.service")
-	expect(11, "refuses all requests")
+	expect(13, "the last good one is in force")
 	must(t, os.Remove(file))
 	sh(t, "systemctl restart buildwatchd.service")
 	startDaemon(t)
