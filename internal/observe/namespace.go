@@ -49,6 +49,54 @@ func (s *Step) findByNamespace(v *view, known map[proc.Identity]bool) {
 	}
 }
 
+// findByMounts takes hold of what has lost its parent between two looks and is in a UTS
+// namespace of its own, or in the host's: it is still in the mount namespace of a process
+// that is held, and was given to the builder or one above it. A mount namespace is not kept
+// in being, that would keep its mounts: so only those count that a living process of the
+// step is in.
+func (s *Step) findByMounts(v *view, known map[proc.Identity]bool) {
+	if s.Monitor == nil {
+		return
+	}
+	own := s.ownMounts()
+	if len(own) == 0 {
+		return
+	}
+	first := len(s.held)
+	for _, e := range v.all {
+		if parent, ok := v.all[e.ppid]; ok && !known[e.Identity] && s.mayBeOrphan(e, parent) {
+			s.take(e, known, func(h *proc.Handle) bool { return own[proc.Namespace(h.PID, "mnt")] })
+		}
+	}
+	for i := first; i < len(s.held); i++ { // grows
+		s.descend(s.held[i], v.below, known)
+	}
+}
+
+// mayBeOrphan reports whether a process was started after the step's monitor, and was
+// given to the builder or one above it.
+func (s *Step) mayBeOrphan(e, parent entry) bool {
+	return e.Start >= s.Monitor.Start && e.Identity != s.Monitor.Identity && s.above[parent.Identity] && !s.above[e.Identity]
+}
+
+// ownMounts lists the mount namespaces that living processes of the step are in, but for
+// those that others are in as well: the host's, the monitor's, the builder's.
+func (s *Step) ownMounts() map[string]bool {
+	own := map[string]bool{}
+	for _, h := range s.held {
+		if mnt := proc.Namespace(h.PID, "mnt"); mnt != "" && h.Alive() {
+			own[mnt] = true
+		}
+	}
+	delete(own, s.outside.mnt)
+	delete(own, s.follower.self.mnt)
+	delete(own, proc.Namespace(s.Monitor.PID, "mnt"))
+	if s.Builder != nil {
+		delete(own, proc.Namespace(s.Builder.PID, "mnt"))
+	}
+	return own
+}
+
 // isBelowMonitor tells whether the monitor has started the process, as far as one look
 // tells: the OCI runtime, or what it has started.
 func (s *Step) isBelowMonitor(all snapshot, e entry) bool {

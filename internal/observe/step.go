@@ -90,6 +90,7 @@ func (s *Step) follow(v *view) {
 		s.descend(s.held[i], v.below, known)
 	}
 	s.findByNamespace(v, known)
+	s.findByMounts(v, known)
 	s.findOwn()
 	s.findPlace()
 	s.held = slices.DeleteFunc(s.held, func(h *proc.Handle) bool {

@@ -39,6 +39,7 @@ func leakCheck(t *testing.T) {
 	before := lookAround(t)
 	t.Cleanup(func() { // the last, so that it tells of what was left behind, too
 		if t.Failed() {
+			t.Logf("the daemon's goroutines:\n%s", goroutines(t, before.daemon))
 			t.Logf("scopes:\n%s", sh(t, "systemctl show --property=Id,LoadState,ActiveState,SubState,Result,Job,ControlGroup,StateChangeTimestampMonotonic,Transient,CollectMode '"+scopeGlob+"'"))
 			t.Logf("journal:\n%s", sh(t, "journalctl -q --no-pager -o short-precise -n 200 -t buildwatchd -t buildwatch-runtime -t systemd | grep -E 'buildwatch(d|-runtime)[[]|buildwatch-[a-z0-9]{8}.scope' | tail -n 40"))
 		}
@@ -53,6 +54,18 @@ func leakCheck(t *testing.T) {
 			return "left behind:\n" + strings.Join(more, "\n"), len(more) == 0
 		})
 	})
+}
+
+// goroutines has the daemon that a test has begun with tell what they do, which ends it,
+// and systemd starts another.
+func goroutines(t *testing.T, daemon string) string {
+	t.Helper()
+	if sh(t, "systemctl show -P MainPID buildwatchd.service") != daemon {
+		return "it is another daemon now"
+	}
+	sh(t, "systemctl kill --kill-whom=main --signal=QUIT buildwatchd.service; sleep 1")
+	startDaemon(t)
+	return sh(t, "journalctl -q --no-pager -o cat -n 2000 _PID=%s | sed -n '/^SIGQUIT/,$p' | grep -A3 '^goroutine '", daemon)
 }
 
 // whatIsNew lists what is there after, and was not before.
