@@ -169,6 +169,7 @@ type runBuild struct {
 	out  lockedBuffer
 	pty  *os.File // nil for none
 	done chan struct{}
+	read <-chan struct{} // closed when all that was said is in out; nil without a terminal
 }
 
 // startRun runs podman build under buildwatchctl run; with a terminal of its own
@@ -195,7 +196,12 @@ func startRun(t *testing.T, who user, instructions string, terminal bool, flags 
 		b.pty = os.NewFile(uintptr(fd), "pty")
 		must(t, master.Close())
 		t.Cleanup(func() { b.pty.Close() })
-		go func() { _, _ = io.Copy(&b.out, b.pty) }()
+		read := make(chan struct{})
+		b.read = read
+		go func() {
+			defer close(read)
+			_, _ = io.Copy(&b.out, b.pty)
+		}()
 	} else {
 		b.cmd.Stdout, b.cmd.Stderr = &b.out, &b.out
 		b.cmd.WaitDelay = long
@@ -254,7 +260,14 @@ func (b *runBuild) wait() (int, time.Duration) {
 	case <-time.After(2 * long):
 		b.t.Fatalf("buildwatchctl run hangs:\n%s\n%s", b.out.String(), sh(b.t, "ps -ef --forest"))
 	}
-	return b.cmd.ProcessState.ExitCode(), time.Since(started)
+	took := time.Since(started)
+	if b.read != nil {
+		select { // what was said last is still on its way
+		case <-b.read:
+		case <-time.After(5 * time.Second): // something that was left has the terminal
+		}
+	}
+	return b.cmd.ProcessState.ExitCode(), took
 }
 
 // storage is what podman has of builds that are under way.

@@ -35,7 +35,7 @@ type worker struct {
 // tests and says how each has ended, after the mark, which no test prints.
 const (
 	loop = `cp "$0" /opt/ && cd "$1" && printf '\036%d\n' 0 && while read -r name; do
-	/opt/"${0##*/}" -test.v=test2json -test.timeout=15m -test.run "^$name\$" </dev/null 2>&1
+	/opt/"${0##*/}" -test.v=test2json -test.timeout=45m -test.run "^$name\$" </dev/null 2>&1
 	printf '\036%d\n' $?
 done`
 	mark   = "\036"
