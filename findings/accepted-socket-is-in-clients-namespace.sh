@@ -12,7 +12,7 @@
 # Why: the kernel makes the accepted end at connect(2), in the client's context.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cat >"$work/server.py" <<'PY'

@@ -11,7 +11,7 @@
 # holds for whatever podman runs.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

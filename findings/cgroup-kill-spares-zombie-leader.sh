@@ -14,7 +14,7 @@
 #
 # Seen: cgroup.kill: state Z with 1 thread in S after 2 s, populated 1, the plain member beside it gone;
 # then kill -9 PID: populated 0.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

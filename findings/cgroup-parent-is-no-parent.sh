@@ -12,7 +12,7 @@
 # podman-build(1) describes it in the same words, as a place for the container's cgroup to be made in.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -15,7 +15,7 @@
 # began as a copy of Docker's), or that they differ in what only one of them accepts.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/openshift/imagebuilder@v1.2.22 github.com/moby/buildkit@v0.34.2
 cat >main.go <<'GO'
 package main

@@ -11,7 +11,7 @@
 # to have twice the CPU has 1.7 times, without a word in the log.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 weights() { # weights VERSION
 	gomod "github.com/opencontainers/cgroups@$1"
 	cat >main.go <<'GO'

@@ -12,7 +12,7 @@
 #
 # Seen: 300 signals, numbered, to a channel with room for 1: all 300 arrive, about 60 to 299 of
 # them after one with a higher number; with the sequential handler none.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/godbus/dbus/v5@v5.2.4
 cat >main.go <<'GO'
 package main

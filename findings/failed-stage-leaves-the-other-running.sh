@@ -10,7 +10,7 @@
 # the jobs that still run, or that at least the exit of the parent ends them.
 #
 # Seen: as in the claims at the end; the step is in a crun-buildah-buildahN.scope (podman).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -10,7 +10,7 @@
 # that a tree of cgroups has to be watched by inotify, a watch for each directory and a race at each new one.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

@@ -10,7 +10,7 @@
 # under two names is two entries (as two names of a dup'ed socket in LISTEN_FDNAMES are), or an error.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 insh 'cat >/root/store.py' <<'PY'

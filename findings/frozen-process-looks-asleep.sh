@@ -10,7 +10,7 @@
 # processes takes a frozen busy loop for an idle one.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

@@ -16,7 +16,7 @@
 #
 # Seen: cgroup.events: calls at once (populated 1) and at 500 ms, as the only process is killed
 # (populated 0), then the deadline. pidfd: at 0, 500 (exit) and 900 ms (wait).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 stated_kernel 6.18
 cgroup
 gomod golang.org/x/sys@v0.49.0

@@ -10,7 +10,7 @@
 # keeps one watch of fs.inotify.max_user_watches for each cgroup there ever was.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

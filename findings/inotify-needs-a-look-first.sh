@@ -13,7 +13,7 @@
 # has one from the first lookup until memory is reclaimed. A watch on the file itself keeps it.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

@@ -11,7 +11,7 @@
 # says whether cgroup.procs lists anything.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cgroup

@@ -11,7 +11,7 @@
 #
 # Seen: a step that writes 6 lines, one a second, and exits with 3: 6 lines and status 3; moved in its third
 # second 3 lines and status 3.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -13,7 +13,7 @@
 #
 # Seen, in a namespace with 6 listeners and 1 datagram socket: mostly 0, at times 6 from
 # UnixSocketDiagInfo (the kernel lists in the order of a hash), 6 from UnixSocketDiag; both with a nil error.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/vishvananda/netlink@v1.3.1 golang.org/x/sys@v0.49.0
 cat >main.go <<'GO'
 package main

@@ -11,7 +11,7 @@
 # Why: Go leaves it ignored as well, until the program calls signal.Notify for it, as buildah does for each step.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -13,7 +13,7 @@
 #
 # Seen: as in the claims at the end; the parser: "Invalid line only histogram/gaugehistogram buckets and counters
 # can have exemplars".
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3 apt-get dpkg-deb
 gomod github.com/prometheus/client_golang@v1.25.0 github.com/prometheus/common@v0.72.0
 cat >main.go <<'GO'

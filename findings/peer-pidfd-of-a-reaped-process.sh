@@ -10,7 +10,7 @@
 # status is its parent's to read and gone once it has.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3
 stated_kernel 6.18
 cat >"$work/peer.py" <<'PY'

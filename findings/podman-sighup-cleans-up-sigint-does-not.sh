@@ -12,7 +12,7 @@
 # to the step; SIGHUP only the latter hears.
 #
 # Seen: SIGHUP 3 of 3 without a trace; SIGINT left all three in the first or second try.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -8,7 +8,7 @@
 # that of a build which was made; podman 5.4.2 exits with 1.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${BOOKWORM[@]}"
 boot
 buildable

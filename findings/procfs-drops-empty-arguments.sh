@@ -10,7 +10,7 @@
 # ones are lost; a comparison of argv with what one started fails for some values of one variable.
 #
 # Seen: 7 passed, 5 came back: ["/bin/sh" "-c" "echo; read line" "" "x"]
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/prometheus/procfs@v0.23.0
 cat >main.go <<'GO'
 package main

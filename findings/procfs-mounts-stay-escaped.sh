@@ -10,7 +10,7 @@
 # named "My Passport".
 #
 # Seen: procfs "…/a\040b", which os.Stat does not find; mountinfo "…/a b", which it does.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/prometheus/procfs@v0.23.0 github.com/moby/sys/mountinfo@v0.7.3
 cat >main.go <<'GO'
 package main

@@ -11,7 +11,7 @@
 # /proc/thread-self/exe, as container runtimes do in threads, executes qemu without a program.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need apt-get dpkg-deb
 gomod
 (

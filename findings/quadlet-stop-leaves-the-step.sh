@@ -9,7 +9,7 @@
 # whose stop ends whatever they have started.
 #
 # Seen: as in the claims at the end, in the first or second try (podman's exit and the end of the step race).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

@@ -10,7 +10,7 @@
 # fallbacks that falls back for one reason and not for the other.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 buildable

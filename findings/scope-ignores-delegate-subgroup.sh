@@ -11,7 +11,7 @@
 # Why: it is used when systemd itself starts a process, which it does not for a scope.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 of='cut -d: -f3 /proc/self/cgroup | tail -1 | sed "s/.*\(service\|scope\)/-/"'

@@ -10,7 +10,7 @@
 # left is not the unit's any more, and a service without a process ends.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 seen=$(insh '

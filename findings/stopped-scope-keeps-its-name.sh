@@ -11,7 +11,7 @@
 # each job works until one job does not listen to SIGTERM.
 #
 # Seen: as in the claims at the end; the second start: "Unit … was already loaded or has a fragment file".
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 root "${TRIXIE[@]}"
 boot
 # try TRAP [replace]: a scope whose process has that trap is stopped; then its name is used again.

@@ -11,7 +11,7 @@
 # is what stop comes to in the end.
 #
 # Seen: as in the claims at the end.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 stated_kernel 6.18
 gomod
 cat >main.go <<'GO'

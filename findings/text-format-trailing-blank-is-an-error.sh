@@ -11,7 +11,7 @@
 # Python's parser and an eye take for the same.
 #
 # Seen: 'text format parsing error in line 1: expected integer as timestamp, got ""'.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need python3 apt-get dpkg-deb
 gomod github.com/prometheus/common@v0.72.0
 cat >main.go <<'GO'

@@ -12,7 +12,7 @@
 #
 # Seen: of 300 decodings a: 37, b: 33, c: 230 (differs each time), none undecoded;
 # pelletier: c: 300
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 gomod github.com/BurntSushi/toml@v1.6.0 github.com/pelletier/go-toml/v2@v2.4.3
 cat >main.go <<'GO'
 package main

@@ -11,7 +11,7 @@
 #
 # Seen: "unexpected newline encountered while parsing option name" for the first,
 # "line too long (max 2048 bytes)" for the second; systemd-analyze accepts both.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.bash"
 need systemd-analyze
 gomod github.com/coreos/go-systemd/v22@v22.7.0
 cat >main.go <<'GO'

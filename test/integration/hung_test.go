@@ -257,7 +257,7 @@ func startBus(t *testing.T) {
 // service that is to be stopped with the scope and before it.
 func hangJobs(t *testing.T, scope string) {
 	t.Helper()
-	const service = "hanger.service"
+	service := "hanger-" + scope + ".service" // its own: the last one may be loaded still
 	sh(t, "systemd-run --quiet --unit=%s --property=BindsTo=%s --property=After=%s --property=ExecStop='/bin/sleep 1000' --property=TimeoutStopSec=infinity /bin/sleep 1000", service, scope, scope)
 	t.Cleanup(func() {
 		sh(t, "systemctl kill --signal=KILL %s || true; systemctl reset-failed %s 2>/dev/null || true", service, service)

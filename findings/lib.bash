@@ -2,11 +2,11 @@
 # What the scripts of this directory share; sourced, not run.
 #
 # A script gets $work, a temporary directory that is gone at its end, and $cache
-# (/var/cache/buildwatch-findings, or $FINDINGS_CACHE), which may be removed at any
+# (/var/cache/findings, or $FINDINGS_CACHE), which may be removed at any
 # time. Exit status: 0 as stated, 1 otherwise, 2 if nothing could be seen.
 set -euo pipefail
 export LC_ALL=C
-cache=${FINDINGS_CACHE:-/var/cache/buildwatch-findings}
+cache=${FINDINGS_CACHE:-/var/cache/findings}
 work=$(mktemp -d)
 started=() # PIDs that cleanup ends
 undo=()    # commands that cleanup runs, the last one first
