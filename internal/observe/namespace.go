@@ -44,9 +44,7 @@ func (s *Step) findByNamespace(v *view, known map[proc.Identity]bool) {
 	for _, e := range orphans {
 		s.take(e, known, func(h *proc.Handle) bool { return proc.Namespace(h.PID, "uts") == s.uts })
 	}
-	for i := first; i < len(s.held); i++ { // grows
-		s.descend(s.held[i], v.below, known)
-	}
+	s.descendFrom(first, v, known)
 }
 
 // findByMounts takes hold of what has lost its parent between two looks and is in a UTS
@@ -58,19 +56,20 @@ func (s *Step) findByMounts(v *view, known map[proc.Identity]bool) {
 	if s.Monitor == nil {
 		return
 	}
-	own := s.ownMounts()
-	if len(own) == 0 {
-		return
-	}
-	first := len(s.held)
+	var orphans []entry
 	for _, e := range v.all {
 		if parent, ok := v.all[e.ppid]; ok && !known[e.Identity] && s.mayBeOrphan(e, parent) {
-			s.take(e, known, func(h *proc.Handle) bool { return own[proc.Namespace(h.PID, "mnt")] })
+			orphans = append(orphans, e)
 		}
 	}
-	for i := first; i < len(s.held); i++ { // grows
-		s.descend(s.held[i], v.below, known)
+	if len(orphans) == 0 {
+		return // and the namespaces of what is held need not be read
 	}
+	own, first := s.ownMounts(), len(s.held)
+	for _, e := range orphans {
+		s.take(e, known, func(h *proc.Handle) bool { return own[proc.Namespace(h.PID, "mnt")] })
+	}
+	s.descendFrom(first, v, known)
 }
 
 // mayBeOrphan reports whether a process was started after the step's monitor, and was

@@ -86,9 +86,7 @@ func (s *Step) follow(v *view) {
 	if s.Monitor != nil {
 		s.enter(s.Monitor, v.below, known)
 	}
-	for i := 0; i < len(s.held); i++ { // grows
-		s.descend(s.held[i], v.below, known)
-	}
+	s.descendFrom(0, v, known)
 	s.findByNamespace(v, known)
 	s.findByMounts(v, known)
 	s.findOwn()
@@ -150,6 +148,14 @@ func (s *Step) inside(h *proc.Handle) bool {
 	}
 	return inner.mnt != outer.mnt && inner.mnt != s.outside.mnt && inner.mnt != s.follower.self.mnt &&
 		proc.Cgroup(h.PID) != proc.Cgroup(s.Monitor.PID)
+}
+
+// descendFrom takes hold of what the held processes from the first one on have started,
+// and what that has.
+func (s *Step) descendFrom(first int, v *view, known map[proc.Identity]bool) {
+	for i := first; i < len(s.held); i++ { // grows
+		s.descend(s.held[i], v.below, known)
+	}
 }
 
 // descend takes hold of what a process of the step has started.
