@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // labelWidth is that of the widest label of a block.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 // Exit codes of check. They are none of podman's, ssh's, the shell's or run's own.

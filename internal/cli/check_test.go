@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 	"github.com/buildwatch/buildwatch/internal/control/controltest"
 )
 

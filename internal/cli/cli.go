@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/client"
 	"github.com/buildwatch/buildwatch/internal/version"
 )
 

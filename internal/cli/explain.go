@@ -5,8 +5,8 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 // explain makes an error one line that also says what to do.

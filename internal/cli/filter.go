@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // test is what one --filter asks of a build.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // Whatever --filter is given: no panic, and a filter or one clear error. What was

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 func TestEveryFeatureHasWords(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"io"
 	"strings"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // maxPlanned is how many processes a step of a plan names for a person.

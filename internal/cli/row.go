@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // placeholders are what --format can show of a build, each a method of row. The

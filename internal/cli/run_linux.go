@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/runner"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // writeSurvivors says of each process that outlived SIGKILL what it waits for.

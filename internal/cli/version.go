@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 func (a *app) version() *cobra.Command {

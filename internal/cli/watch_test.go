@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // watching runs buildwatchctl watch aside, and returns its lines as they come.

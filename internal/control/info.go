@@ -3,7 +3,7 @@ package control
 import (
 	"net/http"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // info answers GET api.PathInfo. It holds nothing of anybody's: all may ask.

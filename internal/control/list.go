@@ -3,7 +3,7 @@ package control
 import (
 	"net/http"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // list answers GET api.PathBuilds.

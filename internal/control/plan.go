@@ -3,7 +3,7 @@ package control
 import (
 	"net/http"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // plan answers POST api.PathPlan: who may not stop a build may not see how either.

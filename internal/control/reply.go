@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 var errInternal = &api.Error{

@@ -3,7 +3,7 @@ package control
 import (
 	"net/http"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // show answers GET api.PathBuild.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // stop answers POST api.PathStop, when the build is gone or stuck.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // answered is what a handler returns that has written its answer itself.

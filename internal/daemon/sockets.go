@@ -9,7 +9,7 @@ import (
 
 	"github.com/coreos/go-systemd/v22/activation"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 

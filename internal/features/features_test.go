@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // TestEveryFeatureOfTheKernelIsTriedOnce: all but the last, which is systemd's.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // Timeouts bound the rungs of the ladder.

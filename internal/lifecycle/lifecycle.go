@@ -3,7 +3,7 @@
 // and keeps no time: events come from package watch, which has what they ask for done.
 package lifecycle
 
-import "github.com/buildwatch/buildwatch/internal/api"
+import "github.com/buildwatch/buildwatch/api"
 
 // Status is all that the decisions about one build rest on.
 type Status struct {

@@ -1,6 +1,6 @@
 package lifecycle
 
-import "github.com/buildwatch/buildwatch/internal/api"
+import "github.com/buildwatch/buildwatch/api"
 
 // Next is the state machine: what a build becomes by an event, and what is to be
 // done then. busy says whether containers are left; an event that means nothing in

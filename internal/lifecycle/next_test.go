@@ -3,7 +3,7 @@ package lifecycle
 import (
 	"testing"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 var (

@@ -3,7 +3,7 @@ package lifecycle
 import (
 	"slices"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // Words are what a plan says of a rung.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // TestPlan is what a stop leads through, by what the build is.

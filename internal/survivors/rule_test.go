@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // TestDecide is the rule, row by row: each row changes one thing of a connection that

@@ -18,7 +18,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 )

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // queueLength is how many events wait for one who watches; what comes then is

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // startRootless starts a user's build of the instructions, in a session of theirs.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // ladderTime is what the whole ladder may take with its default timeouts.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // TestVersionTellsWhatIsUsedOfTheHost: what this machine has for sure is found,

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // TestTypoInTheConfigurationLeavesSupervisionOn: a reload fails and names the mistake, a

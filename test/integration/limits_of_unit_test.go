@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // unitLimits are limits of the caller's unit, and what systemctl shows of them.

@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
-	"github.com/buildwatch/buildwatch/internal/client"
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 // fixtures is what the machine's root file system holds for the tests.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // roundTheWrapper lets API builds come round the wrapper, each way by the flags that it

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // shim stands in for podman on the host of a podman machine. Its ssh is a real

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // slowTicks runs for longer than another build takes to begin on a busy host.

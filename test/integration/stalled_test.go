@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // specimens is where `make testmachine` has put the programs that steps run.

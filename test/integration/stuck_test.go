@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // waiters wait for a FUSE server that does not answer, in the ways that there are:

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // watcher is a `buildwatchctl watch --json` that runs.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // Info returns what there is to know of the daemon itself.

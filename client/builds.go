@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // List returns the builds that the user may see, oldest first: root sees all,

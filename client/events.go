@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 const (

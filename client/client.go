@@ -21,7 +21,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/api"
+	"github.com/buildwatch/buildwatch/api"
 )
 
 const (
