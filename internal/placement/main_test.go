@@ -102,7 +102,7 @@ type asked struct {
 	container string
 }
 
-const cgroupsPath = "/test.slice/buildwatch-x.scope/d/run-c"
+const cgroupsPath = "/test.slice/buildwatch-x.scope/payload/run-c"
 
 func (f *fakePlaces) places(ctx context.Context, caller watch.Caller, container watch.Container) (Place, error) {
 	f.mu.Lock()

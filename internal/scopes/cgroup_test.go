@@ -386,7 +386,7 @@ func TestThreadedCgroupsHideNobody(t *testing.T) {
 // Attack 22: a user makes the leaf threaded, where no process can be moved to.
 func TestThreadedLeafIsMadeAnew(t *testing.T) {
 	_, own := realCgroups(t)
-	leaf := makeSub(t, makeSub(t, own, containersDir), wire.Leaf)
+	leaf := makeSub(t, makeSub(t, own, payloadDir), wire.Leaf)
 	if err := leaf.write("cgroup.type", "threaded"); err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +416,7 @@ func TestCPUTimeIsTheKernels(t *testing.T) {
 
 func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	root, own := realCgroups(t)
-	makeSub(t, own, containersDir)
+	makeSub(t, own, payloadDir)
 	s := &Scope{manager: &Manager{root: root}, dir: own, unit: "test"}
 	yes := func() bool { return true }
 	p := startIn(t, nil, "")
@@ -440,11 +440,11 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	if err := s.Enter(pid, func() error { return nil }, yes); err != nil {
 		t.Fatal(err)
 	}
-	leaf := own.path + "/d/leaf"
+	leaf := own.path + "/payload/leaf"
 	if where, err := proc.CgroupOf(pid); err != nil || where != leaf {
 		t.Errorf("the caller is in %q, %v; want %q", where, err, leaf)
 	}
-	if want := own.path + "/d/run-c"; s.CgroupsPath("c") != want {
+	if want := own.path + "/payload/run-c"; s.CgroupsPath("c") != want {
 		t.Errorf("the container's cgroup is %q, want %q", s.CgroupsPath("c"), want)
 	}
 	if members := s.Members(); len(members) != 1 || members[0] != (Member{pid, leaf}) {
@@ -457,7 +457,7 @@ func TestEnterMovesTheCallerIntoTheLeaf(t *testing.T) {
 	// Attack 22: the leaf is removed between two steps.
 	p.End()
 	waitEmptyShort(t, own)
-	if err := os.Remove(filepath.Join(own.mountPath(t), "d", "leaf")); err != nil {
+	if err := os.Remove(filepath.Join(own.mountPath(t), "payload", "leaf")); err != nil {
 		t.Fatal(err)
 	}
 	q := startIn(t, nil, "")
@@ -486,15 +486,15 @@ func TestDelegatedCgroupIsTheUsersAndNoMore(t *testing.T) {
 	}
 	_, own := realCgroups(t)
 	const uid, gid = 54321, 54322
-	makeSub(t, own, containersDir)
+	makeSub(t, own, payloadDir)
 	s := &Scope{dir: own, unit: "test", uid: uid, gid: gid}
 	p := startIn(t, nil, "")
 	if err := s.Enter(p.Process.Pid, func() error { return nil }, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	for name, theirs := range map[string]bool{
-		"d/leaf": true, "d/leaf/cgroup.procs": true, "d/leaf/cgroup.threads": true, "d/leaf/cgroup.subtree_control": true,
-		"d/leaf/cgroup.kill": false, "d/leaf/cgroup.max.depth": false, ".": false, "cgroup.procs": false, "cgroup.kill": false,
+		"payload/leaf": true, "payload/leaf/cgroup.procs": true, "payload/leaf/cgroup.threads": true, "payload/leaf/cgroup.subtree_control": true,
+		"payload/leaf/cgroup.kill": false, "payload/leaf/cgroup.max.depth": false, ".": false, "cgroup.procs": false, "cgroup.kill": false,
 	} {
 		info, err := os.Stat(filepath.Join(own.mountPath(t), name))
 		if err != nil {

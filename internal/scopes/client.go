@@ -21,7 +21,7 @@ import (
 func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error {
 	s.entering.Lock()
 	defer s.entering.Unlock()
-	client, err := s.dir.sub(clientDir)
+	client, err := s.dir.sub(commandDir)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error 
 // KillContainers ends every process of the build's RUN containers and spares its
 // client, by the kernel's own means.
 func (s *Scope) KillContainers(ctx context.Context) error {
-	containers, err := s.dir.sub(containersDir)
+	containers, err := s.dir.sub(payloadDir)
 	if isGone(err) {
 		return nil
 	}
@@ -47,7 +47,7 @@ func (s *Scope) KillContainers(ctx context.Context) error {
 // held by pidfd before it is looked whether it is in the scope, so no other is
 // meant. Those that spare is true for are left out.
 func (s *Scope) SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error {
-	client, err := s.dir.sub(clientDir)
+	client, err := s.dir.sub(commandDir)
 	if isGone(err) {
 		return nil
 	}

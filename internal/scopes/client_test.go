@@ -35,7 +35,7 @@ func TestScopeWithAClient(t *testing.T) {
 		f.props["RuntimeMaxUSec"] != uint64(60_000_000) || f.props["KillSignal"] != int32(unix.SIGKILL) {
 		t.Errorf("systemd was told %v", f.props)
 	}
-	info, err := os.Stat(filepath.Join(s.dir.mountPath(t), clientDir))
+	info, err := os.Stat(filepath.Join(s.dir.mountPath(t), commandDir))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {
 		t.Errorf("the client's cgroup: %v, %v", info, err)
 	}
@@ -47,7 +47,7 @@ func TestScopeWithAClient(t *testing.T) {
 		}
 	}
 	where, err := proc.CgroupOf(client.Process.Pid)
-	if err != nil || where != s.Cgroup()+"/client" || !s.Holds(where) || s.Holds(s.Cgroup()+"x/client") {
+	if err != nil || where != s.Cgroup()+"/command" || !s.Holds(where) || s.Holds(s.Cgroup()+"x/command") {
 		t.Errorf("the client is in %q, %v", where, err)
 	}
 	if busy, err := s.Busy(); !busy || err != nil {
@@ -56,7 +56,7 @@ func TestScopeWithAClient(t *testing.T) {
 	if err := s.Enter(container.Process.Pid, yes, always); err != nil {
 		t.Fatal(err)
 	}
-	if members := s.Members(); len(members) != 3 || !strings.HasSuffix(members[2].Cgroup, "/d/leaf") {
+	if members := s.Members(); len(members) != 3 || !strings.HasSuffix(members[2].Cgroup, "/payload/leaf") {
 		t.Errorf("members %v", members)
 	}
 	if err := s.KillContainers(context.Background()); err != nil {

@@ -97,12 +97,12 @@ func TestForeignCgroupIsRemovedOnlyEmptyAndTheSame(t *testing.T) {
 func TestCgroupOfAnEndedUnitIsRemovedWhenItIsEmpty(t *testing.T) {
 	root, own := realCgroups(t)
 	scope := makeSub(t, own, "buildwatch-abcdefgh.scope")
-	makeSub(t, scope, keeperDir)
-	container := makeSub(t, makeSub(t, scope, containersDir), "run-buildah-buildah1")
+	makeSub(t, scope, supervisorDir)
+	container := makeSub(t, makeSub(t, scope, payloadDir), "run-buildah-buildah1")
 	s := &Scope{manager: &Manager{root: root, turns: newTurns()}, dir: scope}
 	p := startIn(t, container, "")
 	s.removeEmpty()
-	if _, err := os.Stat(filepath.Join(own.mountPath(t), path.Base(scope.path), keeperDir)); err != nil {
+	if _, err := os.Stat(filepath.Join(own.mountPath(t), path.Base(scope.path), supervisorDir)); err != nil {
 		t.Errorf("with a process in it: %v", err)
 	}
 	p.End()

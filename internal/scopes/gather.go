@@ -149,5 +149,5 @@ func (s *Scope) containers() (*cgroup, error) {
 	if s.gathered {
 		return s.dir.sub(".")
 	}
-	return s.dir.sub(containersDir)
+	return s.dir.sub(payloadDir)
 }

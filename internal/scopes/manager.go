@@ -6,9 +6,9 @@
 // What a scope of ours looks like below the cgroup mount:
 //
 //	system.slice/buildwatch-ID.scope   the unit; stays root's; its xattr holds the record
-//	    keeper/                        one process, keeps the unit in being (buildwatch-keeper)
-//	    client/                        only under buildwatchctl run: the build's command; the user's own
-//	    d/                             the containers; a user's own, bounded, for a rootless build
+//	    supervisor/                    one process, keeps the unit in being (buildwatch-keeper)
+//	    command/                       only under buildwatchctl run: the build's command; the user's own
+//	    payload/                       the containers; a user's own, bounded, for a rootless build
 //	        leaf/                      the wrapper, until the OCI runtime has made …
 //	        run-CONTAINER/             … the container's own cgroup
 //
@@ -311,8 +311,8 @@ func (m *Manager) Find() []*Scope {
 				continue
 			}
 			s := &Scope{manager: m, unit: unit, dir: dir}
-			s.uid, s.gid = dir.ownerOf(containersDir)
-			s.gathered = !slices.Contains(dir.children(), containersDir)
+			s.uid, s.gid = dir.ownerOf(payloadDir)
+			s.gathered = !slices.Contains(dir.children(), payloadDir)
 			found = append(found, s)
 		}
 		slice.close()

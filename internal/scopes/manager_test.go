@@ -175,7 +175,7 @@ func TestScopeFromStartToStop(t *testing.T) {
 	if f.mode != "fail" || f.props["Slice"] != systemSlice || f.props["OOMPolicy"] != "continue" {
 		t.Errorf("asked for with mode %q and %v", f.mode, f.props)
 	}
-	if where, err := proc.CgroupOf(s.keeper.pid); err != nil || where != s.Cgroup()+"/"+keeperDir {
+	if where, err := proc.CgroupOf(s.keeper.pid); err != nil || where != s.Cgroup()+"/"+supervisorDir {
 		t.Errorf("the keeper is in %q, %v", where, err)
 	}
 	if record, err := s.Record(); err != nil || string(record) != "the record" {
@@ -248,9 +248,9 @@ func TestScopeOfAUser(t *testing.T) {
 	}
 	dir := s.dir.mountPath(t)
 	for name, want := range map[string]uint32{
-		"": 0, "cgroup.procs": 0, keeperDir: 0, "keeper/cgroup.procs": 0,
-		"d": uid, "d/cgroup.procs": uid, "d/cgroup.subtree_control": uid, "d/cgroup.threads": uid,
-		"d/cgroup.max.depth": 0, "d/cgroup.max.descendants": 0, "d/cgroup.kill": 0, "d/cgroup.freeze": 0,
+		"": 0, "cgroup.procs": 0, supervisorDir: 0, "supervisor/cgroup.procs": 0,
+		"payload": uid, "payload/cgroup.procs": uid, "payload/cgroup.subtree_control": uid, "payload/cgroup.threads": uid,
+		"payload/cgroup.max.depth": 0, "payload/cgroup.max.descendants": 0, "payload/cgroup.kill": 0, "payload/cgroup.freeze": 0,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
@@ -261,7 +261,7 @@ func TestScopeOfAUser(t *testing.T) {
 	}
 	// Attack 23: what the user makes is bounded.
 	for name, want := range map[string]string{"cgroup.max.depth": userMaxDepth, "cgroup.max.descendants": userMaxDescendants} {
-		if got, err := s.dir.read("d/" + name); err != nil || strings.TrimSpace(string(got)) != want {
+		if got, err := s.dir.read("payload/" + name); err != nil || strings.TrimSpace(string(got)) != want {
 			t.Errorf("%s is %q, %v; want %s", name, got, err, want)
 		}
 	}

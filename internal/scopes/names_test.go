@@ -34,11 +34,11 @@ func TestUnitNames(t *testing.T) {
 // the cgroups that it was told below its own.
 func TestContainerIsPlacedOnlyInARealScope(t *testing.T) {
 	for cgroup, want := range map[string]bool{
-		"/system.slice/buildwatch-bcdf2345.scope/d/run-buildah-buildah1":                                  true,
-		"/system.slice/buildwatch-bcdf2345.scope":                                                         true,
-		"/user.slice/user-1000.slice/buildwatch-bcdf2345.scope/d/leaf":                                    true,
-		"/system.slice/ci.service/system.slice/buildwatch-bcdf2345.scope/d/run-buildah-buildah1":          false,
-		"/user.slice/user-1000.slice/user@1000.service/app.slice/buildwatch-bcdf2345.scope/d/run-buildah": false,
+		"/system.slice/buildwatch-bcdf2345.scope/payload/run-buildah-buildah1":                                  true,
+		"/system.slice/buildwatch-bcdf2345.scope":                                                               true,
+		"/user.slice/user-1000.slice/buildwatch-bcdf2345.scope/payload/leaf":                                    true,
+		"/system.slice/ci.service/system.slice/buildwatch-bcdf2345.scope/payload/run-buildah-buildah1":          false,
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/buildwatch-bcdf2345.scope/payload/run-buildah": false,
 		"/buildah-buildah1": false,
 		"/":                 false,
 		"":                  false,
@@ -220,7 +220,7 @@ func TestUsersScopesAreInTheirSliceIfThereIsOne(t *testing.T) {
 func TestFindLooksForOurScopesOnly(t *testing.T) {
 	base := t.TempDir()
 	makeDirs(t, base,
-		"system.slice/buildwatch-aaaaaaaa.scope/d", "system.slice/buildwatchd.service", "system.slice/buildwatch-.scope",
+		"system.slice/buildwatch-aaaaaaaa.scope/payload", "system.slice/buildwatchd.service", "system.slice/buildwatch-.scope",
 		"system.slice/other.slice/buildwatch-cccccccc.scope",
 		"user.slice/user-1000.slice/buildwatch-bbbbbbbb.scope", "user.slice/user-1000.slice/session-1.scope",
 		"user.slice/user-1000.slice/user@1000.service/buildwatch-dddddddd.scope", // made by the user

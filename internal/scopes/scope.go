@@ -20,9 +20,9 @@ import (
 
 // Names of the cgroups in a scope, see the package comment.
 const (
-	keeperDir     = "keeper"
-	clientDir     = "client"
-	containersDir = "d"
+	supervisorDir = "supervisor"
+	commandDir    = "command"
+	payloadDir    = "payload"
 	runPrefix     = "run-"
 )
 
@@ -87,7 +87,7 @@ func (s *Scope) arrange(spec Spec) error {
 	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, spec.Record, 0); err != nil {
 		return fmt.Errorf("keep the record: %w", err)
 	}
-	sleeping, err := s.dir.ensure(keeperDir)
+	sleeping, err := s.dir.ensure(supervisorDir)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (s *Scope) arrange(spec Spec) error {
 	if err := sleeping.attach(s.keeper.pid); err != nil {
 		return err
 	}
-	containers, err := s.dir.ensure(containersDir)
+	containers, err := s.dir.ensure(payloadDir)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (s *Scope) arrange(spec Spec) error {
 	if err := s.delegate(containers); err != nil || !spec.Client {
 		return err
 	}
-	client, err := s.dir.ensure(clientDir)
+	client, err := s.dir.ensure(commandDir)
 	if err != nil {
 		return err
 	}
@@ -153,13 +153,13 @@ func (c *cgroup) ownerOf(name string) (uid, gid uint32) {
 // CgroupsPath is where the container's processes are to live: what the OCI
 // runtime is told. container has passed wire.CheckContainerID.
 func (s *Scope) CgroupsPath(container string) string {
-	return path.Join(s.dir.path, containersDir, runPrefix+container)
+	return path.Join(s.dir.path, payloadDir, runPrefix+container)
 }
 
 // Joinable tells whether a container may still be placed here. A scope whose
 // keeper is gone may be collected at any moment.
 func (s *Scope) Joinable() bool {
-	sleeping, err := s.dir.sub(keeperDir)
+	sleeping, err := s.dir.sub(supervisorDir)
 	if err != nil {
 		return false
 	}
@@ -178,7 +178,7 @@ func (s *Scope) Joinable() bool {
 func (s *Scope) Enter(pid int, act func() error, alive func() bool) error {
 	s.entering.Lock()
 	defer s.entering.Unlock()
-	containers, err := s.dir.sub(containersDir)
+	containers, err := s.dir.sub(payloadDir)
 	if err != nil {
 		return err
 	}
@@ -297,12 +297,12 @@ func (s *Scope) Busy() (bool, error) {
 }
 
 // buildDirs are the cgroups that hold processes of the build. Where the scope
-// holds no client, there is no clientDir; one of orphans has them as they came.
+// holds no client, there is no commandDir; one of orphans has them as they came.
 func (s *Scope) buildDirs() []string {
 	if s.gathered {
 		return []string{"."}
 	}
-	return []string{clientDir, containersDir}
+	return []string{commandDir, payloadDir}
 }
 
 // Starting tells whether a container is being made: the OCI runtime is at it, or
@@ -310,8 +310,8 @@ func (s *Scope) buildDirs() []string {
 // first process without execve(2) until then.
 func (s *Scope) Starting() bool {
 	containers := map[string]bool{} // by cgroup: whether anything in it was started
-	for _, m := range s.membersOf(containersDir) {
-		inside := strings.TrimPrefix(m.Cgroup, path.Join(s.dir.path, containersDir)+"/")
+	for _, m := range s.membersOf(payloadDir) {
+		inside := strings.TrimPrefix(m.Cgroup, path.Join(s.dir.path, payloadDir)+"/")
 		container, _, _ := strings.Cut(inside, "/")
 		if container == wire.Leaf {
 			return true
@@ -345,7 +345,7 @@ func (s *Scope) Keepers() []Member {
 	if s.gathered {
 		return nil
 	}
-	return s.membersOf(keeperDir)
+	return s.membersOf(supervisorDir)
 }
 
 func (s *Scope) membersOf(name string) []Member {
@@ -390,7 +390,7 @@ func (s *Scope) stepsDir() string {
 	if s.gathered {
 		return "."
 	}
-	return containersDir
+	return payloadDir
 }
 
 // Record returns what the scope was started with.

@@ -5,8 +5,8 @@ import "testing"
 // TestStepsAreWithoutAClient: the time and the members of a scope's containers alone.
 func TestStepsAreWithoutAClient(t *testing.T) {
 	_, own := realCgroups(t)
-	client := makeSub(t, own, clientDir)
-	step := makeSub(t, makeSub(t, own, containersDir), runPrefix+"c")
+	client := makeSub(t, own, commandDir)
+	step := makeSub(t, makeSub(t, own, payloadDir), runPrefix+"c")
 	const work = `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done`
 	startIn(t, client, work)
 	s := &Scope{dir: own}
@@ -30,7 +30,7 @@ func TestStepsAreWithoutAClient(t *testing.T) {
 // known.
 func BenchmarkStepsCPUTime(b *testing.B) {
 	_, own := realCgroups(b)
-	d, err := own.ensure(containersDir)
+	d, err := own.ensure(payloadDir)
 	if err != nil {
 		b.Fatal(err)
 	}

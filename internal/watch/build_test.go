@@ -121,7 +121,7 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	w.script = func(s *fakeScope) {
 		s.kill, s.stop = helpsNot, hangs
 		s.cgroupKill = func() error { return nil }
-		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/d/run-c"}}
+		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/payload/run-c"}}
 	}
 	c := startChild(t, "")
 	b, s := w.run(c.owner(t))
@@ -182,7 +182,7 @@ func TestSurvivorsThatAreFreedMakeNoBuildStuck(t *testing.T) {
 			return hangs(ctx)
 		}
 		s.cgroupKill = func() error { return nil }
-		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/d/run-c"}}
+		s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/payload/run-c"}}
 		w.looks.free = func() { freed.Store(true); s.clear() }
 	}
 	c := startChild(t, "")

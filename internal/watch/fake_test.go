@@ -64,7 +64,7 @@ func newFakeScope(spec scopes.Spec) *fakeScope {
 func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spec.ID) }
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
 func (s *fakeScope) Carried() string              { return "" }
-func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "d", "run-"+id) }
+func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
 func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
 func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }

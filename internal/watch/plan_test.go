@@ -52,7 +52,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 					s.cgroupKill = func() error { return nil }
 					w.looks.free = s.clear
 				}
-				s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/d/run-c"}}
+				s.members = []scopes.Member{{PID: os.Getpid(), Cgroup: s.Cgroup() + "/payload/run-c"}}
 			}
 			c := startChild(t, row.owner)
 			b, s := w.run(c.owner(t))
@@ -139,7 +139,7 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 	self := api.PlanProcess{PID: os.Getpid(), Command: "watch.test"}
 	owner := api.PlanProcess{PID: c.Process.Pid, Command: "sh"}
 	w.script = func(s *fakeScope) {
-		s.members = []scopes.Member{{PID: self.PID, Cgroup: s.Cgroup() + "/d/run-c"}}
+		s.members = []scopes.Member{{PID: self.PID, Cgroup: s.Cgroup() + "/payload/run-c"}}
 	}
 	b, s := w.run(c.owner(t))
 	p, err := w.Plan(context.Background(), b.id, time.Minute)

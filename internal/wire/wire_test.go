@@ -9,7 +9,7 @@ import (
 func TestEachMessageSurvivesTheWire(t *testing.T) {
 	for _, m := range []Message{
 		{Type: Prepare, Container: "buildah-buildah123"},
-		{Type: Prepared, CgroupsPath: "/system.slice/buildwatch-x.scope/d/run-y"},
+		{Type: Prepared, CgroupsPath: "/system.slice/buildwatch-x.scope/payload/run-y"},
 		{Type: Enter},
 		{Type: Entered},
 		{Type: Refused, Reason: "no"},

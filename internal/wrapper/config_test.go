@@ -10,7 +10,7 @@ import (
 func TestWithCgroupsPathChangesNothingElse(t *testing.T) {
 	const config = `{"ociVersion":"1.2.0","process":{"rlimits":[{"hard":18446744073709551615}]},` +
 		`"linux":{"resources":{"memory":{"limit":67108864}},"cgroupsPath":"","namespaces":[{"type":"pid"}]},"x":1e400}`
-	changed, err := withCgroupsPath([]byte(config), "/a/b.scope/d/run-c")
+	changed, err := withCgroupsPath([]byte(config), "/a/b.scope/payload/run-c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestWithCgroupsPathChangesNothingElse(t *testing.T) {
 	var linuxBefore, linuxAfter map[string]json.RawMessage
 	mustUnmarshal(t, before["linux"], &linuxBefore)
 	mustUnmarshal(t, after["linux"], &linuxAfter)
-	if got := string(linuxAfter["cgroupsPath"]); got != `"/a/b.scope/d/run-c"` {
+	if got := string(linuxAfter["cgroupsPath"]); got != `"/a/b.scope/payload/run-c"` {
 		t.Errorf("cgroupsPath is %s", got)
 	}
 	delete(before, "linux")

@@ -73,7 +73,7 @@ func newPipe(t *testing.T) int {
 	return pipe[0]
 }
 
-var prepared = wire.Message{Type: wire.Prepared, CgroupsPath: "/x.scope/d/run-buildah-buildah1"}
+var prepared = wire.Message{Type: wire.Prepared, CgroupsPath: "/x.scope/payload/run-buildah-buildah1"}
 
 // TestPlaceFailsOpen: however the daemon behaves, the bundle is as it was and
 // the wrapper is done in time.

@@ -161,7 +161,7 @@ func TestAttack22LeafMadeThreadedBetweenTwoSteps(t *testing.T) {
 	unharmed := underAttack(t)
 	p := startRootless(t, builder, strings.Repeat("RUN echo x >> /x; /bin/busybox sleep 0.5\n", 6), "--network=none --layers=false --tag threaded")
 	view := listedOf(t, builder, 0)
-	leaf := "/sys/fs/cgroup" + view.Cgroup + "/d/leaf"
+	leaf := "/sys/fs/cgroup" + view.Cgroup + "/payload/leaf"
 	made := 0
 	for p.alive() {
 		if out, _ := os.ReadFile(leaf + "/cgroup.type"); string(out) == "domain\n" {

@@ -57,7 +57,7 @@ func TestAttack20And23UserForgesWhatTheyOwn(t *testing.T) {
 	if out := builder.as(t, "forge", scope); !strings.Contains(out, "forged") {
 		t.Errorf("nothing was forged: %s", out)
 	}
-	out := builder.as(t, "bomb", scope+"/d")
+	out := builder.as(t, "bomb", scope+"/payload")
 	t.Log(out)
 	var deep, wide int
 	if _, err := fmt.Sscanf(out, "%d deep, %d wide", &deep, &wide); err != nil || deep == 0 || wide == 0 || deep > 16 || wide > 512 {
@@ -79,7 +79,7 @@ func TestAttack20And23UserForgesWhatTheyOwn(t *testing.T) {
 func TestAttack22LeafRemovedBetweenTwoSteps(t *testing.T) {
 	unharmed := underAttack(t)
 	p := startRootless(t, builder, strings.Repeat("RUN echo x >> /x; /bin/busybox sleep 0.2\n", 6), "--network=none --layers=false --tag leaf")
-	leaf := "/sys/fs/cgroup" + listedOf(t, builder, 0).Cgroup + "/d/leaf"
+	leaf := "/sys/fs/cgroup" + listedOf(t, builder, 0).Cgroup + "/payload/leaf"
 	removed := 0
 	for p.alive() {
 		// While a container runs, nobody is in the leaf.

@@ -50,7 +50,7 @@ func TestContentIsWholeWhateverTheDaemonDoes(t *testing.T) {
 }
 
 // inScope matches the cgroup of a RUN container.
-var inScope = regexp.MustCompile(`^/system\.slice/buildwatch-([a-z0-9]{8})\.scope/d/run-buildah-buildah[0-9]+$`)
+var inScope = regexp.MustCompile(`^/system\.slice/buildwatch-([a-z0-9]{8})\.scope/payload/run-buildah-buildah[0-9]+$`)
 
 // containerCgroups watches for the cgroups of RUN containers, wherever a runtime
 // makes them, until stop is closed.
@@ -165,7 +165,7 @@ func TestParallelStagesShareOneScope(t *testing.T) {
 	for len(b.done) == 0 {
 		for _, view := range listed(t) {
 			id = view.ID
-			together = max(together, len(childCgroups(t, "/sys/fs/cgroup"+view.Cgroup+"/d")))
+			together = max(together, len(childCgroups(t, "/sys/fs/cgroup"+view.Cgroup+"/payload")))
 		}
 	}
 	close(stop)

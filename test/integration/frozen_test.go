@@ -28,7 +28,7 @@ func freeze(t *testing.T, who user, cgroup string) {
 // stepCgroup is the cgroup of the build's one RUN container.
 func stepCgroup(t *testing.T, view api.Build) string {
 	t.Helper()
-	return strings.TrimPrefix(sh(t, "ls -d /sys/fs/cgroup%s/d/run-*", view.Cgroup), "/sys/fs/cgroup")
+	return strings.TrimPrefix(sh(t, "ls -d /sys/fs/cgroup%s/payload/run-*", view.Cgroup), "/sys/fs/cgroup")
 }
 
 // TestFrozenBuildIsEnded: whatever of it is frozen, by root or by its user, when its
@@ -37,7 +37,7 @@ func TestFrozenBuildIsEnded(t *testing.T) {
 	for name, frozen := range map[string]func(t *testing.T, view api.Build){
 		"the scope, by its file": func(t *testing.T, view api.Build) { freeze(t, root, view.Cgroup) },
 		"the scope, by systemd":  func(t *testing.T, view api.Build) { sh(t, "systemctl freeze %s", view.Scope) },
-		"all containers":         func(t *testing.T, view api.Build) { freeze(t, root, view.Cgroup+"/d") },
+		"all containers":         func(t *testing.T, view api.Build) { freeze(t, root, view.Cgroup+"/payload") },
 		"a container":            func(t *testing.T, view api.Build) { freeze(t, root, stepCgroup(t, view)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestFrozenBuildIsEnded(t *testing.T) {
 	}
 	for name, frozen := range map[string]func(t *testing.T, view api.Build){
 		// d is the user's, but its cgroup.freeze is not.
-		"a user's containers":             func(t *testing.T, view api.Build) { freeze(t, root, view.Cgroup+"/d") },
+		"a user's containers":             func(t *testing.T, view api.Build) { freeze(t, root, view.Cgroup+"/payload") },
 		"a user's container, by the user": func(t *testing.T, view api.Build) { freeze(t, builder, stepCgroup(t, view)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestFrozenBuildIsStopped(t *testing.T) {
 			t.Error("podman build reports success")
 		}
 	})
-	for _, inside := range []string{"", "/client"} {
+	for _, inside := range []string{"", "/command"} {
 		for _, who := range []user{root, builder} {
 			t.Run("all of a run's scope"+inside+", "+string(who), func(t *testing.T) {
 				leakCheck(t)

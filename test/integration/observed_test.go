@@ -238,7 +238,7 @@ func TestDaemonAwayForOneStep(t *testing.T) {
 		detail, err := show(view.ID)
 		placed := map[string]bool{}
 		for _, p := range detail.ProcessTree {
-			if strings.Contains(p.Cgroup, "/d/run-") && p.Arch != "" {
+			if strings.Contains(p.Cgroup, "/payload/run-") && p.Arch != "" {
 				placed[p.Cgroup] = true
 			}
 		}

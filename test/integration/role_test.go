@@ -166,13 +166,13 @@ func forge(scope string) error {
 		if unix.Removexattr(scope, name) == nil || unix.Setxattr(scope, name, []byte("x"), 0) == nil {
 			return fmt.Errorf("%s of the scope was changed", name)
 		}
-		if err := unix.Setxattr(scope+"/d", name, []byte(`{"owner":{"pid":1}}`), 0); err != nil {
+		if err := unix.Setxattr(scope+"/payload", name, []byte(`{"owner":{"pid":1}}`), 0); err != nil {
 			return fmt.Errorf("this kernel does not even let it be written to d: %w", err)
 		}
 		fmt.Println("forged", name)
 	}
 	for i := range 200 {
-		if err := unix.Setxattr(scope+"/d", fmt.Sprintf("user.fill%d", i), make([]byte, 1000), 0); err != nil {
+		if err := unix.Setxattr(scope+"/payload", fmt.Sprintf("user.fill%d", i), make([]byte, 1000), 0); err != nil {
 			fmt.Println("full:", err)
 			break
 		}

@@ -128,7 +128,7 @@ func TestRootlessBuild(t *testing.T) {
 	if !strings.HasPrefix(cgroup, "/user.slice/user-1000.slice/buildwatch-") {
 		t.Errorf("the scope is %s", cgroup)
 	}
-	if owner := sh(t, "stat -c '%%U' /sys/fs/cgroup%s /sys/fs/cgroup%s/d", cgroup, cgroup); owner != "root\nbuilder" {
+	if owner := sh(t, "stat -c '%%U' /sys/fs/cgroup%s /sys/fs/cgroup%s/payload", cgroup, cgroup); owner != "root\nbuilder" {
 		t.Errorf("the scope and its d belong to %q", owner)
 	}
 	if out := sh(t, "runuser -u builder -- %s list -q", ctl); out != id {

@@ -69,7 +69,7 @@ func (b *build) becomes(state api.State) (view api.Build, since time.Time) {
 // returns when it did last.
 func stopsMoving(t *testing.T, view api.Build) time.Time {
 	t.Helper()
-	stat := filepath.Join("/sys/fs/cgroup", view.Cgroup, "d", "cpu.stat")
+	stat := filepath.Join("/sys/fs/cgroup", view.Cgroup, "payload", "cpu.stat")
 	var last string
 	moved := time.Now()
 	eventually(t, func() (string, bool) {

@@ -271,7 +271,7 @@ func TestPlanOfARunSparesItsClientAtFirst(t *testing.T) {
 		return fmt.Sprintf("%+v", plans), len(plans) == 1 && len(plans[0].Steps) > 3 && len(plans[0].Steps[1].Processes) == familySize
 	})
 	containers, tidy, term := plans[0].Steps[1], plans[0].Steps[2], plans[0].Steps[3]
-	if containers.Means != api.MeansCgroupKill || !strings.HasSuffix(containers.On, ".scope/d") || slices.Contains(commands(containers), "podman") {
+	if containers.Means != api.MeansCgroupKill || !strings.HasSuffix(containers.On, ".scope/payload") || slices.Contains(commands(containers), "podman") {
 		t.Errorf("first comes %+v", containers)
 	}
 	if tidy.Means != api.MeansWait || !slices.Equal(commands(tidy), []string{"podman"}) || term.Signal != "SIGTERM" || !slices.Contains(commands(term), "podman") {
