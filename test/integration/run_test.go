@@ -57,7 +57,7 @@ func noStorageLeft(t *testing.T, who user) {
 // command is what runs the arguments as the user. The machine's systemd starts it:
 // a process from outside shows a line for a cgroup v1 hierarchy in its
 // /proc/self/cgroup by which rootless podman believes that it does not own its
-// cgroup, see docs/how-it-works.md.
+// cgroup, see docs/run.md.
 func command(who user, args ...string) *exec.Cmd {
 	if who == root {
 		return exec.Command(args[0], args[1:]...)
