@@ -93,22 +93,22 @@ const (
 // Modes lists every mode.
 func Modes() []Mode { return []Mode{ModeLocal, ModeAPI, ModeRun, ModeUnknown} }
 
-// Step is one rung of the kill ladder.
-type Step string
+// Rung is one rung of the kill ladder.
+type Rung string
 
 // The rungs, in the order in which they are used.
 const (
-	StepKill       Step = "kill"        // KillUnit SIGKILL on the scope
-	StepOwner      Step = "owner"       // an owner told to stop that does not end: SIGTERM, SIGKILL
-	StepStop       Step = "stop"        // StopUnit on the scope, its job awaited
-	StepCgroupKill Step = "cgroup_kill" // the kernel's cgroup.kill
-	StepSurvivors  Step = "survivors"   // the FUSE connections that what is left waits for, if they are the build's own
-	StepHelpers    Step = "helpers"     // fuse-overlayfs of the build's storage, where its owner is dead
+	RungKill       Rung = "kill"        // KillUnit SIGKILL on the scope
+	RungOwner      Rung = "owner"       // an owner told to stop that does not end: SIGTERM, SIGKILL
+	RungStop       Rung = "stop"        // StopUnit on the scope, its job awaited
+	RungCgroupKill Rung = "cgroup_kill" // the kernel's cgroup.kill
+	RungSurvivors  Rung = "survivors"   // the FUSE connections that what is left waits for, if they are the build's own
+	RungHelpers    Rung = "helpers"     // fuse-overlayfs of the build's storage, where its owner is dead
 )
 
-// Steps lists every rung, in the order in which they are used.
-func Steps() []Step {
-	return []Step{StepKill, StepOwner, StepStop, StepCgroupKill, StepSurvivors, StepHelpers}
+// Rungs lists every rung, in the order in which they are used.
+func Rungs() []Rung {
+	return []Rung{RungKill, RungOwner, RungStop, RungCgroupKill, RungSurvivors, RungHelpers}
 }
 
 // Owner is the process that a build belongs to.
@@ -209,9 +209,9 @@ func Aborts() []Abort {
 	return []Abort{AbortDone, AbortLater, AbortOff, AbortNoControl, AbortNotNeeded, AbortMounter, AbortServer, AbortUsed, AbortUnsure}
 }
 
-// LadderStep is one rung as it was used on a build.
-type LadderStep struct {
-	Step      Step          `json:"step"`
+// UsedRung is one rung as it was used on a build.
+type UsedRung struct {
+	Rung      Rung          `json:"rung"`
 	StartedAt time.Time     `json:"started_at"`
 	Duration  time.Duration `json:"duration_ns"`
 	TimedOut  bool          `json:"timed_out"`       // processes were left when its time was over
@@ -224,8 +224,8 @@ type BuildDetail struct {
 	Build
 	ProcessTree []Process `json:"process_tree"` // RUN containers' processes, parents before children; never null
 	// ProcessesOmitted is how many more there are than ProcessTree shows: it has a bound.
-	ProcessesOmitted int          `json:"processes_omitted,omitempty"`
-	Ladder           []LadderStep `json:"ladder"` // rungs used so far; never null
+	ProcessesOmitted int        `json:"processes_omitted,omitempty"`
+	Ladder           []UsedRung `json:"ladder"` // rungs used so far; never null
 	Explanation
 }
 

@@ -11,22 +11,22 @@ type EventKind string
 // The kinds known to this version. A client passes over those that it does not
 // know: more will come.
 const (
-	EventPresent  EventKind = "present"   // the build was there when the watching began, or after events were dropped
-	EventReady    EventKind = "ready"     // all that are present were told; what follows happens now
-	EventStarted  EventKind = "started"   // a build is watched
-	EventState    EventKind = "state"     // a build came to another state
-	EventStep     EventKind = "step"      // a rung of the ladder was left
-	EventStuck    EventKind = "survivors" // what has outlived SIGKILL
-	EventFreed    EventKind = "freed"     // a FUSE connection that survivors waited for was aborted
-	EventGone     EventKind = "gone"      // nothing of a build is left
-	EventDropped  EventKind = "dropped"   // who watches did not read in time: so many events are missing
-	EventAlive    EventKind = "alive"     // nothing has happened for a while
-	EventStopping EventKind = "stopping"  // the daemon is being stopped; builds live on
+	EventPresent   EventKind = "present"   // the build was there when the watching began, or after events were dropped
+	EventReady     EventKind = "ready"     // all that are present were told; what follows happens now
+	EventStarted   EventKind = "started"   // a build is watched
+	EventState     EventKind = "state"     // a build came to another state
+	EventRung      EventKind = "rung"      // a rung of the ladder was left
+	EventSurvivors EventKind = "survivors" // what has outlived SIGKILL
+	EventFreed     EventKind = "freed"     // a FUSE connection that survivors waited for was aborted
+	EventGone      EventKind = "gone"      // nothing of a build is left
+	EventDropped   EventKind = "dropped"   // who watches did not read in time: so many events are missing
+	EventAlive     EventKind = "alive"     // nothing has happened for a while
+	EventStopping  EventKind = "stopping"  // the daemon is being stopped; builds live on
 )
 
 // EventKinds lists every kind.
 func EventKinds() []EventKind {
-	return []EventKind{EventPresent, EventReady, EventStarted, EventState, EventStep, EventStuck, EventFreed, EventGone, EventDropped, EventAlive, EventStopping}
+	return []EventKind{EventPresent, EventReady, EventStarted, EventState, EventRung, EventSurvivors, EventFreed, EventGone, EventDropped, EventAlive, EventStopping}
 }
 
 // AliveInterval is how long the stream of events is silent at most.
@@ -39,7 +39,7 @@ type Event struct {
 	Kind    EventKind     `json:"kind"`
 	Build   *EventBuild   `json:"build,omitempty"`   // as it was then; not there in ready, dropped, alive, stopping
 	Was     State         `json:"was,omitempty"`     // state, gone: the state before
-	Step    *LadderStep   `json:"step,omitempty"`    // step: the rung
+	Rung    *UsedRung     `json:"rung,omitempty"`    // rung: the rung
 	Took    time.Duration `json:"took_ns,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
 	Dropped int           `json:"dropped,omitempty"` // dropped: how many
 	// Survivors: of survivors, some of the processes.

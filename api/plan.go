@@ -5,8 +5,8 @@ import "time"
 // Plan answers POST PathPlan: what a stop would do to a build as it is now.
 // Nothing of it was done.
 type Plan struct {
-	Build EventBuild `json:"build"`
-	Steps []PlanStep `json:"steps"` // in the order of the ladder; never null
+	Build   EventBuild   `json:"build"`
+	Actions []PlanAction `json:"actions"` // in the order of the ladder; never null
 }
 
 // PlanCondition is when a step of a plan is taken.
@@ -32,9 +32,9 @@ const (
 	MeansFUSEAbort  PlanMeans = "fuse_abort"  // the end of FUSE connections
 )
 
-// PlanStep is one thing that would be done.
-type PlanStep struct {
-	Step      Step          `json:"step,omitempty"`   // the rung; not there before the first
+// PlanAction is one thing that would be done.
+type PlanAction struct {
+	Rung      Rung          `json:"rung,omitempty"`   // the rung; not there before the first
 	If        PlanCondition `json:"if"`               //
 	Means     PlanMeans     `json:"means"`            //
 	Signal    string        `json:"signal,omitempty"` // what the processes get

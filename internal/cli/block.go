@@ -58,12 +58,13 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	line("CPU", "%s", r.CPU())
 	line("Scope", "%s", orNone(r.Scope()))
 	line("Cgroup", "%s", orNone(r.Cgroup()))
-	for i, step := range d.Ladder {
+	for i, rung := range d.Ladder {
 		label := "Ladder"
 		if i > 0 {
 			label = ""
 		}
-		line(label, "%s", describeStep(stepRow{step}))
+		used := rungRow{rung}
+		line(label, "%s at %s, %s", used.Rung(), used.StartedAt(), used.outcome())
 	}
 	line("Processes", "%d", r.Processes())
 	if _, err := out.Write(text.Bytes()); err != nil {
@@ -93,20 +94,6 @@ func describeFact(f factRow) string {
 		text += ": keeps it"
 	case api.DecidesEnd:
 		text += ": ends it"
-	}
-	return text
-}
-
-func describeStep(s stepRow) string {
-	text := fmt.Sprintf("%s at %s, %s", s.Step(), s.StartedAt(), s.Duration())
-	if s.TimedOut() {
-		text += ", ran out of time"
-	}
-	if n := s.Survivors(); n > 0 {
-		text += fmt.Sprintf(", left %d", n)
-	}
-	if s.Error() != "" {
-		text += ", " + s.Error()
 	}
 	return text
 }

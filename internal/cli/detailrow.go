@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/buildwatch/buildwatch/api"
@@ -18,8 +19,8 @@ type detailRow struct {
 const detailHelp = `  .ProcessTree   its processes, parents before children: {{range .ProcessTree}} with
                  .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
                  and of survivors .Since .Stack .Waits
-  .Ladder        the steps taken to end it: {{range .Ladder}} with
-                 .Step .StartedAt .Duration .TimedOut .Survivors .Error
+  .Ladder        the rungs used to end it: {{range .Ladder}} with
+                 .Rung .StartedAt .Duration .TimedOut .Survivors .Error
   .Verdict       what is done with it, and why
   .ChangesWhen   what would have to happen for that to change
   .Facts         what that rests on: {{range .Facts}} with
@@ -36,10 +37,10 @@ func (r detailRow) ProcessTree() []processRow {
 }
 
 // Ladder is a placeholder.
-func (r detailRow) Ladder() []stepRow {
-	rows := make([]stepRow, len(r.detail.Ladder))
+func (r detailRow) Ladder() []rungRow {
+	rows := make([]rungRow, len(r.detail.Ladder))
 	for i, s := range r.detail.Ladder {
-		rows[i] = stepRow{s}
+		rows[i] = rungRow{s}
 	}
 	return rows
 }
@@ -78,15 +79,30 @@ func (r processRow) Stack() string                { return quote(strings.Join(r.
 func (r processRow) Waits() string                { return api.DescribeWaits(r.process.Waits) }
 func (r processRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.process) }
 
-type stepRow struct{ step api.LadderStep }
+type rungRow struct{ used api.UsedRung }
 
-func (r stepRow) Step() string                 { return quote(string(r.step.Step)) }
-func (r stepRow) StartedAt() string            { return timestamp(r.step.StartedAt) }
-func (r stepRow) Duration() string             { return humanStep(r.step.Duration) }
-func (r stepRow) TimedOut() bool               { return r.step.TimedOut }
-func (r stepRow) Survivors() int               { return r.step.Survivors }
-func (r stepRow) Error() string                { return quote(r.step.Error) }
-func (r stepRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.step) }
+func (r rungRow) Rung() string                 { return quote(string(r.used.Rung)) }
+func (r rungRow) StartedAt() string            { return timestamp(r.used.StartedAt) }
+func (r rungRow) Duration() string             { return humanStep(r.used.Duration) }
+func (r rungRow) TimedOut() bool               { return r.used.TimedOut }
+func (r rungRow) Survivors() int               { return r.used.Survivors }
+func (r rungRow) Error() string                { return quote(r.used.Error) }
+func (r rungRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.used) }
+
+// outcome says how long the rung took, and what it has left.
+func (r rungRow) outcome() string {
+	text := r.Duration()
+	if r.TimedOut() {
+		text += ", ran out of time"
+	}
+	if n := r.Survivors(); n > 0 {
+		text += fmt.Sprintf(", left %d", n)
+	}
+	if r.Error() != "" {
+		text += ", " + r.Error()
+	}
+	return text
+}
 
 type factRow struct{ fact api.Fact }
 

@@ -116,7 +116,7 @@ func TestManualHasEveryPlaceholderFilterAndKey(t *testing.T) {
 			t.Errorf("%s are not documented", values)
 		}
 	}
-	for _, method := range slices.Concat(methods[processRow](), methods[stepRow](), methods[factRow](), []string{"Verdict", "ChangesWhen"}) {
+	for _, method := range slices.Concat(methods[processRow](), methods[rungRow](), methods[factRow](), []string{"Verdict", "ChangesWhen"}) {
 		if !strings.Contains(sections["buildwatchctl show"], "`."+method+"`") || !strings.Contains(detailHelp, "."+method) {
 			t.Errorf("show: .%s is not documented", method)
 		}

@@ -157,7 +157,7 @@ func TestOneEntryOneLine(t *testing.T) {
 			p := &build.ProcessTree[i]
 			p.Command, p.Exe, p.Arch, p.State, p.WChan, p.Survivor = name, name, name, name, name, true
 		}
-		build.Ladder = []api.LadderStep{{Step: api.Step(name), Error: name}}
+		build.Ladder = []api.UsedRung{{Rung: api.Rung(name), Error: name}}
 		socket, builds := start(t, build)
 		builds.OnStop = stuck(build.Build)
 		for args, lines := range map[string]int{
@@ -171,7 +171,7 @@ func TestOneEntryOneLine(t *testing.T) {
 			"list --format {{.|json}}":  1,
 			"list --format {{.Owner}}":  1,
 			"list --format {{.Cgroup}}": 1,
-			"show bcdf --format {{range.ProcessTree}}{{.Command}}{{.Exe}}{{.Arch}}{{.State}}{{.WChan}}{{end}}{{range.Ladder}}{{.Step}}{{.Error}}{{end}}": 1,
+			"show bcdf --format {{range.ProcessTree}}{{.Command}}{{.Exe}}{{.Arch}}{{.State}}{{.WChan}}{{end}}{{range.Ladder}}{{.Rung}}{{.Error}}{{end}}": 1,
 		} {
 			fields := strings.Fields(args)
 			if fields[0] == "__complete" {

@@ -10,7 +10,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 )
 
-// maxPlanned is how many processes a step of a plan names for a person.
+// maxPlanned is how many processes an action of a plan names for a person.
 const maxPlanned = 20
 
 // planAll shows what a stop would do to each build. Nothing is sent.
@@ -49,15 +49,15 @@ func writePlan(out io.Writer, p api.Plan) error {
 	b := row{build: p.Build.AsBuild()}
 	fmt.Fprintf(&text, "Build %s (%s, %s of %s): nothing is sent. A stop would do this:\n", b.ID(), b.State(), b.Owner(), b.User())
 	left := false
-	for i, s := range p.Steps {
-		if s.If == api.PlanProcessesLeft && !left {
+	for i, action := range p.Actions {
+		if action.If == api.PlanProcessesLeft && !left {
 			fmt.Fprintln(&text, "And if processes are left:")
 		}
-		left = s.If == api.PlanProcessesLeft
-		fmt.Fprintf(&text, "%3d. %s\n", i+1, describePlanStep(s))
-		for j, process := range s.Processes {
+		left = action.If == api.PlanProcessesLeft
+		fmt.Fprintf(&text, "%3d. %s\n", i+1, describeAction(action))
+		for j, process := range action.Processes {
 			if j == maxPlanned {
-				fmt.Fprintf(&text, "       and %d more\n", len(s.Processes)-maxPlanned)
+				fmt.Fprintf(&text, "       and %d more\n", len(action.Processes)-maxPlanned)
 				break
 			}
 			fmt.Fprintf(&text, "       %d %s\n", process.PID, orNone(quote(process.Command)))
@@ -67,7 +67,7 @@ func writePlan(out io.Writer, p api.Plan) error {
 	return err
 }
 
-// meansText says how a step is done.
+// meansText says how an action is done.
 var meansText = map[api.PlanMeans]string{
 	api.MeansPidfd:      "by descriptor",
 	api.MeansKillUnit:   "KillUnit",
@@ -76,17 +76,17 @@ var meansText = map[api.PlanMeans]string{
 	api.MeansFUSEAbort:  "FUSE abort",
 }
 
-func describePlanStep(s api.PlanStep) string {
-	text := oneLine(s.Text)
-	if s.If == api.PlanOwnerLives {
+func describeAction(action api.PlanAction) string {
+	text := oneLine(action.Text)
+	if action.If == api.PlanOwnerLives {
 		text = "if it still lives, " + text
 	}
-	if s.Step != "" {
-		text = quote(string(s.Step)) + ": " + text
+	if action.Rung != "" {
+		text = quote(string(action.Rung)) + ": " + text
 	}
 	var details []string
-	if how := meansText[s.Means]; how != "" {
-		details = append(details, strings.TrimSpace(strings.TrimSpace(quote(s.Signal)+" "+how)+" "+quote(s.On)))
+	if how := meansText[action.Means]; how != "" {
+		details = append(details, strings.TrimSpace(strings.TrimSpace(quote(action.Signal)+" "+how)+" "+quote(action.On)))
 	}
-	return fmt.Sprintf("%s (%s)", text, strings.Join(append(details, humanStep(s.Limit)+" at most"), ", "))
+	return fmt.Sprintf("%s (%s)", text, strings.Join(append(details, humanStep(action.Limit)+" at most"), ", "))
 }

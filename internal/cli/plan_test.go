@@ -39,7 +39,7 @@ And if processes are left:
 			continue
 		}
 		for i, p := range plans {
-			if p.Build.ID != want[i] || len(p.Steps) != 3 || p.Steps[0].Processes[1].PID != 11 {
+			if p.Build.ID != want[i] || len(p.Actions) != 3 || p.Actions[0].Processes[1].PID != 11 {
 				t.Errorf("%s: plan %d is %+v", args, i, p)
 			}
 		}

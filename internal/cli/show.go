@@ -105,5 +105,5 @@ func (a *app) details(ctx context.Context, ids []string) ([]api.BuildDetail, []e
 // sampleDetail has something in every list, so that a template for it is tried
 // in whole.
 func sampleDetail() detailRow {
-	return detailRow{detail: api.BuildDetail{ProcessTree: []api.Process{{}}, Ladder: []api.LadderStep{{}}, Explanation: api.Explanation{Facts: []api.Fact{{}}}}}
+	return detailRow{detail: api.BuildDetail{ProcessTree: []api.Process{{}}, Ladder: []api.UsedRung{{}}, Explanation: api.Explanation{Facts: []api.Fact{{}}}}}
 }

@@ -212,9 +212,13 @@ func describeEvent(e api.Event) string {
 		what = fmt.Sprintf("begins: %s of %s, %s", b.Owner(), b.User(), b.held())
 	case api.EventState:
 		what = fmt.Sprintf("%s, was %s", state, orNone(quote(string(e.Was))))
-	case api.EventStep:
-		what = describeRung(e.Step)
-	case api.EventStuck:
+	case api.EventRung:
+		what = "a rung"
+		if e.Rung != nil {
+			r := rungRow{*e.Rung}
+			what = fmt.Sprintf("rung %s: %s", r.Rung(), r.outcome())
+		}
+	case api.EventSurvivors:
 		var names []string
 		for _, p := range e.Survivors {
 			names = append(names, describeStuck(processRow{p}))
@@ -229,22 +233,4 @@ func describeEvent(e api.Event) string {
 		}
 	}
 	return strings.Join([]string{b.ID(), what}, "  ")
-}
-
-func describeRung(step *api.LadderStep) string {
-	if step == nil {
-		return "a rung"
-	}
-	s := stepRow{*step}
-	text := fmt.Sprintf("rung %s: %s", s.Step(), s.Duration())
-	if s.TimedOut() {
-		text += ", ran out of time"
-	}
-	if s.Survivors() > 0 {
-		text += fmt.Sprintf(", %d left", s.Survivors())
-	}
-	if s.Error() != "" {
-		text += ", " + s.Error()
-	}
-	return text
 }

@@ -20,8 +20,8 @@ func plan(s *Server, w http.ResponseWriter, r *http.Request, given string) (any,
 	if err != nil {
 		return nil, goneMeanwhile(given, err)
 	}
-	if p.Steps == nil {
-		p.Steps = []api.PlanStep{}
+	if p.Actions == nil {
+		p.Actions = []api.PlanAction{}
 	}
 	return p, nil
 }

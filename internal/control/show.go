@@ -21,7 +21,7 @@ func show(s *Server, _ http.ResponseWriter, r *http.Request, given string) (any,
 		detail.ProcessTree = []api.Process{}
 	}
 	if detail.Ladder == nil {
-		detail.Ladder = []api.LadderStep{}
+		detail.Ladder = []api.UsedRung{}
 	}
 	if detail.Facts == nil {
 		detail.Facts = []api.Fact{}

@@ -44,7 +44,7 @@ type Hands interface {
 // Rung is a row of the ladder: a stage that ends something, or waits for its end.
 type Rung struct {
 	Stage Stage
-	Name  api.Step                           // in the API, metrics and log; several stages share one
+	Name  api.Rung                           // in the API, metrics and log; several stages share one
 	Limit func(Timeouts) time.Duration       // how long it may take
 	Does  func(Hands, context.Context) error // its call
 	Obeys Event                              // what comes of it where containers end, and the owner does not, but by SIGKILL
@@ -76,19 +76,19 @@ var ladder = []Rung{
 		Words: always(Words{Means: api.MeansWait, Text: "containers that are being made may be started"}),
 	},
 	{
-		Stage: StageContainers, Name: api.StepKill, Obeys: CallSucceeded, Does: Hands.KillSteps,
+		Stage: StageContainers, Name: api.RungKill, Obeys: CallSucceeded, Does: Hands.KillSteps,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
 		Now:   "its processes got SIGKILL",
 		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps, Text: "the RUN steps are killed, their client is spared"}),
 	},
 	{
-		Stage: StageKill, Name: api.StepKill, Obeys: Emptied, Does: Hands.Kill,
+		Stage: StageKill, Name: api.RungKill, Obeys: Emptied, Does: Hands.Kill,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
 		Now:   "its processes got SIGKILL",
 		Words: wordsOfKill,
 	},
 	{
-		Stage: StageTidy, Name: api.StepOwner, Obeys: TimeOver, Does: Hands.Wait,
+		Stage: StageTidy, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.Wait,
 		Limit: func(t Timeouts) time.Duration { return t.Owner },
 		Now:   "its owner may tidy up",
 		Words: func(s Status, _ Held) Words {
@@ -99,7 +99,7 @@ var ladder = []Rung{
 		},
 	},
 	{
-		Stage: StageTerm, Name: api.StepOwner, Obeys: TimeOver, Does: Hands.TerminateOwner,
+		Stage: StageTerm, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.TerminateOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
 		Now:   "its owner got SIGTERM",
 		Words: func(s Status, _ Held) Words {
@@ -110,13 +110,13 @@ var ladder = []Rung{
 		},
 	},
 	{
-		Stage: StageKillOwner, Name: api.StepOwner, Obeys: OwnerExited, Does: Hands.KillOwner,
+		Stage: StageKillOwner, Name: api.RungOwner, Obeys: OwnerExited, Does: Hands.KillOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
 		Now:   "its owner got SIGKILL",
 		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner, Text: "the owner is killed"}),
 	},
 	{
-		Stage: StageStop, Name: api.StepStop, Obeys: TimeOver, Does: Hands.Stop,
+		Stage: StageStop, Name: api.RungStop, Obeys: TimeOver, Does: Hands.Stop,
 		Limit: func(t Timeouts) time.Duration { return t.Stop },
 		Now:   "systemd stops its scope",
 		Words: func(s Status, _ Held) Words {
@@ -127,19 +127,19 @@ var ladder = []Rung{
 		},
 	},
 	{
-		Stage: StageCgroupKill, Name: api.StepCgroupKill, Obeys: Emptied, Does: Hands.CgroupKill,
+		Stage: StageCgroupKill, Name: api.RungCgroupKill, Obeys: Emptied, Does: Hands.CgroupKill,
 		Limit: func(t Timeouts) time.Duration { return t.CgroupKill },
 		Now:   "the kernel was told to kill its cgroups",
 		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnCgroup, Whom: Everybody, Text: "the kernel kills what is left"}),
 	},
 	{
-		Stage: StageFree, Name: api.StepSurvivors, Obeys: TimeOver, Does: Hands.Free,
+		Stage: StageFree, Name: api.RungSurvivors, Obeys: TimeOver, Does: Hands.Free,
 		Limit: func(t Timeouts) time.Duration { return t.Survivors },
 		Now:   "what its last processes wait for is ended, where that is its own",
 		Words: always(Words{Means: api.MeansFUSEAbort, Text: "FUSE connections that what is left waits for are aborted, if they are the build's own"}),
 	},
 	{
-		Stage: StageHelpers, Name: api.StepHelpers, Obeys: TimeOver, Does: Hands.EndHelpers,
+		Stage: StageHelpers, Name: api.RungHelpers, Obeys: TimeOver, Does: Hands.EndHelpers,
 		Limit: func(t Timeouts) time.Duration { return t.Helpers + helpersLook },
 		Now:   "who served its storage is told to end",
 		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGTERM", Text: "fuse-overlayfs that served the storage is told to end"}),
@@ -156,8 +156,8 @@ func (s Stage) Rung() (Rung, bool) {
 	return Rung{}, false
 }
 
-// Step is what the rung of a stage is called in the API, or "".
-func (s Stage) Step() api.Step {
+// RungName is what the rung of a stage is called in the API, or "".
+func (s Stage) RungName() api.Rung {
 	r, _ := s.Rung()
 	return r.Name
 }

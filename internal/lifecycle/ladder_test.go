@@ -41,7 +41,7 @@ func TestLadder(t *testing.T) {
 		`helpers "helpers": helpers 7.3s pidfd "SIGTERM" fuse-overlayfs that served the storage is told to end`,
 	}
 	var got []string
-	var named []api.Step
+	var named []api.Rung
 	for _, r := range ladder {
 		var does recorder
 		if err := r.Does(&does, context.Background()); err != nil || len(does) != 1 {
@@ -49,7 +49,7 @@ func TestLadder(t *testing.T) {
 		}
 		w := r.Words(Status{}, Held{Scope: true})
 		got = append(got, fmt.Sprintf("%s %q: %s %v %s %q %s", r.Stage, r.Name, does[0], r.Limit(timeouts), w.Means, w.Signal, w.Text))
-		if r.Obeys == "" || r.Now == "" || r.Stage.Now() != r.Now || r.Stage.Step() != r.Name {
+		if r.Obeys == "" || r.Now == "" || r.Stage.Now() != r.Now || r.Stage.RungName() != r.Name {
 			t.Errorf("%s is incomplete: %+v", r.Stage, r)
 		}
 		named = append(named, r.Name)
@@ -57,7 +57,7 @@ func TestLadder(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("the ladder is\n%q, want\n%q", got, want)
 	}
-	for _, step := range api.Steps() {
+	for _, step := range api.Rungs() {
 		if !slices.Contains(named, step) {
 			t.Errorf("no rung is called %q", step)
 		}

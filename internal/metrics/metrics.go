@@ -51,8 +51,8 @@ type Metrics struct {
 	abandonedReported *counters
 	buildDuration     *histograms
 	cancelDuration    *histograms
-	stepDuration      *histograms
-	stepTimeouts      *counters
+	rungDuration      *histograms
+	rungTimeouts      *counters
 	fuseAborts        prometheus.Counter
 	stuckDuration     prometheus.Histogram
 	placements        prometheus.Counter
@@ -80,9 +80,9 @@ func New(o Options) *Metrics {
 			buildBuckets, "mode", words(api.Modes())),
 		cancelDuration: newHistograms("cancel_duration_seconds", "fact known to last process gone",
 			cancelBuckets, "reason", words(cancelReasons())),
-		stepDuration: newHistograms("ladder_step_duration_seconds", "time in a step; _count = uses",
-			stepBuckets, "step", words(api.Steps())),
-		stepTimeouts:      newCounters("ladder_step_timeouts_total", "ran out of time", "step", words(api.Steps())),
+		rungDuration: newHistograms("ladder_rung_duration_seconds", "time in a rung; _count = uses",
+			rungBuckets, "rung", words(api.Rungs())),
+		rungTimeouts:      newCounters("ladder_rung_timeouts_total", "ran out of time", "rung", words(api.Rungs())),
 		fuseAborts:        newCounter("fuse_aborts_total", "FUSE connections aborted for survivors"),
 		stuckDuration:     newHistogram("stuck_duration_seconds", "of stuck builds, stuck to gone", buildBuckets),
 		placements:        newCounter("placements_total", "wrapper's requests"),
@@ -104,7 +104,7 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds},
 		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
-		m.stepDuration, m.stepTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
+		m.rungDuration, m.rungTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
 		m.apiRequests, m.apiFailures,
@@ -134,11 +134,11 @@ func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel tim
 // BuildStalled counts a build that was called stalled.
 func (m *Metrics) BuildStalled() { m.buildsStalled.Inc() }
 
-// LadderStep counts a step of the kill ladder that was used.
-func (m *Metrics) LadderStep(step api.LadderStep) {
-	m.stepDuration.observe(string(step.Step), step.Duration)
-	if step.TimedOut {
-		m.stepTimeouts.inc(string(step.Step))
+// RungUsed counts a rung of the kill ladder that was used.
+func (m *Metrics) RungUsed(used api.UsedRung) {
+	m.rungDuration.observe(string(used.Rung), used.Duration)
+	if used.TimedOut {
+		m.rungTimeouts.inc(string(used.Rung))
 	}
 }
 

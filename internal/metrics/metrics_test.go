@@ -102,7 +102,7 @@ func placedAndObserved(states ...string) (series []string) {
 func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	m := newMetrics()
 	modes := []string{"local", "api", "run", "unknown"}
-	steps := []string{"kill", "owner", "stop", "cgroup_kill", "survivors", "helpers"}
+	rungs := []string{"kill", "owner", "stop", "cgroup_kill", "survivors", "helpers"}
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
@@ -113,8 +113,8 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"abandoned_reported_total":      {"owner_exited", "client_disconnected", "deadline", "stalled"},
 		"build_duration_seconds":        modes,
 		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
-		"ladder_step_duration_seconds":  steps,
-		"ladder_step_timeouts_total":    steps,
+		"ladder_rung_duration_seconds":  rungs,
+		"ladder_rung_timeouts_total":    rungs,
 		"fuse_aborts_total":             {""},
 		"stuck_duration_seconds":        {""},
 		"survivors":                     {""},
@@ -192,8 +192,8 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.BuildStalled()
 	m.AbandonedReported(api.ReasonDeadline)
 	m.BuildEnded(api.ReasonDeadline, api.ModeLocal, time.Minute, 0) // by itself, in the end
-	m.LadderStep(api.LadderStep{Step: api.StepKill, Duration: time.Millisecond})
-	m.LadderStep(api.LadderStep{Step: api.StepStop, Duration: time.Second, TimedOut: true})
+	m.RungUsed(api.UsedRung{Rung: api.RungKill, Duration: time.Millisecond})
+	m.RungUsed(api.UsedRung{Rung: api.RungStop, Duration: time.Second, TimedOut: true})
 	m.Placement(time.Millisecond, "")
 	m.Placement(time.Second, "timeout")
 	m.DBusConnected()
@@ -208,8 +208,8 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 		"build_duration_seconds":        {"local": 3},
 		"builds_stalled_total":          {"": 1},
 		"cancel_duration_seconds":       {"stopped": 1},
-		"ladder_step_duration_seconds":  {"kill": 1, "stop": 1},
-		"ladder_step_timeouts_total":    {"stop": 1},
+		"ladder_rung_duration_seconds":  {"kill": 1, "stop": 1},
+		"ladder_rung_timeouts_total":    {"stop": 1},
 		"placements_total":              {"": 2},
 		"placement_failures_total":      {"timeout": 1},
 		"placement_duration_seconds":    {"": 2},
@@ -230,7 +230,7 @@ func TestUnknownLabelValuesShareOneSeries(t *testing.T) {
 		m.BuildStarted(api.Mode(word))
 		m.BuildEnded(api.Reason(word), api.Mode(word), 0, 0)
 		m.AbandonedReported(api.Reason(word))
-		m.LadderStep(api.LadderStep{Step: api.Step(word), TimedOut: true})
+		m.RungUsed(api.UsedRung{Rung: api.Rung(word), TimedOut: true})
 		m.Placement(0, word)
 		m.DBusRequest(word, 0, errors.New(word))
 		m.APIRequest(word, true)
@@ -247,7 +247,7 @@ func TestBucketsCoverWhatTheyShould(t *testing.T) {
 	for name, test := range map[string]struct{ buckets, want []float64 }{
 		"build, 1 s to 8 h":      {buildBuckets, []float64{1, 8 * 3600}},
 		"cancel, 5 ms to 60 s":   {cancelBuckets, []float64{.005, 60}},
-		"step, 1 ms to 60 s":     {stepBuckets, []float64{.001, 60}},
+		"rung, 1 ms to 60 s":     {rungBuckets, []float64{.001, 60}},
 		"placement, 1 ms to 1 s": {placementBuckets, []float64{.001, 1}},
 		"D-Bus, 1 ms to 10 s":    {dbusBuckets, []float64{.001, 10}},
 	} {

@@ -48,7 +48,7 @@ type build struct {
 	tidyTime   time.Duration // how long the owner may tidy up
 	overSince  time.Time     // when the fact that ended it was known
 	emptyAt    time.Time     // when its last process was seen gone
-	ladder     []api.LadderStep
+	ladder     []api.UsedRung
 	remains    remains
 	storage    storage
 
@@ -276,25 +276,25 @@ func (b *build) note(before, after lifecycle.Status, m message, busy bool) (ende
 	if after.State == api.StateStuck && before.State != api.StateStuck {
 		b.remains.stuck = now
 	}
-	if old := before.Stage.Step(); old != "" && old != after.Stage.Step() {
-		step := &b.ladder[len(b.ladder)-1]
-		step.Duration = now.Sub(step.StartedAt)
-		step.TimedOut = m.event == lifecycle.TimeOver
+	if old := before.Stage.RungName(); old != "" && old != after.Stage.RungName() {
+		rung := &b.ladder[len(b.ladder)-1]
+		rung.Duration = now.Sub(rung.StartedAt)
+		rung.TimedOut = m.event == lifecycle.TimeOver
 		if m.event == lifecycle.CallFailed {
-			step.Error = m.err.Error()
+			rung.Error = m.err.Error()
 		}
 		ended = true
 	}
 	if isNews(before, after) {
 		b.stateSince = now
 	}
-	if rung := after.Stage.Step(); rung != "" && rung != before.Stage.Step() {
-		b.ladder = append(b.ladder, api.LadderStep{Step: rung, StartedAt: now})
+	if rung := after.Stage.RungName(); rung != "" && rung != before.Stage.RungName() {
+		b.ladder = append(b.ladder, api.UsedRung{Rung: rung, StartedAt: now})
 	}
 	return ended
 }
 
-// isNews tells whether who watches is to hear of the step from one status to the other.
+// isNews reports whether the change is worth an event.
 func isNews(before, after lifecycle.Status) bool {
 	return after.State != before.State || (before.Stage == lifecycle.StageReported) != (after.Reported())
 }
@@ -320,17 +320,17 @@ func (b *build) rungEnded(stage lifecycle.Stage, empty bool) {
 		left = len(held.Members())
 	}
 	b.mu.Lock()
-	var ended api.LadderStep
+	var ended api.UsedRung
 	for i := range b.ladder { // the last of its kind: the next rung may be there already
-		if b.ladder[i].Step == stage.Step() {
+		if b.ladder[i].Rung == stage.RungName() {
 			b.ladder[i].Survivors = left
 			ended = b.ladder[i]
 		}
 	}
-	b.tell(api.Event{Kind: api.EventStep, Step: &ended})
+	b.tell(api.Event{Kind: api.EventRung, Rung: &ended})
 	b.mu.Unlock()
-	b.watcher.observer.LadderStep(ended)
-	b.logStep(ended)
+	b.watcher.observer.RungUsed(ended)
+	b.logRung(ended)
 }
 
 // tookToEnd is the time from the fact that ended the build to its last process
@@ -352,19 +352,19 @@ func (b *build) tookInAll() time.Duration {
 	return time.Since(b.overSince)
 }
 
-// logStep tells of a rung that is over: that it was used is news for who looks
-// closely, that it did not do is news for everybody.
-func (b *build) logStep(step api.LadderStep) {
-	log := b.log.WithFields(logrus.Fields{"step": string(step.Step), "duration": step.Duration.String(), "survivors": step.Survivors})
+// logRung logs a rung that is over: at debug if it worked, as a warning if it failed
+// or left processes.
+func (b *build) logRung(used api.UsedRung) {
+	log := b.log.WithFields(logrus.Fields{"rung": string(used.Rung), "duration": used.Duration.String(), "survivors": used.Survivors})
 	switch {
-	case step.Error != "":
-		log.Warnf("Build %s: step %q of the ladder failed: %s", b.id, step.Step, step.Error)
-	case step.TimedOut && step.Survivors == 0: // the owner lives, or systemd did not say that the unit is stopped
-		log.Warnf("Build %s: step %q of the ladder was not done when its time was over", b.id, step.Step)
-	case step.TimedOut:
-		log.Warnf("Build %s: step %q of the ladder left %d processes when its time was over", b.id, step.Step, step.Survivors)
+	case used.Error != "":
+		log.Warnf("Build %s: rung %q failed: %s", b.id, used.Rung, used.Error)
+	case used.TimedOut && used.Survivors == 0: // the owner lives, or systemd did not say that the unit is stopped
+		log.Warnf("Build %s: rung %q was not done when its time was over", b.id, used.Rung)
+	case used.TimedOut:
+		log.Warnf("Build %s: rung %q left %d processes when its time was over", b.id, used.Rung, used.Survivors)
 	default:
-		log.Debugf("Build %s: step %q of the ladder took %s", b.id, step.Step, step.Duration)
+		log.Debugf("Build %s: rung %q took %s", b.id, used.Rung, used.Duration)
 	}
 }
 
@@ -381,12 +381,12 @@ func (b *build) waitForEmpty() {
 }
 
 // history returns a copy of the rungs used so far.
-func (b *build) history() []api.LadderStep {
+func (b *build) history() []api.UsedRung {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	steps := slices.Clone(b.ladder)
-	if n := len(steps); n > 0 && b.status.Stage.Step() != "" {
-		steps[n-1].Duration = time.Since(steps[n-1].StartedAt)
+	rungs := slices.Clone(b.ladder)
+	if n := len(rungs); n > 0 && b.status.Stage.RungName() != "" {
+		rungs[n-1].Duration = time.Since(rungs[n-1].StartedAt)
 	}
-	return steps
+	return rungs
 }

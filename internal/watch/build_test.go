@@ -45,26 +45,26 @@ func TestCompletedBuildIsTidiedUpAndNothingIsKilled(t *testing.T) {
 
 // TestLadder ends builds whose owner is gone and left its containers.
 func TestLadder(t *testing.T) {
-	kill, stop, cgroupKill := api.StepKill, api.StepStop, api.StepCgroupKill
+	kill, stop, cgroupKill := api.RungKill, api.RungStop, api.RungCgroupKill
 	for _, row := range []struct {
 		name       string
 		kill, stop func(context.Context) error // nil: it works
 		cgroupKill func() error
 		calls      []string
-		rungs      []api.Step
+		rungs      []api.Rung
 	}{
 		{"the kill works", nil, nil, nil,
-			[]string{"kill", "stop", "close"}, []api.Step{kill, stop}},
+			[]string{"kill", "stop", "close"}, []api.Rung{kill, stop}},
 		{"the kill fails", fails, helpsNot, nil,
-			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
+			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Rung{kill, stop, cgroupKill, stop}},
 		{"the kill is not answered", hangs, helpsNot, nil,
-			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
+			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Rung{kill, stop, cgroupKill, stop}},
 		{"the kill helps not", helpsNot, helpsNot, nil,
-			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
+			[]string{"kill", "stop", "cgroup_kill", "stop", "close"}, []api.Rung{kill, stop, cgroupKill, stop}},
 		{"systemd is not there", fails, fails, nil,
-			[]string{"kill", "stop", "cgroup_kill", "stop", "discard", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
+			[]string{"kill", "stop", "cgroup_kill", "stop", "discard", "close"}, []api.Rung{kill, stop, cgroupKill, stop}},
 		{"systemd is silent", hangs, hangs, nil,
-			[]string{"kill", "stop", "cgroup_kill", "stop", "discard", "close"}, []api.Step{kill, stop, cgroupKill, stop}},
+			[]string{"kill", "stop", "cgroup_kill", "stop", "discard", "close"}, []api.Rung{kill, stop, cgroupKill, stop}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: never, Survivors: soon, Helpers: soon})
@@ -189,7 +189,7 @@ func TestSurvivorsThatAreFreedMakeNoBuildStuck(t *testing.T) {
 	_, _ = w.run(c.owner(t))
 	c.end()
 	w.end()
-	want := []api.Step{api.StepKill, api.StepStop, api.StepCgroupKill, api.StepSurvivors, api.StepStop}
+	want := []api.Rung{api.RungKill, api.RungStop, api.RungCgroupKill, api.RungSurvivors, api.RungStop}
 	if got := w.seen.rungs(); !slices.Equal(got, want) {
 		t.Errorf("the rungs are %v, want %v", got, want)
 	}
@@ -213,7 +213,7 @@ func TestWhoServedTheStorageEndsLast(t *testing.T) {
 		t.Error("the helper was not ended")
 	}
 	eventually(t, "the helper is let go of", helper.closed.Load)
-	want := []api.Step{api.StepKill, api.StepStop, api.StepHelpers}
+	want := []api.Rung{api.RungKill, api.RungStop, api.RungHelpers}
 	if got := w.seen.rungs(); !slices.Equal(got, want) {
 		t.Errorf("the rungs are %v, want %v", got, want)
 	}
@@ -235,18 +235,18 @@ func TestStop(t *testing.T) {
 		timeouts     Timeouts
 		ownerTimeout time.Duration
 		exit         syscall.WaitStatus // of the owner, where it is not spared
-		rungs        []api.Step
+		rungs        []api.Rung
 	}{
 		{name: "the owner tidies up", tidies: true, timeouts: longTimeouts,
-			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: 1 << 8},
+			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: 1 << 8},
 		{name: "the owner obeys SIGTERM", timeouts: Timeouts{never, soon, never, never, never, soon, soon},
-			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
+			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
 		{name: "with a time of its own for the owner", timeouts: longTimeouts, ownerTimeout: soon,
-			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
+			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
 		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
-			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: syscall.WaitStatus(syscall.SIGKILL)},
+			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGKILL)},
 		{name: "the owner serves others", spared: true, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
-			rungs: []api.Step{api.StepKill, api.StepOwner, api.StepStop}, exit: 0},
+			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newBench(t, row.timeouts)

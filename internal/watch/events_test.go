@@ -84,13 +84,13 @@ func TestEventsTellABuildsLife(t *testing.T) {
 		switch e.Kind {
 		case api.EventState, api.EventGone:
 			told = append(told, string(e.Kind)+" "+string(e.Was)+"→"+string(e.Build.State))
-		case api.EventStep:
-			told = append(told, string(e.Kind)+" "+string(e.Step.Step))
+		case api.EventRung:
+			told = append(told, string(e.Kind)+" "+string(e.Rung.Rung))
 		default:
 			told = append(told, string(e.Kind))
 		}
 	}
-	want := []string{"started", "state running→abandoned", "state abandoned→terminating", "step kill", "step stop", "gone terminating→gone"}
+	want := []string{"started", "state running→abandoned", "state abandoned→terminating", "rung kill", "rung stop", "gone terminating→gone"}
 	if last := events[len(events)-1]; !slices.Equal(told, want) || last.Took <= 0 || last.Build.Reason != api.ReasonOwnerExited {
 		t.Errorf("told %q, want %q; the last %+v", told, want, last)
 	}
@@ -216,11 +216,11 @@ func TestNothingIsMissedBetweenLookAndEvents(t *testing.T) {
 						return done // it was gone before
 					case e.Build == nil || e.Build.ID != b.id:
 						return nil
-					case e.Kind == api.EventPresent && state == "", e.Kind == api.EventStep && state == e.Build.State:
+					case e.Kind == api.EventPresent && state == "", e.Kind == api.EventRung && state == e.Build.State:
 						state = e.Build.State
 					case (e.Kind == api.EventState || e.Kind == api.EventGone) && e.Was == state:
 						state = e.Build.State
-					case e.Kind == api.EventStep:
+					case e.Kind == api.EventRung:
 						// A rung is left in the same moment as the state changes.
 					default:
 						t.Errorf("%s from %s to %s, known was %s", e.Kind, e.Was, e.Build.State, state)

@@ -233,7 +233,7 @@ type recorder struct {
 	ended    chan ending
 	reported chan api.Reason
 	mu       sync.Mutex
-	steps    []api.LadderStep
+	steps    []api.UsedRung
 	freed    int
 	unstuck  []time.Duration
 	stalled  atomic.Int32 // how often
@@ -254,7 +254,7 @@ func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel ti
 func (r *recorder) BuildStalled()                       { r.stalled.Add(1) }
 func (r *recorder) AbandonedReported(reason api.Reason) { r.reported <- reason }
 
-func (r *recorder) LadderStep(step api.LadderStep) {
+func (r *recorder) RungUsed(step api.UsedRung) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.steps = append(r.steps, step)
@@ -273,12 +273,12 @@ func (r *recorder) Unstuck(after time.Duration) {
 }
 
 // rungs are the rungs that were used and left, in order.
-func (r *recorder) rungs() []api.Step {
+func (r *recorder) rungs() []api.Rung {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var rungs []api.Step
+	var rungs []api.Rung
 	for _, step := range r.steps {
-		rungs = append(rungs, step.Step)
+		rungs = append(rungs, step.Rung)
 	}
 	return rungs
 }

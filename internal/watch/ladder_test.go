@@ -22,8 +22,8 @@ func TestGoneIsNotToldBeforeTheOwnersTurnIsOver(t *testing.T) {
 	_, events := r.until(api.EventGone)
 	var rungs time.Duration
 	for _, e := range events {
-		if e.Kind == api.EventStep {
-			rungs += e.Step.Duration
+		if e.Kind == api.EventRung {
+			rungs += e.Rung.Duration
 		}
 	}
 	if took := events[len(events)-1].Took; took < rungs || rungs < 2*soon {
@@ -63,7 +63,7 @@ func TestSecondStopHasItsWholeTime(t *testing.T) {
 	s.until(t, "close")
 	history := b.history()
 	last := history[len(history)-1]
-	if len(history) != 4 || last.Step != api.StepStop || !last.TimedOut || last.Duration < limit {
+	if len(history) != 4 || last.Rung != api.RungStop || !last.TimedOut || last.Duration < limit {
 		t.Errorf("the ladder's history is %+v", history)
 	}
 }

@@ -154,7 +154,7 @@ func TestSilentSystemdLeavesTimeForTheOrphans(t *testing.T) {
 	owner.end()
 	b.end()
 	process.wait()
-	if rungs := b.seen.rungs(); !slices.Equal(rungs, []api.Step{api.StepKill, api.StepStop}) {
+	if rungs := b.seen.rungs(); !slices.Equal(rungs, []api.Rung{api.RungKill, api.RungStop}) {
 		t.Errorf("climbed %v", rungs)
 	}
 	b.seen.mu.Lock()

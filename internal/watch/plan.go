@@ -21,17 +21,17 @@ func (w *Watcher) Plan(ctx context.Context, id string, ownerTimeout time.Duratio
 	b.mu.Lock()
 	brief, now, inside := *b.brief(), b.status, b.scope
 	b.mu.Unlock()
-	steps := []api.PlanStep{}
+	actions := []api.PlanAction{}
 	targets := b.targets(ctx, inside)
 	for _, planned := range lifecycle.Plan(now) {
-		step := b.describePlanned(planned, targets)
-		step.Limit = b.limit(planned.Rung)
+		action := b.describePlanned(planned, targets)
+		action.Limit = b.limit(planned.Rung)
 		if planned.Stage == lifecycle.StageTidy && ownerTimeout > 0 {
-			step.Limit = ownerTimeout
+			action.Limit = ownerTimeout
 		}
-		steps = append(steps, step)
+		actions = append(actions, action)
 	}
-	return api.Plan{Build: brief, Steps: steps}, nil
+	return api.Plan{Build: brief, Actions: actions}, nil
 }
 
 // targets are the processes of a build, by what of the ladder concerns them.
@@ -108,25 +108,25 @@ func (b *build) isStepOfClient(ctx context.Context, pid int) bool {
 }
 
 // describePlanned says of a rung on what and whom it would act.
-func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanStep {
+func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
 	b.mu.Lock()
 	held, s, seen := b.hold(), b.scope, b.seen
 	b.mu.Unlock()
 	words := p.Words(p.Status, lifecycle.Held{Scope: s != nil, Elsewhere: seen != nil, Owner: len(t.owner) > 0})
-	step := api.PlanStep{Step: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
+	action := api.PlanAction{Rung: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
 	switch {
 	case words.On == lifecycle.OnNewUnit:
-		step.On = scopes.UnitName(b.id)
+		action.On = scopes.UnitName(b.id)
 	case held == nil:
 	case words.On == lifecycle.OnUnit:
-		step.On = held.Unit()
+		action.On = held.Unit()
 	case words.On == lifecycle.OnCgroup:
-		step.On = held.Cgroup()
+		action.On = held.Cgroup()
 	case words.On == lifecycle.OnContainers && s != nil:
-		step.On = containersOf(s)
+		action.On = containersOf(s)
 	}
-	step.Processes = append([]api.PlanProcess{}, t.of(words.Whom)...)
-	return step
+	action.Processes = append([]api.PlanProcess{}, t.of(words.Whom)...)
+	return action
 }
 
 // of are those whom a rung concerns.

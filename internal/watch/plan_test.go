@@ -14,7 +14,7 @@ import (
 )
 
 // called is what enter calls on a fakeScope, or does to the owner, for a planned step.
-func called(step api.PlanStep) string {
+func called(step api.PlanAction) string {
 	switch step.Means {
 	case api.MeansKillUnit:
 		return "kill"
@@ -64,11 +64,11 @@ func TestPlanAndLadderAgree(t *testing.T) {
 			if b.current().State != api.StateRunning {
 				t.Fatal("a plan has changed the build")
 			}
-			rungs := map[api.Step]bool{}
+			rungs := map[api.Rung]bool{}
 			calls := map[string]bool{}
-			for _, step := range p.Steps {
+			for _, step := range p.Actions {
 				if !slices.Contains(row.skipped, step.If) {
-					rungs[step.Step] = true
+					rungs[step.Rung] = true
 					calls[called(step)] = true
 				}
 				if step.Means == api.MeansWait && step.Signal != "" || step.Means != api.MeansWait && step.Signal == "" && len(step.Processes) > 0 {
@@ -114,13 +114,13 @@ func TestPlanAndLadderAgree(t *testing.T) {
 				}
 			}
 			// Which times are whose.
-			for _, step := range p.Steps {
+			for _, step := range p.Actions {
 				want := map[string]time.Duration{
 					"kill": w.timeouts.Kill, "stop": w.timeouts.Stop, "cgroup_kill": w.timeouts.CgroupKill,
 					"SIGTERM": w.timeouts.OwnerTerm, "SIGKILL": w.timeouts.OwnerTerm,
 				}[called(step)]
 				if step.Means == api.MeansWait {
-					want = map[api.Step]time.Duration{"": startTime(), api.StepOwner: w.timeouts.Owner}[step.Step]
+					want = map[api.Rung]time.Duration{"": startTime(), api.RungOwner: w.timeouts.Owner}[step.Rung]
 				}
 				if step.Means == api.MeansFUSEAbort {
 					want = w.timeouts.Survivors
@@ -147,8 +147,8 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, step := range p.Steps {
-		got = append(got, fmt.Sprint(step.Step, " ", step.Means, " ", step.Signal, " ", step.On, " ", step.Processes))
+	for _, step := range p.Actions {
+		got = append(got, fmt.Sprint(step.Rung, " ", step.Means, " ", step.Signal, " ", step.On, " ", step.Processes))
 	}
 	want := []string{
 		" wait   []",
@@ -161,7 +161,7 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 		fmt.Sprint("cgroup_kill cgroup_kill SIGKILL ", s.Cgroup(), " ", []api.PlanProcess{self}),
 		"survivors fuse_abort   []",
 	}
-	if !slices.Equal(got, want) || p.Steps[2].Limit != time.Minute || p.Build.ID != b.id {
+	if !slices.Equal(got, want) || p.Actions[2].Limit != time.Minute || p.Build.ID != b.id {
 		t.Errorf("planned for %s\n%q, want\n%q", p.Build.ID, got, want)
 	}
 	if _, err := w.Plan(context.Background(), "nosuchid", 0); err == nil {

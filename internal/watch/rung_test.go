@@ -27,18 +27,18 @@ func TestEachRungIsInTheJournalWithWhatItLeft(t *testing.T) {
 	w.end()
 	s.until(t, "close")
 	type outcome struct {
-		step  string
+		rung  string
 		left  int
 		level logrus.Level
 	}
 	var told []outcome
 	for _, entry := range entries.AllEntries() {
-		if step, ok := entry.Data["step"].(string); ok {
+		if rung, ok := entry.Data["rung"].(string); ok {
 			left, ok := entry.Data["survivors"].(int)
 			if took, _ := entry.Data["duration"].(string); !ok || entry.Data["id"] != b.id || took == "" || took == "0s" {
 				t.Errorf("an entry has the fields %v", entry.Data)
 			}
-			told = append(told, outcome{step, left, entry.Level})
+			told = append(told, outcome{rung, left, entry.Level})
 		}
 	}
 	// The last stop is that of the empty unit.

@@ -193,7 +193,7 @@ func (b *build) logStuck(log *logrus.Entry) {
 	left, omitted := b.processes()
 	log = log.WithField("survivors", len(left)+omitted)
 	b.mu.Lock()
-	b.tell(api.Event{Kind: api.EventStuck, Survivors: left[:min(len(left), maxLogged)]})
+	b.tell(api.Event{Kind: api.EventSurvivors, Survivors: left[:min(len(left), maxLogged)]})
 	b.mu.Unlock()
 	if len(left) == 0 {
 		log.Errorf("Build %s is stuck: its owner survived SIGKILL", b.id)

@@ -39,7 +39,7 @@ type Observer interface {
 	// BuildEnded: lived is from the first RUN step to gone; cancel from the
 	// fact that ended it to the last process gone, 0 for a build that nobody ended.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
-	LadderStep(step api.LadderStep)
+	RungUsed(step api.UsedRung)
 	// Freed: a FUSE connection that survivors waited for was aborted.
 	Freed()
 	// Unstuck: a stuck build is gone, after so long.

@@ -73,14 +73,14 @@ func freezeSystemd(t *testing.T) (thaw func()) {
 
 // rungTimes reads from the metrics how often each rung was used, and for how long in
 // all.
-type rungTimes map[api.Step]struct{ uses, seconds float64 }
+type rungTimes map[api.Rung]struct{ uses, seconds float64 }
 
 func readRungs(t *testing.T) rungTimes {
 	t.Helper()
 	times := rungTimes{}
-	for _, step := range api.Steps() {
+	for _, step := range api.Rungs() {
 		read := func(what string) float64 {
-			value, err := strconv.ParseFloat(metric(t, fmt.Sprintf("buildwatch_ladder_step_duration_seconds_%s{step=%q}", what, step)), 64)
+			value, err := strconv.ParseFloat(metric(t, fmt.Sprintf("buildwatch_ladder_rung_duration_seconds_%s{step=%q}", what, step)), 64)
 			must(t, err)
 			return value
 		}
@@ -102,7 +102,7 @@ func (after rungTimes) since(before rungTimes) rungTimes {
 // time, by more than scheduling explains.
 func (used rungTimes) costsItsTimeout(t *testing.T) {
 	t.Helper()
-	limits := map[api.Step]float64{api.StepKill: 1, api.StepOwner: 4, api.StepStop: 1, api.StepCgroupKill: 1}
+	limits := map[api.Rung]float64{api.RungKill: 1, api.RungOwner: 4, api.RungStop: 1, api.RungCgroupKill: 1}
 	for step, of := range used {
 		if of.seconds > of.uses*(limits[step]+0.5) {
 			t.Errorf("%s was used %.0f times, and took %.2f s", step, of.uses, of.seconds)
@@ -215,7 +215,7 @@ func TestMessageBusIsNotNeeded(t *testing.T) {
 			s.endsInTime(t, 3*time.Second)
 			s.wait()
 			nothingListed(t)
-			if used := readRungs(t).since(before); used[api.StepCgroupKill].uses != 0 {
+			if used := readRungs(t).since(before); used[api.RungCgroupKill].uses != 0 {
 				t.Errorf("systemd was not asked: %+v", used)
 			}
 		})
@@ -305,14 +305,14 @@ func TestJobThatNeverEndsCostsItsTimeoutAndNoMore(t *testing.T) {
 		if !strings.Contains(jobs, view.Scope+" stop waiting") {
 			t.Errorf("the scope's job does not wait: %s", jobs)
 		}
-		var used []api.Step
+		var used []api.Rung
 		for _, step := range detail.Ladder {
-			used = append(used, step.Step)
+			used = append(used, step.Rung)
 			if !step.TimedOut || step.Survivors != 2 || step.Duration > 2*time.Second {
 				t.Errorf("a rung is %+v", step)
 			}
 		}
-		if len(used) < 3 || used[0] != api.StepKill || used[1] != api.StepStop || used[2] != api.StepCgroupKill {
+		if len(used) < 3 || used[0] != api.RungKill || used[1] != api.RungStop || used[2] != api.RungCgroupKill {
 			t.Errorf("the ladder was %v", used)
 		}
 		server.release(t)

@@ -69,8 +69,8 @@ func TestProcessWhoseFirstThreadHasEndedGoesWithItsBuild(t *testing.T) {
 func lateRungs(t *testing.T) []string {
 	t.Helper()
 	var late []string
-	for _, step := range api.Steps() {
-		late = append(late, metric(t, fmt.Sprintf("buildwatch_ladder_step_timeouts_total{step=%q}", step)))
+	for _, step := range api.Rungs() {
+		late = append(late, metric(t, fmt.Sprintf("buildwatch_ladder_rung_timeouts_total{rung=%q}", step)))
 	}
 	return late
 }

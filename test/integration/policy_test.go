@@ -107,7 +107,7 @@ func TestReportPolicySendsNothing(t *testing.T) {
 			t.Errorf("process %d has ended", h.PID)
 		}
 	}
-	if n := metric(t, `buildwatch_ladder_step_duration_seconds_count{step="kill"}`); n != "0" {
+	if n := metric(t, `buildwatch_ladder_rung_duration_seconds_count{rung="kill"}`); n != "0" {
 		t.Errorf("%s rungs were used", n)
 	}
 	sh(t, "%s stop %s", ctl, view.ID)

@@ -54,7 +54,7 @@ func TestSilentSystemdCostsItsTimeoutAndNoMore(t *testing.T) {
 	b := startBuild(t, family)
 	held := hold(t, b.supervised(familySize))
 	silence(t)
-	killed := metric(t, `buildwatch_ladder_step_duration_seconds_count{step="cgroup_kill"}`)
+	killed := metric(t, `buildwatch_ladder_rung_duration_seconds_count{rung="cgroup_kill"}`)
 	started := time.Now()
 	_ = b.cmd.Process.Kill()
 	allGone(t, held)
@@ -62,7 +62,7 @@ func TestSilentSystemdCostsItsTimeoutAndNoMore(t *testing.T) {
 		t.Errorf("the ladder took %v", took)
 	}
 	eventually(t, func() (string, bool) {
-		now := metric(t, `buildwatch_ladder_step_duration_seconds_count{step="cgroup_kill"}`)
+		now := metric(t, `buildwatch_ladder_rung_duration_seconds_count{rung="cgroup_kill"}`)
 		return "cgroup.kill was not used: " + now, now != killed
 	})
 	b.wait()

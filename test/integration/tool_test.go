@@ -109,11 +109,11 @@ func TestMetricsTellOfAnEndedBuild(t *testing.T) {
 		`buildwatch_builds_started_total{mode="local"}`,
 		`buildwatch_builds_ended_total{reason="owner_exited"}`,
 		`buildwatch_cancel_duration_seconds_count{reason="owner_exited"}`,
-		`buildwatch_ladder_step_duration_seconds_count{step="kill"}`,
-		`buildwatch_ladder_step_duration_seconds_count{step="stop"}`,
+		`buildwatch_ladder_rung_duration_seconds_count{rung="kill"}`,
+		`buildwatch_ladder_rung_duration_seconds_count{rung="stop"}`,
 		`buildwatch_placements_total`,
 	}
-	const needed = `buildwatch_ladder_step_duration_seconds_count{step="cgroup_kill"}`
+	const needed = `buildwatch_ladder_rung_duration_seconds_count{rung="cgroup_kill"}`
 	before := map[string]string{needed: metric(t, needed)}
 	for _, series := range counters {
 		before[series] = metric(t, series)

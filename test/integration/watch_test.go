@@ -93,8 +93,8 @@ func TestWatchFollowsABuildToItsEnd(t *testing.T) {
 		switch e.Kind {
 		case api.EventState:
 			told = append(told, string(e.Build.State))
-		case api.EventStep:
-			told = append(told, "rung "+string(e.Step.Step))
+		case api.EventRung:
+			told = append(told, "rung "+string(e.Rung.Rung))
 		default:
 			told = append(told, string(e.Kind))
 		}
@@ -212,14 +212,14 @@ func TestPlanNamesExactlyWhomAStopEnds(t *testing.T) {
 	eventually(t, func() (string, bool) { // until each has become what it is to be
 		must(t, json.Unmarshal([]byte(sh(t, "%s stop --dry-run --json %s", ctl, view.ID)), &plans))
 		ready := 0
-		for _, p := range plans[0].Steps[1].Processes {
+		for _, p := range plans[0].Actions[1].Processes {
 			if p.Command == "busybox" {
 				ready++
 			}
 		}
-		return fmt.Sprintf("%+v", plans), ready == familySize-1 && len(plans[0].Steps[1].Processes) == familySize+1
+		return fmt.Sprintf("%+v", plans), ready == familySize-1 && len(plans[0].Actions[1].Processes) == familySize+1
 	})
-	kill, owner := plans[0].Steps[1], plans[0].Steps[2]
+	kill, owner := plans[0].Actions[1], plans[0].Actions[2]
 	var planned, there []string
 	for _, p := range kill.Processes {
 		planned = append(planned, fmt.Sprintf("%d %s", p.PID, p.Command))
@@ -230,10 +230,10 @@ func TestPlanNamesExactlyWhomAStopEnds(t *testing.T) {
 	}
 	slices.Sort(planned)
 	slices.Sort(there)
-	if kill.Step != api.StepKill || kill.Means != api.MeansKillUnit || kill.On != view.Scope || !slices.Equal(planned, there) {
+	if kill.Rung != api.RungKill || kill.Means != api.MeansKillUnit || kill.On != view.Scope || !slices.Equal(planned, there) {
 		t.Errorf("planned is %+v; there are %q", kill, there)
 	}
-	if owner.Step != api.StepOwner || owner.Means != api.MeansWait || len(owner.Processes) != 1 || owner.Processes[0].PID != b.pid() {
+	if owner.Rung != api.RungOwner || owner.Means != api.MeansWait || len(owner.Processes) != 1 || owner.Processes[0].PID != b.pid() {
 		t.Errorf("of the owner is planned: %+v", owner)
 	}
 	held := hold(t, view)
@@ -242,8 +242,8 @@ func TestPlanNamesExactlyWhomAStopEnds(t *testing.T) {
 	sh(t, "%s stop %s", ctl, view.ID)
 	allGone(t, held)
 	for _, e := range w.until(api.EventGone) {
-		if e.Kind == api.EventStep && !slices.ContainsFunc(plans[0].Steps, func(s api.PlanStep) bool { return s.Step == e.Step.Step }) {
-			t.Errorf("rung %q was not planned", e.Step.Step)
+		if e.Kind == api.EventRung && !slices.ContainsFunc(plans[0].Actions, func(s api.PlanAction) bool { return s.Rung == e.Rung.Rung }) {
+			t.Errorf("rung %q was not planned", e.Rung.Rung)
 		}
 	}
 	if code := b.wait(); code == 0 {
@@ -260,7 +260,7 @@ func TestPlanOfARunSparesItsClientAtFirst(t *testing.T) {
 	leakCheck(t)
 	b := startCommand(t, ctl, "run", "--", "podman", "build", "--no-cache", "--network=none", "--platform", arch64, contextDir(t, family))
 	var plans []api.Plan
-	commands := func(s api.PlanStep) (names []string) {
+	commands := func(s api.PlanAction) (names []string) {
 		for _, p := range s.Processes {
 			names = append(names, p.Command)
 		}
@@ -268,9 +268,9 @@ func TestPlanOfARunSparesItsClientAtFirst(t *testing.T) {
 	}
 	eventually(t, func() (string, bool) {
 		must(t, json.Unmarshal([]byte(sh(t, "%s stop --dry-run --json --all", ctl)), &plans))
-		return fmt.Sprintf("%+v", plans), len(plans) == 1 && len(plans[0].Steps) > 3 && len(plans[0].Steps[1].Processes) == familySize
+		return fmt.Sprintf("%+v", plans), len(plans) == 1 && len(plans[0].Actions) > 3 && len(plans[0].Actions[1].Processes) == familySize
 	})
-	containers, tidy, term := plans[0].Steps[1], plans[0].Steps[2], plans[0].Steps[3]
+	containers, tidy, term := plans[0].Actions[1], plans[0].Actions[2], plans[0].Actions[3]
 	if containers.Means != api.MeansCgroupKill || !strings.HasSuffix(containers.On, ".scope/payload") || slices.Contains(commands(containers), "podman") {
 		t.Errorf("first comes %+v", containers)
 	}

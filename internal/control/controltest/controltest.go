@@ -98,12 +98,12 @@ func (b *Builds) Plan(_ context.Context, id string, ownerTimeout time.Duration) 
 	if i < 0 {
 		return api.Plan{}, errGone
 	}
-	return api.Plan{Build: *brief(b.builds[i].Build), Steps: []api.PlanStep{
-		{Step: api.StepKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: time.Second,
+	return api.Plan{Build: *brief(b.builds[i].Build), Actions: []api.PlanAction{
+		{Rung: api.RungKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: time.Second,
 			Text: "all in the scope is killed", Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
-		{Step: api.StepOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: max(ownerTimeout, 3*time.Second), Text: "the owner may tidy up",
+		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: max(ownerTimeout, 3*time.Second), Text: "the owner may tidy up",
 			Processes: []api.PlanProcess{{PID: 4711, Command: "podman"}}},
-		{Step: api.StepCgroupKill, If: api.PlanProcessesLeft, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: b.builds[i].Cgroup,
+		{Rung: api.RungCgroupKill, If: api.PlanProcessesLeft, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: b.builds[i].Cgroup,
 			Limit: time.Second, Text: "the kernel kills what is left"},
 	}}, nil
 }
