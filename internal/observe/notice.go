@@ -82,7 +82,7 @@ type notice string
 const (
 	nothing  notice = ""
 	aBuilder notice = "a builder"
-	aMapper  notice = "newuidmap"
+	aMapper  notice = "a mapper of UIDs"
 )
 
 // wait returns what was executed, nothing when the time is over or the context has ended.

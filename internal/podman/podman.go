@@ -9,6 +9,7 @@ package podman
 import (
 	"path"
 	"strconv"
+	"strings"
 )
 
 // builders are the programs that build, by the names of their files.
@@ -47,3 +48,19 @@ func Mappers() []string {
 //
 // Source: containers/podman 5.4, pkg/domain/infra/abi/system_linux.go, SetupRootless.
 func RootlessScope(pid int) string { return "podman-" + strconv.Itoa(pid) + ".scope" }
+
+// BesideCgroup is a cgroup beside which the OCI runtime would make a rootless builder's
+// containers: builder is the builder's own, command its name and verb.
+//
+// buildah makes none: its containers stay where it is. podman's are beside its own scope,
+// or its service, in the user's manager.
+//
+// Source: a look at podman 4.3.1, 5.4.2 and 5.8.6 with crun; the user's manager makes
+// runc's in user.slice, which is an inner slice of the same manager as well.
+func BesideCgroup(builder, command string, uid uint32) string {
+	manager := "/user@" + strconv.FormatUint(uint64(uid), 10) + ".service/"
+	if i := strings.Index(builder, manager); i >= 0 && strings.HasPrefix(command, "podman") {
+		return builder[:i] + manager + "app.slice"
+	}
+	return builder
+}

@@ -31,8 +31,8 @@ const crunPayload = "/container"
 func StepCgroup(where string) (own, container string, ok bool) {
 	own = strings.TrimSuffix(where, crunPayload)
 	name := strings.TrimSuffix(path.Base(own), ".scope")
-	for _, runtime := range []string{"crun-", "runc-"} {
-		if rest, cut := strings.CutPrefix(name, runtime); cut {
+	for _, r := range runtimes {
+		if rest, cut := strings.CutPrefix(name, r.name+"-"); cut {
 			name = rest
 			break
 		}
@@ -48,32 +48,6 @@ func StepCgroup(where string) (own, container string, ok bool) {
 //
 // Source: containers/podman 5.4, libpod/container_internal_linux.go.
 func IsPodmanContainer(cgroup string) bool { return strings.Contains(cgroup, "libpod-") }
-
-// StepLayer is the layer of containers/storage that a process has as its root, by the
-// line of mountinfo on that; "" for none.
-//
-// Source: proc_pid_mountinfo(5); containers/storage 1.59, drivers/overlay.
-func StepLayer(root string) string {
-	before, after, ok := strings.Cut(root, " - overlay ")
-	fields := strings.Fields(before)
-	if !ok || len(fields) < 5 || fields[3] != "/" || fields[4] != "/" {
-		return ""
-	}
-	_, upper, ok := strings.Cut(after, "upperdir=/")
-	if !ok {
-		return ""
-	}
-	end := strings.IndexAny(upper, ", ")
-	if end < 0 {
-		return ""
-	}
-	layer, ok := strings.CutSuffix(upper[:end], "/diff")
-	dir, name := path.Split(layer)
-	if !ok || path.Base(dir) != "overlay" || len(name) != 64 || !isAll(name, "0123456789abcdef") {
-		return ""
-	}
-	return name
-}
 
 // isAll reports whether a text is not empty, and of such characters alone.
 func isAll(text, characters string) bool { return text != "" && strings.Trim(text, characters) == "" }

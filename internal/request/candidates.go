@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -20,7 +21,7 @@ import (
 // read, all that there may be.
 func (w *Watcher) dirsOf(ctx context.Context, service, monitor *proc.Handle, uid uint32) ([]Dir, error) {
 	told, unread := w.contextWithin(ctx, monitor)
-	p, archive := requestOf(told)
+	p, archive := podman.RequestOf(told)
 	if !archive {
 		dirs, err := w.candidates(ctx, service, monitor, uid, told)
 		return dirs, errors.Join(unread, err)
@@ -53,7 +54,7 @@ func (w *Watcher) candidates(ctx context.Context, service, monitor *proc.Handle,
 	if err != nil || !same || !service.Alive() {
 		return nil, err
 	}
-	elsewhere := told != "" && !strings.HasPrefix(told, parent+"/"+Prefix)
+	elsewhere := told != "" && !strings.HasPrefix(told, parent+"/"+podman.RequestPrefix)
 	return slices.DeleteFunc(list(parent, uid), func(d Dir) bool {
 		return w.clock.older(d, service) || elsewhere && d.holdsContext()
 	}), nil
@@ -64,18 +65,17 @@ func (w *Watcher) candidates(ctx context.Context, service, monitor *proc.Handle,
 // environment of its own. A default that image_copy_tmp_dir in containers.conf has
 // changed is then not known.
 //
-// Source: containers/podman, cmd/podman/root.go, persistentPreRunE; containers/buildah,
-// chroot/run_common.go, RunUsingChroot.
+// Source: containers/buildah 1.28 to 1.43, chroot/run_common.go, RunUsingChroot.
 func (w *Watcher) parentOf(ctx context.Context, service, monitor *proc.Handle) (string, error) {
 	for _, h := range []*proc.Handle{monitor, service} {
-		switch parent, err := w.reader.Env(ctx, h, "TMPDIR"); {
+		switch parent, err := w.reader.Env(ctx, h, podman.TemporaryVariable); {
 		case err != nil:
 			return "", fmt.Errorf("where the service keeps its requests: %w", err)
 		case parent != "":
 			return parent, nil
 		}
 	}
-	return DefaultParent, nil
+	return podman.TemporaryDirectory, nil
 }
 
 // clock tells what the time of day was at a moment since boot. It can't where the time

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/procfs"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
@@ -104,7 +105,7 @@ func TestCandidateIsNoOlderThanItsService(t *testing.T) {
 // a directory without one.
 func TestArchivesRequestIsNotThatOfAContextElsewhere(t *testing.T) {
 	archive, empty := makeDir(t), makeDir(t)
-	remove(t, filepath.Join(empty, contextName))
+	remove(t, filepath.Join(empty, podman.RequestContext))
 	service := startWith(t, "X=")
 	for told, want := range map[string]bool{"": true, "/home/user/context": false, archive + "/buildah123": true} {
 		dirs, err := NewWatcher(proc.NewReader()).candidates(t.Context(), service, service, uint32(os.Getuid()), told)

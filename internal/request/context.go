@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -25,9 +26,6 @@ import (
 // The builder hands it to the monitor, a process of its own for each step, through a
 // pipe, in a JSON document that nobody else sees. The monitor's memory holds that
 // document: five copies of the member, for as long as the step runs (podman 4.3.1, 5.4.2).
-//
-// Source: containers/buildah, run_common.go, runUsingRuntimeSubproc, runUsingRuntimeMain;
-// run.go, RunOptions; the same from v1.28 to v1.44.
 func contextOf(monitor *proc.Handle) (string, error) {
 	process, err := procfs.NewProc(monitor.PID)
 	if err != nil {
@@ -64,7 +62,7 @@ func isData(region *procfs.ProcMap) bool {
 
 // member begins the member of that document. In a string that a user has put into it
 // (a variable, a label) its quotation marks are escaped.
-const member = `"ContextDir":"`
+const member = podman.ContextMember
 
 // maxContext is the longest value that is taken; PATH_MAX.
 const maxContext = 4096
@@ -125,16 +123,6 @@ func (f *finds) only() string {
 	return ""
 }
 
-// requestOf is the request's directory that a context lies in, where it is one that was
-// sent to the service as an archive.
-//
-// Source: containers/podman, pkg/api/handlers/compat/images_build.go, extractTarFile.
-func requestOf(context string) (dir string, ok bool) {
-	dir, base := path.Split(context)
-	dir = path.Clean(dir)
-	return dir, base == contextName && strings.HasPrefix(path.Base(dir), Prefix)
-}
-
 // below undoes the overlay that the builder has put over a context, where there is one:
 // it is what the monitor has mounted there. Else the context is returned as it is.
 //
@@ -167,7 +155,7 @@ func (w *Watcher) contextWithin(ctx context.Context, monitor *proc.Handle) (stri
 	if err != nil || dir == "" {
 		return "", err
 	}
-	if _, ok := requestOf(dir); ok {
+	if _, ok := podman.RequestOf(dir); ok {
 		return dir, nil
 	}
 	mounts, err := procfs.GetProcMounts(monitor.PID)

@@ -6,26 +6,15 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
-)
 
-// Prefix begins the name of a request's directory, and contextName is what is in it
-// where the context was sent as an archive. The handler makes it by os.MkdirTemp in
-// $TMPDIR, which podman sets to DefaultParent where it is not set.
-//
-// Source: containers/podman, pkg/api/handlers/compat/images_build.go, BuildImage;
-// cmd/podman/root.go.
-const (
-	Prefix        = "libpod_builder"
-	DefaultParent = "/var/tmp"
-	contextName   = "build"
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // parents are where such directories are looked at: directories of root's on
 // every host, so that no user can make a look at them hang.
-var parents = []string{DefaultParent, "/tmp"}
+var parents = []string{podman.TemporaryDirectory, "/tmp"}
 
 // maxEntries bounds the search: in a parent with more nothing is found.
 const maxEntries = 4096
@@ -42,9 +31,7 @@ type Dir struct {
 // CheckPath says whether a path can be that of a request's directory, where it
 // can be watched.
 func CheckPath(p string) error {
-	digits, ok := strings.CutPrefix(path.Base(p), Prefix)
-	if !ok || digits == "" || len(digits) > 20 || strings.Trim(digits, "0123456789") != "" ||
-		p != path.Clean(p) || !slices.Contains(parents, path.Dir(p)) {
+	if !podman.IsRequest(p) || p != path.Clean(p) || !slices.Contains(parents, path.Dir(p)) {
 		return fmt.Errorf("%q is no request's directory", p)
 	}
 	return nil
@@ -109,7 +96,7 @@ func (d Dir) holdsContext() bool {
 		return false
 	}
 	defer unix.Close(parent)
-	fd, err := unix.Openat2(parent, path.Join(path.Base(d.Path), contextName), &unix.OpenHow{
+	fd, err := unix.Openat2(parent, path.Join(path.Base(d.Path), podman.RequestContext), &unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
 	})

@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
@@ -46,8 +47,8 @@ func TestCheckPath(t *testing.T) {
 // makeDir makes a directory as a request's handler does.
 func makeDir(t *testing.T) string {
 	t.Helper()
-	path := fmt.Sprintf("%s/%s%d", DefaultParent, Prefix, time.Now().UnixNano())
-	if err := os.MkdirAll(filepath.Join(path, contextName), 0o700); err != nil {
+	path := fmt.Sprintf("%s/%s%d", podman.TemporaryDirectory, podman.RequestPrefix, time.Now().UnixNano())
+	if err := os.MkdirAll(filepath.Join(path, podman.RequestContext), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(path) })

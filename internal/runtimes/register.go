@@ -7,10 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// names are those of the runtimes, in the order of the drop-in.
-var names = []string{"crun", "runc"}
+	"github.com/buildwatch/buildwatch/internal/podman"
+)
 
 // Host is where rows are looked at as an administrator sees them: when the wrapper is
 // registered, and when the daemon starts. Files of users are not looked at.
@@ -28,7 +27,7 @@ func ThisHost(libexec string) Host { return Host{Root: "/", Libexec: libexec, Lo
 // would only find by $PATH has none: the wrapper does not look there. why says so.
 func (h Host) Rows() (rows string, why []string) {
 	files := configured(h.Root, "", 0)
-	for _, name := range names {
+	for _, name := range podman.Runtimes() {
 		paths := slices.DeleteFunc(slices.Clone(row(name, files)), IsWrapper)
 		if found, err := h.LookPath(name); err == nil && !slices.ContainsFunc(paths, h.exists) && !IsWrapper(found) {
 			why = append(why, fmt.Sprintf("%s is found by $PATH only, at %s: builds with it are not placed into scopes, unless [engine.runtimes] of /etc/containers/containers.conf names that path", name, found))
@@ -80,14 +79,14 @@ func (h Host) bypasses(files []string) []string {
 		}
 	}
 	var found []string
-	for _, name := range names {
+	for _, name := range podman.Runtimes() {
 		row, ok := last[name]
 		if ok && filepath.Base(row.file) != DropIn && !slices.ContainsFunc(row.paths, h.leadsToUs) {
 			found = append(found, fmt.Sprintf("%s has a row for %s that replaces that of %s: builds with %s go round the wrapper. Where they should not, name %s first in that row",
 				row.file, name, DropIn, name, filepath.Join(h.Libexec, name)))
 		}
 	}
-	if d := byDefault.Default; d != "" && !slices.Contains(names, d) {
+	if d := byDefault.Default; d != "" && !slices.Contains(podman.Runtimes(), d) {
 		found = append(found, fmt.Sprintf("%s has %q as the runtime that is used by default: builds go round the wrapper, which stands before crun and runc by these names only", byDefault.File, d))
 	}
 	return found

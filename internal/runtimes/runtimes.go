@@ -1,7 +1,7 @@
-// Package runtimes knows the OCI runtimes that buildwatch stands in front of:
-// their names and where the real ones are installed, by what podman has compiled
-// in and by what the configuration of podman says. It looks files up and
-// does nothing else; $PATH is consulted where nothing else is found, as podman does.
+// Package runtimes finds the real OCI runtimes that buildwatch stands in front of, by
+// what podman has compiled in and by what the configuration of podman says. It looks
+// files up and does nothing else; $PATH is consulted where nothing else is found, as
+// podman does.
 package runtimes
 
 import (
@@ -11,45 +11,20 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
-// table holds podman's own compiled-in paths for each runtime, in podman's
-// order, so that the wrapper resolves a name to the file that podman would
-// have found itself.
-//
-// Source: containers/common, pkg/config/default.go, defaultEngineConfig,
-// OCIRuntimes. The drop-in dist/containers/50-buildwatch.conf.in repeats it
-// (a test compares the two).
-var table = map[string][]string{
-	"crun": {
-		"/usr/bin/crun",
-		"/usr/sbin/crun",
-		"/usr/local/bin/crun",
-		"/usr/local/sbin/crun",
-		"/sbin/crun",
-		"/bin/crun",
-		"/run/current-system/sw/bin/crun",
-	},
-	"runc": {
-		"/usr/bin/runc",
-		"/usr/sbin/runc",
-		"/usr/local/bin/runc",
-		"/usr/local/sbin/runc",
-		"/sbin/runc",
-		"/bin/runc",
-		"/usr/lib/cri-o-runc/sbin/runc",
-		"/run/current-system/sw/bin/runc",
-	},
-}
+// table holds the paths that podman has compiled in, so that the wrapper resolves a name
+// to the file that podman would have found itself. The drop-in
+// dist/containers/50-buildwatch.conf.in repeats it (a test compares the two).
+var table = podman.RuntimePaths()
 
 // ErrUnknown is returned for a name that is no OCI runtime known here.
 var ErrUnknown = errors.New("not an OCI runtime that buildwatch knows")
 
-// ErrNotInstalled is returned for a runtime that the host does not have. These are
-// podman's words.
-//
-// Source: containers/podman, libpod/oci_conmon_common.go, newConmonOCIRuntime.
-var ErrNotInstalled = errors.New("no valid executable found for OCI runtime")
+// ErrNotInstalled is returned for a runtime that the host does not have, in podman's words.
+var ErrNotInstalled = errors.New(podman.NoRuntime)
 
 // Paths returns where the runtime called name may be installed, in the order
 // in which podman looks. It is nil for an unknown name.

@@ -96,7 +96,7 @@ func (e *Examiner) servedRoots(pids []int) []uint32 {
 		}
 		seen = append(seen, namespace)
 		for _, m := range mountsOf(infos) {
-			if m.point == "/" && m.fstype == helperType && !slices.Contains(roots, m.device) {
+			if m.point == "/" && m.fstype == podman.MountHelperType && !slices.Contains(roots, m.device) {
 				roots = append(roots, m.device)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -136,20 +136,11 @@ func isFuseDevice(link string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Mkdev(st.Rdev_major, st.Rdev_minor) == fuseDevice
 }
 
-// helperName is the program that mounts a rootless user's storage where the kernel
-// can't, or where storage.conf says so; helperType, the type of its mounts.
-//
-// Source: containers/storage, storage.conf(5), mount_program.
-const (
-	helperName = "fuse-overlayfs"
-	helperType = "fuse." + helperName
-)
-
 // isHelper tells whether the process runs the host's fuse-overlayfs: a file that is
 // root's and that nobody else may write.
 func (p process) isHelper() bool {
 	exe, err := p.Executable()
-	if err != nil || path.Base(strings.TrimSuffix(exe, " (deleted)")) != helperName {
+	if err != nil || !podman.IsMountHelper(exe) {
 		return false
 	}
 	var st unix.Statx_t

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -139,12 +139,6 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 // beside is the cgroup in or below which the OCI runtime would make the build's
 // containers without us, or leave them; "" where nothing but system.slice is above that,
 // as for root.
-//
-// buildah makes none for a user: its containers stay where it is. podman's are beside
-// its own scope, or its service, in the user's manager.
-//
-// Source: a look at podman 4.3.1, 5.4.2 and 5.8.6 with crun; the user's manager makes
-// runc's in user.slice, which is an inner slice of the same manager as well.
 func (b *build) beside() string {
 	if b.record.UID == 0 {
 		return ""
@@ -153,11 +147,7 @@ func (b *build) beside() string {
 	if err != nil {
 		return ""
 	}
-	manager := fmt.Sprintf("/user@%d.service/", b.record.UID)
-	if i := strings.Index(where, manager); i >= 0 && strings.HasPrefix(b.record.Command, "podman") {
-		return where[:i] + manager + "app.slice"
-	}
-	return where
+	return podman.BesideCgroup(where, b.record.Command, b.record.UID)
 }
 
 // giveUp forgets a build of which there is nothing: its first container could not

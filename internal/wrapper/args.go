@@ -6,36 +6,6 @@ import (
 	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
-// systemdCgroup makes crun and runc read linux.cgroupsPath as
-// "slice:prefix:name" instead of as a cgroup's path.
-const systemdCgroup = "--systemd-cgroup"
-
-// takesValue lists the flags of crun and runc that may stand before or after
-// `create`, and whether a value follows. A call with any other flag is passed
-// through, for its meaning is not known here.
-//
-// Source: containers/crun, src/crun.c and src/create.c; opencontainers/runc,
-// main.go and create.go.
-var takesValue = map[string]bool{
-	// before the command
-	"--root":       true,
-	"--log":        true,
-	"--log-format": true,
-	"--log-level":  true,
-	"--debug":      false,
-	systemdCgroup:  false,
-	// after it
-	"--bundle":         true,
-	"-b":               true,
-	"--pid-file":       true,
-	"--console-socket": true,
-	"--preserve-fds":   true,
-	"--pidfd-socket":   true,
-	"--no-pivot":       false,
-	"--no-new-keyring": false,
-	"--no-subreaper":   false,
-}
-
 // creation is a call of the runtime that creates a build's RUN container.
 type creation struct {
 	bundle    string   // directory that holds config.json
@@ -69,11 +39,11 @@ func parseCreate(args []string) (creation, bool) {
 			continue
 		}
 		name, value, joined := strings.Cut(arg, "=")
-		wantsValue, known := takesValue[name]
+		wantsValue, known := podman.CreateFlag(name)
 		if !known || joined && !wantsValue {
 			return creation{}, false
 		}
-		if name == systemdCgroup {
+		if name == podman.SystemdCgroup {
 			continue // left out of placed: cgroupsPath will be a path
 		}
 		c.placed = append(c.placed, arg)
@@ -84,7 +54,7 @@ func parseCreate(args []string) (creation, bool) {
 			value = args[i]
 			c.placed = append(c.placed, value)
 		}
-		if name == "--bundle" || name == "-b" {
+		if name == podman.Bundle || name == podman.BundleShort {
 			c.bundle = value
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // The calls are podman 5.4.2's and buildah's, as they were seen.
@@ -87,14 +89,14 @@ func FuzzParseCreate(f *testing.F) {
 				t.Fatalf("%q came from nowhere in %q", arg, args)
 			}
 			for _, skipped := range rest[:i] {
-				if skipped != systemdCgroup {
+				if skipped != podman.SystemdCgroup {
 					t.Fatalf("%q was lost of %q", skipped, args)
 				}
 			}
 			rest = rest[i+1:]
 		}
 		for _, skipped := range rest {
-			if skipped != systemdCgroup {
+			if skipped != podman.SystemdCgroup {
 				t.Fatalf("%q was lost of %q", skipped, args)
 			}
 		}

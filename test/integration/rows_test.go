@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
-	"github.com/buildwatch/buildwatch/internal/runtimes"
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // confD is where an administrator puts rows of their own.
@@ -25,7 +25,7 @@ func ownRuntime(t *testing.T) (name, path string) {
 	must(t, os.MkdirAll(dir, 0o755))
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	sh(t, "cp -L /usr/bin/%s %s/real", name, dir) // a link, on bookworm
-	for _, compiledIn := range runtimes.Paths(name) {
+	for _, compiledIn := range podman.RuntimePaths()[name] {
 		if os.Rename(compiledIn, compiledIn+".away") == nil {
 			t.Cleanup(func() { must(t, os.Rename(compiledIn+".away", compiledIn)) })
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/buildwatch/buildwatch/internal/runtimes"
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // probe is what the tests put in the place of the real runtime: it tells all
@@ -170,7 +170,7 @@ func TestRuntimeIsChosenAsWithoutBuildwatch(t *testing.T) {
 	crunFails := rootCrunFails(t)
 	for _, missing := range []string{"nothing", "crun", "runc"} {
 		t.Run("without "+missing, func(t *testing.T) {
-			for _, path := range runtimes.Paths(missing) {
+			for _, path := range podman.RuntimePaths()[missing] {
 				if err := os.Rename(path, path+".away"); err == nil {
 					defer func() { must(t, os.Rename(path+".away", path)) }()
 				}

@@ -1,0 +1,62 @@
+package podman
+
+import "testing"
+
+func TestRequestsDirectoryIsKnownByItsName(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/var/tmp/libpod_builder1234": true, "/tmp/libpod_builder1": true,
+		"/var/tmp/libpod_builder": false, "/var/tmp/libpod_builder12x": false, "/var/tmp/libpod_builder1/build": false,
+		"/var/tmp/libpod_builder123456789012345678901": false, "": false,
+	} {
+		if got := IsRequest(path); got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+	for context, want := range map[string]string{
+		"/var/tmp/libpod_builder12/build": "/var/tmp/libpod_builder12", "/var/tmp/libpod_builder12/other": "", "/home/x/build": "",
+	} {
+		if dir, ok := RequestOf(context); ok != (want != "") || ok && dir != want {
+			t.Errorf("%q: %q, %v", context, dir, ok)
+		}
+	}
+}
+
+// TestContainersOfAUserAreBesideTheScopeOfPodman: whose limits would hold for them.
+func TestContainersOfAUserAreBesideTheScopeOfPodman(t *testing.T) {
+	const manager = "/user.slice/user-1000.slice/user@1000.service"
+	for _, test := range []struct{ builder, command, want string }{
+		{manager + "/user.slice/podman-12.scope", "podman build", manager + "/app.slice"},
+		{manager + "/app.slice/podman.service", "podman system service", manager + "/app.slice"},
+		{manager + "/app.slice/job.service", "buildah build", manager + "/app.slice/job.service"},
+		{"/system.slice/ci.service", "podman build", "/system.slice/ci.service"},
+		{"/user.slice/user-1001.slice/user@1001.service/x.scope", "podman build", "/user.slice/user-1001.slice/user@1001.service/x.scope"},
+	} {
+		if got := BesideCgroup(test.builder, test.command, 1000); got != test.want {
+			t.Errorf("BesideCgroup(%q, %q) = %q; want %q", test.builder, test.command, got, test.want)
+		}
+	}
+}
+
+func TestMountHelperIsKnownByItsFile(t *testing.T) {
+	for exe, want := range map[string]bool{
+		"/usr/bin/fuse-overlayfs": true, "/usr/bin/fuse-overlayfs (deleted)": true, "/usr/bin/sshfs": false, "/": false, "": false,
+	} {
+		if got := IsMountHelper(exe); got != want {
+			t.Errorf("%q: %v", exe, got)
+		}
+	}
+}
+
+func TestEachRuntimeHasItsOwnPaths(t *testing.T) {
+	paths := RuntimePaths()
+	for _, name := range Runtimes() {
+		for _, path := range paths[name] {
+			if path[len(path)-len(name)-1:] != "/"+name {
+				t.Errorf("%s at %s", name, path)
+			}
+		}
+		if len(paths[name]) < 5 {
+			t.Errorf("%s: %q", name, paths[name])
+		}
+	}
+}
