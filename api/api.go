@@ -211,12 +211,12 @@ func Aborts() []Abort {
 
 // UsedRung is one rung as it was used on a build.
 type UsedRung struct {
-	Rung      Rung          `json:"rung"`
-	StartedAt time.Time     `json:"started_at"`
-	Duration  time.Duration `json:"duration_ns"`
-	TimedOut  bool          `json:"timed_out"`       // processes were left when its time was over
-	Survivors int           `json:"survivors"`       // processes of the build that were left when it ended
-	Error     string        `json:"error,omitempty"` // what systemd or the kernel answered, if not success
+	Rung      Rung      `json:"rung"`
+	StartedAt time.Time `json:"started_at"`
+	Duration  Seconds   `json:"duration_seconds"`
+	TimedOut  bool      `json:"timed_out"`       // processes were left when its time was over
+	Survivors int       `json:"survivors"`       // processes of the build that were left when it ended
+	Error     string    `json:"error,omitempty"` // what systemd or the kernel answered, if not success
 }
 
 // BuildDetail is everything that is known of one build.
@@ -241,8 +241,8 @@ const MaxOwnerTimeout = time.Hour
 // StopRequest is the optional body of POST PathStop.
 type StopRequest struct {
 	// OwnerTimeout is how long a living owner may take to tidy up after its
-	// containers were killed, before it is told to end; 0 means as configured.
-	OwnerTimeout time.Duration `json:"owner_timeout_ns,omitempty"`
+	// containers were killed, before it is told to end. Not there means as configured.
+	OwnerTimeout *Seconds `json:"owner_timeout_seconds,omitempty"`
 }
 
 // RunRequest is the body of POST PathRun: the caller's own process is to become
@@ -252,7 +252,7 @@ type RunRequest struct {
 	Properties []string `json:"properties,omitempty"` // NAME=VALUE, see package limits
 	// Timeout is the build's deadline, from its start; 0 means none. It is another
 	// way to say RuntimeMaxSec: only one may be given.
-	Timeout time.Duration `json:"timeout_ns,omitempty"`
+	Timeout Seconds `json:"timeout_seconds,omitempty"`
 }
 
 // RunTimeout is how long the daemon may take to place the caller of POST PathRun.

@@ -35,13 +35,13 @@ const AliveInterval = 15 * time.Second
 // Event is one line of the answer to GET PathEvents: something that happened to a
 // build that the caller may see. First come the builds that there are.
 type Event struct {
-	Time    time.Time     `json:"time"`
-	Kind    EventKind     `json:"kind"`
-	Build   *EventBuild   `json:"build,omitempty"`   // as it was then; not there in ready, dropped, alive, stopping
-	Was     State         `json:"was,omitempty"`     // state, gone: the state before
-	Rung    *UsedRung     `json:"rung,omitempty"`    // rung: the rung
-	Took    time.Duration `json:"took_ns,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
-	Dropped int           `json:"dropped,omitempty"` // dropped: how many
+	Time    time.Time   `json:"time"`
+	Kind    EventKind   `json:"kind"`
+	Build   *EventBuild `json:"build,omitempty"`        // as it was then; not there in ready, dropped, alive, stopping
+	Was     State       `json:"was,omitempty"`          // state, gone: the state before
+	Rung    *UsedRung   `json:"rung,omitempty"`         // rung: the rung
+	Took    Seconds     `json:"took_seconds,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
+	Dropped int         `json:"dropped,omitempty"`      // dropped: how many
 	// Survivors: of survivors, some of the processes.
 	Survivors []Process `json:"survivors,omitempty"`
 	// Connection: of freed, as in Wait.

@@ -1,7 +1,5 @@
 package api
 
-import "time"
-
 // Plan answers POST PathPlan: what a stop would do to a build as it is now.
 // Nothing of it was done.
 type Plan struct {
@@ -39,7 +37,7 @@ type PlanAction struct {
 	Means     PlanMeans     `json:"means"`            //
 	Signal    string        `json:"signal,omitempty"` // what the processes get
 	On        string        `json:"on,omitempty"`     // the unit, or the cgroup below its mount
-	Limit     time.Duration `json:"limit_ns"`         // how long it may take
+	Limit     Seconds       `json:"limit_seconds"`    // how long it may take
 	Text      string        `json:"text"`             // for people
 	Processes []PlanProcess `json:"processes"`        // whom it concerns, of those that are there now; never null
 }

@@ -44,11 +44,11 @@ func TestEveryVerb(t *testing.T) {
 	if err != nil || detail.ID != "cccc2222" || len(detail.ProcessTree) != 1 {
 		t.Errorf("Show: %v, %v", detail, err)
 	}
-	b, err := c.Stop(t.Context(), "bb", api.StopRequest{OwnerTimeout: time.Minute})
+	b, err := c.Stop(t.Context(), "bb", api.StopRequest{OwnerTimeout: new(api.Seconds(time.Minute))})
 	if err != nil || b.ID != "bbbb2222" || b.State != api.StateGone {
 		t.Errorf("Stop: %v, %v", b, err)
 	}
-	if stops := builds.Stops(); len(stops) != 1 || stops[0] != (controltest.Stop{ID: "bbbb2222", By: 1000, OwnerTimeout: time.Minute}) {
+	if stops := builds.Stops(); len(stops) != 1 || stops[0] != (controltest.Stop{ID: "bbbb2222", By: 1000, OwnerTimeout: "1m0s"}) {
 		t.Errorf("the daemon was asked for %v", stops)
 	}
 	info, err := c.Info(t.Context())

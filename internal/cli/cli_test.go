@@ -97,8 +97,8 @@ func twoBuilds() []api.BuildDetail {
 				{PID: 30, PPID: 1, Command: "cat", State: "D", WChan: "request_wait_answer", Survivor: true},
 			},
 			Ladder: []api.UsedRung{
-				{Rung: api.RungKill, StartedAt: now.Add(-10 * time.Second), Duration: 2 * time.Second, TimedOut: true, Survivors: 3},
-				{Rung: api.RungStop, StartedAt: now.Add(-8 * time.Second), Duration: 2340 * time.Microsecond, Error: "no such unit"},
+				{Rung: api.RungKill, StartedAt: now.Add(-10 * time.Second), Duration: api.Seconds(2 * time.Second), TimedOut: true, Survivors: 3},
+				{Rung: api.RungStop, StartedAt: now.Add(-8 * time.Second), Duration: api.Seconds(2340 * time.Microsecond), Error: "no such unit"},
 			},
 			Explanation: api.Explanation{
 				Verdict: "it was ended", ChangesWhen: "the kernel lets go",

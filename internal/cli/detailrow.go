@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 )
@@ -83,7 +84,7 @@ type rungRow struct{ used api.UsedRung }
 
 func (r rungRow) Rung() string                 { return quote(string(r.used.Rung)) }
 func (r rungRow) StartedAt() string            { return timestamp(r.used.StartedAt) }
-func (r rungRow) Duration() string             { return humanStep(r.used.Duration) }
+func (r rungRow) Duration() string             { return humanStep(time.Duration(r.used.Duration)) }
 func (r rungRow) TimedOut() bool               { return r.used.TimedOut }
 func (r rungRow) Survivors() int               { return r.used.Survivors }
 func (r rungRow) Error() string                { return quote(r.used.Error) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 )
@@ -88,5 +89,5 @@ func describeAction(action api.PlanAction) string {
 	if how := meansText[action.Means]; how != "" {
 		details = append(details, strings.TrimSpace(strings.TrimSpace(quote(action.Signal)+" "+how)+" "+quote(action.On)))
 	}
-	return fmt.Sprintf("%s (%s)", text, strings.Join(append(details, humanStep(action.Limit)+" at most"), ", "))
+	return fmt.Sprintf("%s (%s)", text, strings.Join(append(details, humanStep(time.Duration(action.Limit))+" at most"), ", "))
 }

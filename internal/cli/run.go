@@ -102,5 +102,5 @@ func (f runFlags) request(named bool) (api.RunRequest, error) {
 	if timeout > 0 && read.RuntimeMax > 0 {
 		return api.RunRequest{}, errors.New("--timeout and --property RuntimeMaxSec are the same: give one")
 	}
-	return api.RunRequest{Name: f.name, Properties: f.properties, Timeout: timeout}, nil
+	return api.RunRequest{Name: f.name, Properties: f.properties, Timeout: api.Seconds(timeout)}, nil
 }

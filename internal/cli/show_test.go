@@ -87,7 +87,7 @@ func TestShowTemplates(t *testing.T) {
 		{`{{range .Ladder}}{{.Rung}} {{.StartedAt}} {{.Duration}} {{.TimedOut}} {{.Survivors}} {{.Error}};{{end}}`, "kill 2026-01-02T03:03:55Z 2s true 3 ;stop 2026-01-02T03:03:57Z 2.3ms false 0 no such unit;\n"},
 		{`{{.Verdict}}, {{.ChangesWhen}}{{range .Facts}}; {{.Name}} {{.Value}} {{.Since}} {{.Source}} {{.Decides}}{{end}}`,
 			"it was ended, the kernel lets go; owner PID 815 has ended 2026-01-02T03:03:54Z pidfd end; containers 1 process is there  cgroup.events \n"},
-		{`{{json (index .Ladder 0)}}`, `{"rung":"kill","started_at":"2026-01-02T03:03:55Z","duration_ns":2000000000,"timed_out":true,"survivors":3}` + "\n"},
+		{`{{json (index .Ladder 0)}}`, `{"rung":"kill","started_at":"2026-01-02T03:03:55Z","duration_seconds":2,"timed_out":true,"survivors":3}` + "\n"},
 		{`table {{.ID}}\t{{.UID}}`, "ID        UID\nbcdz2345  1001\n"},
 	} {
 		run(t, socket, "show", "bcdz", "--format", test.format).expect(t, 0, test.want, "")

@@ -54,12 +54,10 @@ get which signal by which means, and what would follow if that did not do.`,
 		},
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			if cmd.Flags().Changed("time") {
-				limit := time.Duration(flags.seconds) * time.Second
 				if flags.seconds < 0 || flags.seconds > int(api.MaxOwnerTimeout/time.Second) {
 					return fmt.Errorf("--time %d: not between 0 and %d seconds", flags.seconds, int(api.MaxOwnerTimeout/time.Second))
 				}
-				// 0 would ask for the configured time; who says 0 wants none.
-				request.OwnerTimeout = max(limit, time.Nanosecond)
+				request.OwnerTimeout = new(api.Seconds(time.Duration(flags.seconds) * time.Second))
 			}
 			return a.runStop(cmd.Context(), flags, request, ids)
 		},

@@ -8,15 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/control/controltest"
 )
 
 // stuck is a stop that ends with the build being stuck.
-func stuck(b api.Build) func(context.Context, string, uint32, time.Duration) (api.Build, error) {
-	return func(context.Context, string, uint32, time.Duration) (api.Build, error) {
+func stuck(b api.Build) func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
+	return func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
 		b.State = api.StateStuck
 		return b, nil
 	}
@@ -67,11 +66,11 @@ func TestStopByFilterAndAll(t *testing.T) {
 }
 
 func TestStopPassesTheTimeOn(t *testing.T) {
-	for args, want := range map[string]time.Duration{
-		"":            0, // as configured
-		"-t 0":        1, // none
-		"--time 3":    3 * time.Second,
-		"--time=3600": time.Hour,
+	for args, want := range map[string]string{
+		"":            "", // as configured
+		"-t 0":        "0s",
+		"--time 3":    "3s",
+		"--time=3600": "1h0m0s",
 	} {
 		socket, builds := start(t, twoBuilds()...)
 		run(t, socket, append([]string{"stop", "bcdf"}, strings.Fields(args)...)...).expect(t, 0, "bcdf2345\n", "")
@@ -103,11 +102,11 @@ func TestStopOfABuildThatIsStuck(t *testing.T) {
 func TestStopThatDidNotEndTheBuild(t *testing.T) {
 	details := twoBuilds()
 	socket, builds := start(t, details...)
-	builds.OnStop = func(context.Context, string, uint32, time.Duration) (api.Build, error) {
+	builds.OnStop = func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
 		return details[0].Build, nil
 	}
 	run(t, socket, "stop", "bcdf").expect(t, 1, "", "buildwatchctl: build bcdf2345 is still running: \"buildwatchctl show bcdf2345\" shows it\n")
-	builds.OnStop = func(context.Context, string, uint32, time.Duration) (api.Build, error) {
+	builds.OnStop = func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
 		return api.Build{}, fmt.Errorf("the bus is down")
 	}
 	run(t, socket, "stop", "bcdf").expect(t, 1, "", "buildwatchctl: buildwatchd failed to answer: \"journalctl -u buildwatchd\" says why\n")

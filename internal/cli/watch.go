@@ -229,7 +229,7 @@ func describeEvent(e api.Event) string {
 	case api.EventGone:
 		what = state
 		if e.Took > 0 {
-			what += " after " + humanStep(e.Took)
+			what += " after " + humanStep(time.Duration(e.Took))
 		}
 	}
 	return strings.Join([]string{b.ID(), what}, "  ")

@@ -93,9 +93,9 @@ func TestWatchPrintsALineForEachEvent(t *testing.T) {
 	over := event(api.EventState, "ffff2222", api.StateAbandoned)
 	over.Was, over.Build.Reason, over.Build.Reported = api.StateRunning, api.ReasonDeadline, true
 	rung := event(api.EventRung, "ffff2222", api.StateKilling)
-	rung.Rung = &api.UsedRung{Rung: api.RungStop, Duration: time.Second, TimedOut: true, Error: "no\nanswer"}
+	rung.Rung = &api.UsedRung{Rung: api.RungStop, Duration: api.Seconds(time.Second), TimedOut: true, Error: "no\nanswer"}
 	gone := event(api.EventGone, "ffff2222", api.StateGone)
-	gone.Build.Reason, gone.Took = api.ReasonDeadline, 1234*time.Millisecond
+	gone.Build.Reason, gone.Took = api.ReasonDeadline, api.Seconds(1234*time.Millisecond)
 	for _, row := range []struct {
 		event api.Event
 		want  string

@@ -34,11 +34,10 @@ type Builds interface {
 	Detail(ctx context.Context, id string) (api.BuildDetail, error)
 	// Stop ends a build because the user by asked for it, and returns it when it
 	// is gone or stuck. The end of ctx ends the waiting, not the stop: a client
-	// that goes away does not call its wish back. ownerTimeout is as in
-	// api.StopRequest.
-	Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
+	// that goes away does not call its wish back.
+	Stop(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error)
 	// Plan says what Stop would do.
-	Plan(ctx context.Context, id string, ownerTimeout time.Duration) (api.Plan, error)
+	Plan(ctx context.Context, id string, request api.StopRequest) (api.Plan, error)
 	// Watch calls each with the builds that there are and then with all that happens
 	// to builds, of those users that may lets pass, until ctx ends, the builds are no
 	// longer watched, or each fails. may must not wait; each may.

@@ -21,12 +21,12 @@ import (
 func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/v1/builds", "")
 	f.Add("GET", "/v1/builds/bbbb2222", "")
-	f.Add("POST", "/v1/builds/bbbb2222/stop", `{"owner_timeout_ns":1}`)
-	f.Add("POST", "/v1/builds/%62bbb2222/stop", `{"owner_timeout_ns":1e3}`)
+	f.Add("POST", "/v1/builds/bbbb2222/stop", `{"owner_timeout_seconds":1}`)
+	f.Add("POST", "/v1/builds/%62bbb2222/stop", `{"owner_timeout_seconds":1e3}`)
 	f.Add("POST", "/v1/builds/../builds/b/stop", `null`)
 	f.Add("POST", "/v1/builds/b%00/stop", `{"OWNER_TIMEOUT_NS":1}{}`)
 	f.Add("GET", "/v1/builds/\x1b[2J\u202e", "")
-	f.Add("POST", "/v1/builds/bbbb2222/plan", `{"owner_timeout_ns":1}`)
+	f.Add("POST", "/v1/builds/bbbb2222/plan", `{"owner_timeout_seconds":1}`)
 	f.Add("GET", "/v1/events", "")
 	f.Add("GET", "/v1/info", "")
 	log := logrus.New()
@@ -70,12 +70,12 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzStopBody: only a stop request within its bounds gets through.
 func FuzzStopBody(f *testing.F) {
-	for _, seed := range []string{"", "{}", "null", `{"owner_timeout_ns":1}`, `{"owner_timeout_ns":-1}`, `{"a":1}`, "{}{}", "[", "\xff"} {
+	for _, seed := range []string{"", "{}", "null", `{"owner_timeout_seconds":1}`, `{"owner_timeout_seconds":-1}`, `{"a":1}`, "{}{}", "[", "\xff"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
 		request, err := decodeStop(strings.NewReader(body))
-		if request.OwnerTimeout < 0 || request.OwnerTimeout > api.MaxOwnerTimeout {
+		if given := request.OwnerTimeout; given != nil && (*given < 0 || *given > api.Seconds(api.MaxOwnerTimeout)) {
 			t.Errorf("let through: %+v", request)
 		}
 		if err != nil && request != (api.StopRequest{}) {

@@ -16,7 +16,7 @@ func plan(s *Server, w http.ResponseWriter, r *http.Request, given string) (any,
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.Builds.Plan(r.Context(), id, request.OwnerTimeout)
+	p, err := s.Builds.Plan(r.Context(), id, request)
 	if err != nil {
 		return nil, goneMeanwhile(given, err)
 	}

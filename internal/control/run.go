@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -57,12 +58,12 @@ func decodeRun(body io.Reader) (RunRequest, error) {
 		return RunRequest{}, badRequest("%s", err)
 	}
 	switch {
-	case given.Timeout < 0 || given.Timeout > limits.MaxTimespan:
+	case given.Timeout < 0 || given.Timeout > api.Seconds(limits.MaxTimespan):
 		return RunRequest{}, badRequest("the timeout is not between 0 and %s", limits.MaxTimespan)
 	case given.Timeout > 0 && read.RuntimeMax > 0:
 		return RunRequest{}, badRequest("the property RuntimeMaxSec and a timeout are the same: give one")
 	case given.Timeout > 0:
-		read.RuntimeMax = given.Timeout
+		read.RuntimeMax = time.Duration(given.Timeout)
 	}
 	return RunRequest{Name: given.Name, Limits: read}, nil
 }

@@ -54,7 +54,7 @@ func body(t *testing.T, request api.RunRequest) string {
 func TestRunIsForTheProcessThatAsks(t *testing.T) {
 	socket, runs := startRuns(t, nil)
 	code, answer := ask(t, socket, "POST", api.PathRun, body(t, api.RunRequest{
-		Name: "nightly", Properties: []string{"TasksMax=7"}, Timeout: time.Minute,
+		Name: "nightly", Properties: []string{"TasksMax=7"}, Timeout: api.Seconds(time.Minute),
 	}))
 	var b api.Build
 	if err := json.Unmarshal([]byte(answer), &b); err != nil || code != 200 || b.ID != "bcdf2345" || b.Name != "nightly" {
@@ -127,7 +127,7 @@ func TestAttack13PropertiesThatReachOutOfTheBuild(t *testing.T) {
 	}
 	refused(t,
 		api.RunRequest{Properties: []string{"TasksMax=1", "TasksMax=2"}},
-		api.RunRequest{Properties: []string{"RuntimeMaxSec=1"}, Timeout: time.Second},
+		api.RunRequest{Properties: []string{"RuntimeMaxSec=1"}, Timeout: api.Seconds(time.Second)},
 		api.RunRequest{Properties: slices.Repeat([]string{"TasksMax=1"}, 1000)},
 		api.RunRequest{Timeout: -1},
 		api.RunRequest{Timeout: 1<<63 - 1},

@@ -42,7 +42,7 @@ func (b *oneBuild) Detail(context.Context, string) (api.BuildDetail, error) {
 	return api.BuildDetail{Build: b.build()}, nil
 }
 
-func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ time.Duration) (api.Build, error) {
+func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ api.StopRequest) (api.Build, error) {
 	select {
 	case <-b.release:
 	case <-ctx.Done():
@@ -51,7 +51,7 @@ func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ time.Duration
 	return b.build(), ctx.Err()
 }
 
-func (b *oneBuild) Plan(context.Context, string, time.Duration) (api.Plan, error) {
+func (b *oneBuild) Plan(context.Context, string, api.StopRequest) (api.Plan, error) {
 	return api.Plan{Build: api.EventBuild{ID: "bbbb2222"}}, nil
 }
 

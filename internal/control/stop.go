@@ -26,7 +26,7 @@ func stop(s *Server, w http.ResponseWriter, r *http.Request, given string) (any,
 	if err := http.NewResponseController(w).SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return nil, err
 	}
-	b, err := s.Builds.Stop(r.Context(), id, c.UID(), request.OwnerTimeout)
+	b, err := s.Builds.Stop(r.Context(), id, c.UID(), request)
 	if err != nil {
 		return nil, goneMeanwhile(given, err)
 	}
@@ -40,7 +40,7 @@ func decodeStop(body io.Reader) (api.StopRequest, error) {
 	if err := decode(body, &request); err != nil {
 		return api.StopRequest{}, err
 	}
-	if request.OwnerTimeout < 0 || request.OwnerTimeout > api.MaxOwnerTimeout {
+	if given := request.OwnerTimeout; given != nil && (*given < 0 || *given > api.Seconds(api.MaxOwnerTimeout)) {
 		return api.StopRequest{}, badRequest("the owner's timeout is not between 0 and %s", api.MaxOwnerTimeout)
 	}
 	return request, nil

@@ -114,7 +114,7 @@ func TestAnothersBuildIsAsGoodAsNone(t *testing.T) {
 // in words of its own.
 func TestBuildThatHasGoneMeanwhile(t *testing.T) {
 	builds := controltest.NewBuilds(build("bbbb2222", alice))
-	builds.OnStop = func(context.Context, string, uint32, time.Duration) (api.Build, error) {
+	builds.OnStop = func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
 		return api.Build{}, fmt.Errorf("stop: %w", &api.Error{Code: api.CodeNotFound, Message: "other words"})
 	}
 	_, body := ask(t, controltest.Start(t, builds, alice), "POST", "/v1/builds/bb/stop", "")
@@ -170,14 +170,14 @@ func TestShowHasNoNull(t *testing.T) {
 func TestStopPassesOnWhoAndHowLong(t *testing.T) {
 	builds := controltest.NewBuilds(build("bbbb2222", alice), build("cccc2222", bob))
 	socket := controltest.Start(t, builds, 0)
-	code, body := ask(t, socket, "POST", "/v1/builds/bbbb2222/stop", `{"owner_timeout_ns":3000000000}`)
+	code, body := ask(t, socket, "POST", "/v1/builds/bbbb2222/stop", `{"owner_timeout_seconds":3}`)
 	if code != 200 || !strings.Contains(body, `"state":"gone"`) {
 		t.Errorf("%d %s", code, body)
 	}
 	if code, body := ask(t, socket, "POST", "/v1/builds/c/stop", ""); code != 200 {
 		t.Errorf("without a body: %d %s", code, body)
 	}
-	want := fmt.Sprint([]controltest.Stop{{ID: "bbbb2222", OwnerTimeout: 3 * time.Second}, {ID: "cccc2222"}})
+	want := fmt.Sprint([]controltest.Stop{{ID: "bbbb2222", OwnerTimeout: "3s"}, {ID: "cccc2222"}})
 	if got := fmt.Sprint(builds.Stops()); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -191,15 +191,17 @@ func TestBadRequests(t *testing.T) {
 		method, path, body string
 		code               int
 	}{
-		{"POST", stop, `{"owner_timeout_ns":1,"signal":9}`, 400},
-		{"POST", stop, `{"owner_timeout_ns":-1}`, 400},
-		{"POST", stop, `{"owner_timeout_ns":9000000000000000000}`, 400},
-		{"POST", stop, `{"owner_timeout_ns":"1s"}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":1,"signal":9}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":-1}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":1e10}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":3600.000001}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":1e400}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":"1s"}`, 400},
 		{"POST", stop, `{} {}`, 400},
 		{"POST", stop, `{} x`, 400},
 		{"POST", stop, `[]`, 400},
 		{"POST", stop, `{`, 400},
-		{"POST", stop, `{"owner_timeout_ns":` + strings.Repeat(" ", 70<<10) + `1}`, 400},
+		{"POST", stop, `{"owner_timeout_seconds":` + strings.Repeat(" ", 70<<10) + `1}`, 400},
 		{"POST", stop, `{}` + strings.Repeat(" ", 70<<10), 400},
 		{"POST", "/v1/builds//stop", ``, 400},
 		{"GET", stop, ``, 405},
@@ -238,7 +240,7 @@ func TestWhatGoesWrongStaysInTheLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			builds := controltest.NewBuilds(build("bbbb2222", alice))
-			builds.OnStop = func(context.Context, string, uint32, time.Duration) (api.Build, error) {
+			builds.OnStop = func(context.Context, string, uint32, api.StopRequest) (api.Build, error) {
 				return api.Build{}, fail()
 			}
 			var logged strings.Builder

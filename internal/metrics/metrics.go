@@ -136,7 +136,7 @@ func (m *Metrics) BuildStalled() { m.buildsStalled.Inc() }
 
 // RungUsed counts a rung of the kill ladder that was used.
 func (m *Metrics) RungUsed(used api.UsedRung) {
-	m.rungDuration.observe(string(used.Rung), used.Duration)
+	m.rungDuration.observe(string(used.Rung), time.Duration(used.Duration))
 	if used.TimedOut {
 		m.rungTimeouts.inc(string(used.Rung))
 	}

@@ -192,8 +192,8 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.BuildStalled()
 	m.AbandonedReported(api.ReasonDeadline)
 	m.BuildEnded(api.ReasonDeadline, api.ModeLocal, time.Minute, 0) // by itself, in the end
-	m.RungUsed(api.UsedRung{Rung: api.RungKill, Duration: time.Millisecond})
-	m.RungUsed(api.UsedRung{Rung: api.RungStop, Duration: time.Second, TimedOut: true})
+	m.RungUsed(api.UsedRung{Rung: api.RungKill, Duration: api.Seconds(time.Millisecond)})
+	m.RungUsed(api.UsedRung{Rung: api.RungStop, Duration: api.Seconds(time.Second), TimedOut: true})
 	m.Placement(time.Millisecond, "")
 	m.Placement(time.Second, "timeout")
 	m.DBusConnected()

@@ -109,7 +109,7 @@ func (s *supervision) wait() int {
 				s.finishCancel()
 				return 128 + int(s.by)
 			}
-			if limit := s.Request.Timeout; s.build != "" && limit > 0 && time.Since(s.started) >= limit && !state.Success() {
+			if limit := time.Duration(s.Request.Timeout); s.build != "" && limit > 0 && time.Since(s.started) >= limit && !state.Success() {
 				s.Say("the build was ended: its time is over")
 			}
 			return status(state)
@@ -173,7 +173,7 @@ func (s *supervision) stop() error {
 	defer cancel()
 	for attempt := 0; ; attempt++ {
 		c := client.New(s.Socket)
-		_, err := c.Stop(ctx, s.build, api.StopRequest{OwnerTimeout: cleanTime})
+		_, err := c.Stop(ctx, s.build, api.StopRequest{OwnerTimeout: new(api.Seconds(cleanTime))})
 		c.Close()
 		var refusal *api.Error
 		if err == nil || errors.As(err, &refusal) && refusal.Code == api.CodeNotFound {

@@ -126,7 +126,7 @@ func watch(t *testing.T, script, build, socket string, timeout time.Duration) *w
 	exited := make(chan *os.ProcessState, 1)
 	w.supervision = &supervision{
 		started: time.Now(),
-		Options: Options{Socket: socket, Request: api.RunRequest{Timeout: timeout}, Say: func(line string) { w.said <- line }},
+		Options: Options{Socket: socket, Request: api.RunRequest{Timeout: api.Seconds(timeout)}, Say: func(line string) { w.said <- line }},
 		command: &command{process: w.child.Process, build: build}, exited: exited, signals: w.signals,
 	}
 	go func() {

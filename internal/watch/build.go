@@ -278,7 +278,7 @@ func (b *build) note(before, after lifecycle.Status, m message, busy bool) (ende
 	}
 	if old := before.Stage.RungName(); old != "" && old != after.Stage.RungName() {
 		rung := &b.ladder[len(b.ladder)-1]
-		rung.Duration = now.Sub(rung.StartedAt)
+		rung.Duration = api.Seconds(now.Sub(rung.StartedAt))
 		rung.TimedOut = m.event == lifecycle.TimeOver
 		if m.event == lifecycle.CallFailed {
 			rung.Error = m.err.Error()
@@ -306,7 +306,7 @@ func (b *build) tellState(before, after lifecycle.Status) {
 	switch {
 	case !isNews(before, after):
 	case after.State == api.StateGone:
-		b.tell(api.Event{Kind: api.EventGone, Was: before.State, Took: b.tookInAll()})
+		b.tell(api.Event{Kind: api.EventGone, Was: before.State, Took: api.Seconds(b.tookInAll())})
 	default:
 		b.tell(api.Event{Kind: api.EventState, Was: before.State})
 	}
@@ -355,7 +355,7 @@ func (b *build) tookInAll() time.Duration {
 // logRung logs a rung that is over: at debug if it worked, as a warning if it failed
 // or left processes.
 func (b *build) logRung(used api.UsedRung) {
-	log := b.log.WithFields(logrus.Fields{"rung": string(used.Rung), "duration": used.Duration.String(), "survivors": used.Survivors})
+	log := b.log.WithFields(logrus.Fields{"rung": string(used.Rung), "duration_seconds": time.Duration(used.Duration).Seconds(), "survivors": used.Survivors})
 	switch {
 	case used.Error != "":
 		log.Warnf("Build %s: rung %q failed: %s", b.id, used.Rung, used.Error)
@@ -386,7 +386,7 @@ func (b *build) history() []api.UsedRung {
 	defer b.mu.Unlock()
 	rungs := slices.Clone(b.ladder)
 	if n := len(rungs); n > 0 && b.status.Stage.RungName() != "" {
-		rungs[n-1].Duration = time.Since(rungs[n-1].StartedAt)
+		rungs[n-1].Duration = api.Seconds(time.Since(rungs[n-1].StartedAt))
 	}
 	return rungs
 }

@@ -151,7 +151,7 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 		t.Errorf("%d builds are stuck", got)
 	}
 	// A second wish to end it changes nothing, and is answered at once.
-	if view, err := w.Stop(context.Background(), b.id, 0, 0); err != nil || view.State != api.StateStuck {
+	if view, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{}); err != nil || view.State != api.StateStuck {
 		t.Errorf("Stop = %+v, %v", view, err)
 	}
 	s.clear()
@@ -233,7 +233,7 @@ func TestStop(t *testing.T) {
 		tidies       bool   // ends when its containers do
 		spared       bool
 		timeouts     Timeouts
-		ownerTimeout time.Duration
+		ownerTimeout *api.Seconds
 		exit         syscall.WaitStatus // of the owner, where it is not spared
 		rungs        []api.Rung
 	}{
@@ -241,7 +241,7 @@ func TestStop(t *testing.T) {
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: 1 << 8},
 		{name: "the owner obeys SIGTERM", timeouts: Timeouts{never, soon, never, never, never, soon, soon},
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
-		{name: "with a time of its own for the owner", timeouts: longTimeouts, ownerTimeout: soon,
+		{name: "with a time of its own for the owner", timeouts: longTimeouts, ownerTimeout: new(api.Seconds(soon)),
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
 		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGKILL)},
@@ -286,7 +286,7 @@ func TestStop(t *testing.T) {
 					}
 				}
 			})
-			view, err := w.Stop(context.Background(), b.id, 0, row.ownerTimeout)
+			view, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{OwnerTimeout: row.ownerTimeout})
 			close(over)
 			looking.Wait()
 			if err != nil || view.State != api.StateGone || view.Reason != api.ReasonStopped || view.EndedAt.IsZero() {
@@ -336,7 +336,7 @@ func TestStopIsAnsweredWhenItsCallerLeaves(t *testing.T) {
 		<-killed
 		leave(cause)
 	}()
-	if _, err := w.Stop(ctx, b.id, 0, 0); !errors.Is(err, cause) {
+	if _, err := w.Stop(ctx, b.id, 0, api.StopRequest{}); !errors.Is(err, cause) {
 		t.Errorf("Stop = %v", err)
 	}
 	// The build is ended nevertheless.
@@ -350,7 +350,7 @@ func TestStopIsAnsweredWhenItsCallerLeaves(t *testing.T) {
 func TestStopOfNoBuild(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	for _, id := range []string{"", "bcdfghjk", "../../x", "\x1b[31m"} {
-		if _, err := w.Stop(context.Background(), id, 0, 0); !isNotFound(err) {
+		if _, err := w.Stop(context.Background(), id, 0, api.StopRequest{}); !isNotFound(err) {
 			t.Errorf("Stop(%q) = %v", id, err)
 		}
 	}
@@ -393,7 +393,7 @@ func TestContainerOfABuildThatIsOverIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { _, _ = w.Stop(context.Background(), b.id, 0, 0) }()
+	go func() { _, _ = w.Stop(context.Background(), b.id, 0, api.StopRequest{}) }()
 	s.until(t, "kill")
 	acted := false
 	var ended EndedError
@@ -504,7 +504,7 @@ func TestCloseLeavesBuildsAlone(t *testing.T) {
 			stopped := make(chan error, 1)
 			if test.stop {
 				go func() {
-					_, err := w.Stop(context.Background(), b.id, 0, 0)
+					_, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 					stopped <- err
 				}()
 				<-begun
@@ -550,7 +550,7 @@ func TestStopLetsAContainerStartThatIsBeingMade(t *testing.T) {
 	}
 	stopped := make(chan error)
 	go func() {
-		_, err := w.Stop(context.Background(), b.id, 0, 0)
+		_, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 		stopped <- err
 	}()
 	eventually(t, "the stop waits", func() bool { return b.current().Stage == lifecycle.StageLetStart })

@@ -92,7 +92,7 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	if !strings.Contains(detail.Verdict, "client_disconnected") || !strings.Contains(detail.ChangesWhen, "buildwatchctl stop") {
 		t.Errorf("%+v", detail.Explanation)
 	}
-	if _, err := w.Stop(context.Background(), b.id, 1000, 0); err != nil {
+	if _, err := w.Stop(context.Background(), b.id, 1000, api.StopRequest{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,7 +131,7 @@ func TestStopIsAFact(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = w.Stop(context.Background(), b.id, 4711, 0)
+		_, _ = w.Stop(context.Background(), b.id, 4711, api.StopRequest{})
 	}()
 	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	if f := w.fact(b.id, api.FactStop); f.Value != "asked for by UID 4711" || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {

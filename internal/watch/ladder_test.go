@@ -23,10 +23,10 @@ func TestGoneIsNotToldBeforeTheOwnersTurnIsOver(t *testing.T) {
 	var rungs time.Duration
 	for _, e := range events {
 		if e.Kind == api.EventRung {
-			rungs += e.Rung.Duration
+			rungs += time.Duration(e.Rung.Duration)
 		}
 	}
-	if took := events[len(events)-1].Took; took < rungs || rungs < 2*soon {
+	if took := time.Duration(events[len(events)-1].Took); took < rungs || rungs < 2*soon {
 		t.Errorf("gone after %v, with rungs of %v", took, rungs)
 	}
 	s.until(t, "close")
@@ -63,7 +63,7 @@ func TestSecondStopHasItsWholeTime(t *testing.T) {
 	s.until(t, "close")
 	history := b.history()
 	last := history[len(history)-1]
-	if len(history) != 4 || last.Rung != api.RungStop || !last.TimedOut || last.Duration < limit {
+	if len(history) != 4 || last.Rung != api.RungStop || !last.TimedOut || last.Duration < api.Seconds(limit) {
 		t.Errorf("the ladder's history is %+v", history)
 	}
 }

@@ -204,7 +204,7 @@ func TestStopOfALiveObservedBuildMovesNothing(t *testing.T) {
 		process.wait()
 		owner.end()
 	}()
-	view, err := b.Stop(context.Background(), build.id, 0, 0)
+	view, err := b.Stop(context.Background(), build.id, 0, api.StopRequest{})
 	if err != nil || view.State != api.StateGone {
 		t.Errorf("%+v, %v", view, err)
 	}
@@ -244,7 +244,7 @@ func TestOrphansThatNobodyOwnsAreKept(t *testing.T) {
 	if !process.alive() {
 		t.Error("it was ended by guess")
 	}
-	if view, err := b.Stop(context.Background(), list[0].ID, 1000, 0); err != nil || view.State != api.StateGone || view.Reason != api.ReasonStopped {
+	if view, err := b.Stop(context.Background(), list[0].ID, 1000, api.StopRequest{}); err != nil || view.State != api.StateGone || view.Reason != api.ReasonStopped {
 		t.Errorf("%+v, %v", view, err)
 	}
 	process.wait()

@@ -170,7 +170,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 		{"the owner ends", func(_ *bench, _ *build, owner, _ *child) { owner.end() }, api.ReasonCompleted},
 		{"who waits for the owner ends", func(_ *bench, _ *build, _, client *child) { client.end() }, api.ReasonOwnerExited},
 		{"a user stops it", func(w *bench, b *build, _, _ *child) {
-			go func() { _, _ = w.Stop(context.Background(), b.id, 0, 0) }()
+			go func() { _, _ = w.Stop(context.Background(), b.id, 0, api.StopRequest{}) }()
 		}, api.ReasonStopped},
 	} {
 		t.Run(row.name, func(t *testing.T) {

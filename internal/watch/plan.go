@@ -4,7 +4,6 @@ import (
 	"context"
 	"path"
 	"slices"
-	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
@@ -13,7 +12,7 @@ import (
 )
 
 // Plan says what Stop would do to a build as it is now, and does nothing of it.
-func (w *Watcher) Plan(ctx context.Context, id string, ownerTimeout time.Duration) (api.Plan, error) {
+func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) (api.Plan, error) {
 	b, err := w.find(id)
 	if err != nil {
 		return api.Plan{}, err
@@ -25,9 +24,9 @@ func (w *Watcher) Plan(ctx context.Context, id string, ownerTimeout time.Duratio
 	targets := b.targets(ctx, inside)
 	for _, planned := range lifecycle.Plan(now) {
 		action := b.describePlanned(planned, targets)
-		action.Limit = b.limit(planned.Rung)
-		if planned.Stage == lifecycle.StageTidy && ownerTimeout > 0 {
-			action.Limit = ownerTimeout
+		action.Limit = api.Seconds(b.limit(planned.Rung))
+		if planned.Stage == lifecycle.StageTidy && request.OwnerTimeout != nil {
+			action.Limit = *request.OwnerTimeout
 		}
 		actions = append(actions, action)
 	}

@@ -56,7 +56,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 			}
 			c := startChild(t, row.owner)
 			b, s := w.run(c.owner(t))
-			p, err := w.Plan(context.Background(), b.id, 0)
+			p, err := w.Plan(context.Background(), b.id, api.StopRequest{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +84,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 					c.end()
 				}()
 			}
-			if _, err := w.Stop(context.Background(), b.id, 0, 0); err != nil {
+			if _, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{}); err != nil {
 				t.Fatal(err)
 			}
 			done := s.until(t, "close")
@@ -125,7 +125,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 				if step.Means == api.MeansFUSEAbort {
 					want = w.timeouts.Survivors
 				}
-				if step.Limit != want {
+				if step.Limit != api.Seconds(want) {
 					t.Errorf("%s has %v, want %v", step.Text, step.Limit, want)
 				}
 			}
@@ -142,7 +142,7 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 		s.members = []scopes.Member{{PID: self.PID, Cgroup: s.Cgroup() + "/payload/run-c"}}
 	}
 	b, s := w.run(c.owner(t))
-	p, err := w.Plan(context.Background(), b.id, time.Minute)
+	p, err := w.Plan(context.Background(), b.id, api.StopRequest{OwnerTimeout: new(api.Seconds(time.Minute))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +161,10 @@ func TestPlanNamesProcessesAndMeans(t *testing.T) {
 		fmt.Sprint("cgroup_kill cgroup_kill SIGKILL ", s.Cgroup(), " ", []api.PlanProcess{self}),
 		"survivors fuse_abort   []",
 	}
-	if !slices.Equal(got, want) || p.Actions[2].Limit != time.Minute || p.Build.ID != b.id {
+	if !slices.Equal(got, want) || p.Actions[2].Limit != api.Seconds(time.Minute) || p.Build.ID != b.id {
 		t.Errorf("planned for %s\n%q, want\n%q", p.Build.ID, got, want)
 	}
-	if _, err := w.Plan(context.Background(), "nosuchid", 0); err == nil {
+	if _, err := w.Plan(context.Background(), "nosuchid", api.StopRequest{}); err == nil {
 		t.Error("a plan for no build")
 	}
 	s.set(func() { s.members = nil })

@@ -68,7 +68,7 @@ func TestReportedBuildIsEndedByStop(t *testing.T) {
 	b, s := w.run(c.owner(t))
 	c.end()
 	w.reported()
-	view, err := w.Stop(context.Background(), b.id, 0, 0)
+	view, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 	if err != nil || view.State != api.StateGone || view.Reason != api.ReasonStopped || view.Reported {
 		t.Errorf("Stop: %+v, %v", view, err)
 	}
@@ -145,7 +145,7 @@ func TestReportedBuildIsReportedAgainByTheNextDaemon(t *testing.T) {
 		t.Errorf("reported for %q", reason)
 	}
 	s.untouched(t)
-	if _, err := w.Stop(context.Background(), r.ID, 0, 0); err != nil {
+	if _, err := w.Stop(context.Background(), r.ID, 0, api.StopRequest{}); err != nil {
 		t.Error(err)
 	}
 }

@@ -80,7 +80,7 @@ func TestStopOfAnAPIBuildWaitsForItsRequest(t *testing.T) {
 	b, s := w.run(served(t, c, "/var/tmp/libpod_builder1"))
 	stopped := make(chan error)
 	go func() {
-		_, err := w.Stop(context.Background(), b.id, 0, 0)
+		_, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 		stopped <- err
 	}()
 	eventually(t, "the service tidies up", func() bool { return b.current().Stage == lifecycle.StageTidy })

@@ -35,7 +35,7 @@ func TestEachRungIsInTheJournalWithWhatItLeft(t *testing.T) {
 	for _, entry := range entries.AllEntries() {
 		if rung, ok := entry.Data["rung"].(string); ok {
 			left, ok := entry.Data["survivors"].(int)
-			if took, _ := entry.Data["duration"].(string); !ok || entry.Data["id"] != b.id || took == "" || took == "0s" {
+			if took, _ := entry.Data["duration_seconds"].(float64); !ok || entry.Data["id"] != b.id || took <= 0 {
 				t.Errorf("an entry has the fields %v", entry.Data)
 			}
 			told = append(told, outcome{rung, left, entry.Level})

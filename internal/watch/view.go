@@ -57,16 +57,16 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 }
 
 // Stop ends a build that may still be wanted, and returns when it is gone, or
-// stuck. ownerTimeout is how long its owner may tidy up; 0 means as configured.
-func (w *Watcher) Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error) {
+// stuck.
+func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error) {
 	b, err := w.find(id)
 	if err != nil {
 		return api.Build{}, err
 	}
 	b.log.WithField("by_uid", by).Infof("UID %d asks for the end of build %s", by, b.id)
 	b.mu.Lock()
-	if ownerTimeout > 0 {
-		b.tidyTime = ownerTimeout
+	if request.OwnerTimeout != nil {
+		b.tidyTime = time.Duration(*request.OwnerTimeout)
 	}
 	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
 	b.mu.Unlock()

@@ -215,7 +215,7 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 		case before.State == api.StateStuck:
 			after := time.Since(b.stuckSince())
 			w.observer.Unstuck(after)
-			log.WithField("stuck_for", after.String()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
+			log.WithField("stuck_seconds", after.Seconds()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
 		case after.Reason == api.ReasonCompleted:
 			log.Infof("Build %s completed", b.id)
 		default:

@@ -308,7 +308,7 @@ func TestJobThatNeverEndsCostsItsTimeoutAndNoMore(t *testing.T) {
 		var used []api.Rung
 		for _, step := range detail.Ladder {
 			used = append(used, step.Rung)
-			if !step.TimedOut || step.Survivors != 2 || step.Duration > 2*time.Second {
+			if !step.TimedOut || step.Survivors != 2 || step.Duration > api.Seconds(2*time.Second) {
 				t.Errorf("a rung is %+v", step)
 			}
 		}

@@ -103,7 +103,7 @@ func TestWatchFollowsABuildToItsEnd(t *testing.T) {
 		t.Errorf("told %q, want %q", told, want)
 	}
 	last := events[len(events)-1]
-	if last.Build.Reason != api.ReasonOwnerExited || last.Was != api.StateTerminating || last.Took <= 0 || last.Took > time.Since(killed) {
+	if last.Build.Reason != api.ReasonOwnerExited || last.Was != api.StateTerminating || last.Took <= 0 || last.Took > api.Seconds(time.Since(killed)) {
 		t.Errorf("the last is %+v of %+v", last, last.Build)
 	}
 	one.until(api.EventGone)

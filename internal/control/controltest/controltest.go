@@ -23,7 +23,7 @@ import (
 // OnStop says otherwise. It may be used by several goroutines at once.
 type Builds struct {
 	// OnStop, if set, is what a stop does instead.
-	OnStop func(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error)
+	OnStop func(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error)
 
 	mu     sync.Mutex
 	builds []api.BuildDetail
@@ -35,7 +35,7 @@ type Builds struct {
 type Stop struct {
 	ID           string
 	By           uint32
-	OwnerTimeout time.Duration
+	OwnerTimeout string // "" for none
 }
 
 // NewBuilds makes builds of the given ones.
@@ -71,12 +71,16 @@ func (b *Builds) index(id string) int {
 }
 
 // Stop is for control.Builds.
-func (b *Builds) Stop(ctx context.Context, id string, by uint32, ownerTimeout time.Duration) (api.Build, error) {
+func (b *Builds) Stop(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error) {
 	b.mu.Lock()
-	b.stops = append(b.stops, Stop{id, by, ownerTimeout})
+	stop := Stop{ID: id, By: by}
+	if request.OwnerTimeout != nil {
+		stop.OwnerTimeout = request.OwnerTimeout.String()
+	}
+	b.stops = append(b.stops, stop)
 	b.mu.Unlock()
 	if b.OnStop != nil {
-		return b.OnStop(ctx, id, by, ownerTimeout)
+		return b.OnStop(ctx, id, by, request)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,20 +95,24 @@ func (b *Builds) Stop(ctx context.Context, id string, by uint32, ownerTimeout ti
 }
 
 // Plan is for control.Builds.
-func (b *Builds) Plan(_ context.Context, id string, ownerTimeout time.Duration) (api.Plan, error) {
+func (b *Builds) Plan(_ context.Context, id string, request api.StopRequest) (api.Plan, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := b.index(id)
 	if i < 0 {
 		return api.Plan{}, errGone
 	}
+	limit := api.Seconds(3 * time.Second)
+	if request.OwnerTimeout != nil {
+		limit = *request.OwnerTimeout
+	}
 	return api.Plan{Build: *brief(b.builds[i].Build), Actions: []api.PlanAction{
-		{Rung: api.RungKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: time.Second,
+		{Rung: api.RungKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: api.Seconds(time.Second),
 			Text: "all in the scope is killed", Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
-		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: max(ownerTimeout, 3*time.Second), Text: "the owner may tidy up",
+		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: limit, Text: "the owner may tidy up",
 			Processes: []api.PlanProcess{{PID: 4711, Command: "podman"}}},
 		{Rung: api.RungCgroupKill, If: api.PlanProcessesLeft, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: b.builds[i].Cgroup,
-			Limit: time.Second, Text: "the kernel kills what is left"},
+			Limit: api.Seconds(time.Second), Text: "the kernel kills what is left"},
 	}}, nil
 }
 
