@@ -23,6 +23,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -208,10 +209,10 @@ func adopt(manager *scopes.Manager, watcher *watch.Watcher, log logrus.FieldLogg
 }
 
 func starter(manager *scopes.Manager) watch.Starter {
-	return func(ctx context.Context, spec scopes.Spec) (watch.Scope, error) {
+	return func(ctx context.Context, spec scopes.Spec) (processes.Scope, error) {
 		s, err := manager.Start(ctx, spec)
 		if err != nil {
-			return nil, err // not s: a nil *Scope is no nil watch.Scope
+			return nil, err // not s: a nil *Scope is no nil processes.Scope
 		}
 		return s, nil
 	}

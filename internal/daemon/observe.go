@@ -7,6 +7,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -26,11 +27,11 @@ func observer(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogge
 	})
 }
 
-func gatherer(manager *scopes.Manager) watch.Gatherer {
-	return func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (watch.Scope, error) {
+func gatherer(manager *scopes.Manager) processes.Gatherer {
+	return func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (processes.Scope, error) {
 		s, err := manager.Gather(ctx, spec, orphans)
 		if err != nil {
-			return nil, err // not s: a nil *Scope is no nil watch.Scope
+			return nil, err // not s: a nil *Scope is no nil processes.Scope
 		}
 		return s, nil
 	}

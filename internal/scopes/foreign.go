@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,50 +17,76 @@ import (
 // ErrShared is returned for a cgroup that has somebody else in it.
 var ErrShared = errors.New("the cgroup has a process in it that is not known to be the build's")
 
-// freezeTime is how long the kernel may take to freeze a cgroup. A process in
+// freezeTime is how long the kernel may take to freeze cgroups. A process in
 // uninterruptible sleep keeps it from being frozen in whole, and forks nothing.
 const freezeTime = 100 * time.Millisecond
 
-// KillForeign ends every process of a cgroup that is not a scope of ours: one that
-// the OCI runtime has made for one container of a build that is over. Nothing is done
-// to it unless ours, which is asked while none of them can run, knows all that are in
-// it: so those whose parents end faster than they can be followed are known too.
+// KillForeign ends every process of cgroups that are no scopes of ours: those that the OCI
+// runtime has made for the containers of a build that is over, each for one. Nothing is
+// done to one unless ours, which is asked once, while none of them can run, knows all that
+// are in it: so those whose parents end faster than they can be followed are known too.
+// It returns for each what has come of it.
 //
 // Whoever comes between that and the kill was put there by root or by the build's own
 // user on purpose: nobody else may, and the cgroup's name is the container's.
-func (m *Manager) KillForeign(ctx context.Context, id proc.CgroupID, ours func() (pids map[int]bool)) error {
-	c, err := m.foreign(id)
-	if isGone(err) {
-		return nil
+func (m *Manager) KillForeign(ctx context.Context, ids []proc.CgroupID, ours func() (pids map[int]bool)) []error {
+	failed := make([]error, len(ids))
+	there := map[int]*cgroup{} // by their place in ids
+	for i, id := range ids {
+		c, err := m.foreign(id)
+		switch {
+		case err == nil:
+			there[i] = c
+			defer c.close()
+		case !isGone(err):
+			failed[i] = err
+		}
 	}
-	if err != nil {
-		return err
+	if len(there) == 0 {
+		return failed
 	}
-	defer c.close()
-	c.freeze()
-	defer func() { _ = c.write("cgroup.freeze", "0") }()
+	freeze(there)
 	known := ours()
+	var ending sync.WaitGroup
+	for i, c := range there {
+		ending.Go(func() {
+			failed[i] = c.killKnown(ctx, known)
+			_ = c.write("cgroup.freeze", "0")
+		})
+	}
+	ending.Wait()
+	return failed
+}
+
+// killKnown kills all in the cgroup, if they all are known.
+func (c *cgroup) killKnown(ctx context.Context, known map[int]bool) error {
 	for _, member := range c.members() {
 		if !known[member.PID] {
-			return fmt.Errorf("%s: %w: process %d", id.Path, ErrShared, member.PID)
+			return fmt.Errorf("%s: %w: process %d", c.path, ErrShared, member.PID)
 		}
 	}
 	return c.killAll(ctx)
 }
 
-// freeze lets nothing in the cgroup run, as far as that can be had in time.
-func (c *cgroup) freeze() {
-	_ = c.write("cgroup.freeze", "1")
-	for deadline := time.Now().Add(freezeTime); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		events, err := c.read("cgroup.events")
-		if err != nil || bytes.Contains(events, []byte("frozen 1")) {
-			return
+// freeze lets nothing in the cgroups run, as far as that can be had in time.
+func freeze(cgroups map[int]*cgroup) {
+	for _, c := range cgroups {
+		_ = c.write("cgroup.freeze", "1")
+	}
+	deadline := time.Now().Add(freezeTime)
+	for _, c := range cgroups {
+		for ; !c.frozen() && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		}
 	}
 }
 
-// RemoveForeign removes such a cgroup when
-// no process and no other cgroup is left in it. One that has gone is removed.
+// frozen reports whether nothing in the cgroup can run, or it is gone.
+func (c *cgroup) frozen() bool {
+	events, err := c.read("cgroup.events")
+	return err != nil || bytes.Contains(events, []byte("frozen 1"))
+}
+
+// RemoveForeign removes such a cgroup when no process and no other cgroup is left in it. One that has gone is removed.
 func (m *Manager) RemoveForeign(id proc.CgroupID) error {
 	c, err := m.foreign(id)
 	if isGone(err) {

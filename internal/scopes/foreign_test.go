@@ -33,7 +33,10 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	below := makeSub(t, step, "container")
 	known, unknown := startIn(t, step, "trap '' TERM"), startIn(t, below, "")
 	ours := map[int]bool{known.Process.Pid: true}
-	if err := m.KillForeign(context.Background(), idOf(t, step), func() map[int]bool { return ours }); !errors.Is(err, ErrShared) {
+	kill := func(id proc.CgroupID, ours func() map[int]bool) error {
+		return m.KillForeign(context.Background(), []proc.CgroupID{id}, ours)[0]
+	}
+	if err := kill(idOf(t, step), func() map[int]bool { return ours }); !errors.Is(err, ErrShared) {
 		t.Errorf("with a stranger in it: %v", err)
 	}
 	if known.Process.Signal(unix.Signal(0)) != nil || unknown.Process.Signal(unix.Signal(0)) != nil {
@@ -52,11 +55,11 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	// Another cgroup of the name is none of it.
 	other := idOf(t, step)
 	other.Inode++
-	if err := m.KillForeign(context.Background(), other, func() map[int]bool { t.Error("asked"); return nil }); err != nil {
+	if err := kill(other, func() map[int]bool { t.Error("asked"); return nil }); err != nil {
 		t.Error(err)
 	}
 	wantPopulated(t, step, true)
-	if err := m.KillForeign(context.Background(), idOf(t, step), func() map[int]bool { return ours }); err != nil {
+	if err := kill(idOf(t, step), func() map[int]bool { return ours }); err != nil {
 		t.Error(err)
 	}
 	waitEmptyShort(t, step)

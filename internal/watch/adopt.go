@@ -7,6 +7,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
 // adoptPause is between two looks for an owner of whom it could not be told whether it
@@ -17,7 +18,7 @@ const adoptPause = time.Second
 // there was anything to take over: a build whose owner lives goes on, one whose
 // owner ended meanwhile is ended. Where it can't be told, nothing is done to the
 // build, and it is tried again until it can.
-func (w *Watcher) Adopt(s Scope, content []byte) error {
+func (w *Watcher) Adopt(s processes.Scope, content []byte) error {
 	r, err := decodeRecord(content)
 	if err != nil {
 		return err
@@ -36,7 +37,7 @@ func (w *Watcher) Adopt(s Scope, content []byte) error {
 	return nil
 }
 
-func (w *Watcher) adoptLater(s Scope, r record) {
+func (w *Watcher) adoptLater(s processes.Scope, r record) {
 	for {
 		select {
 		case <-time.After(adoptPause):
@@ -78,14 +79,14 @@ func (w *Watcher) findAgain(r record) (o *owner, clientGone bool, err error) {
 	return o, clientGone, nil
 }
 
-func (w *Watcher) adopt(s Scope, r record, o *owner, clientGone bool) {
+func (w *Watcher) adopt(s processes.Scope, r record, o *owner, clientGone bool) {
 	of := w.args.OfUID(r.UID)
 	if o != nil {
 		of = w.args.OfProcess(o.Handle, r.UID)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b := w.newBuild(r, o, s, w.places.Force(of))
+	b := w.newBuild(r, o, processes.Set{Scope: s}, w.places.Force(of))
 	w.byID[r.ID] = b
 	if o != nil {
 		w.byOwner[o.key()] = b

@@ -10,6 +10,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -59,7 +60,7 @@ func TestAdopt(t *testing.T) {
 				if len(list) != 1 || list[0].ID != r.ID || list[0].State != api.StateRunning || list[0].User.UID != 1000 {
 					t.Fatalf("the list is %+v", list)
 				}
-				if p, err := w.place(context.Background(), c.owner(t)); err != nil || p.scope != Scope(s) {
+				if p, err := w.place(context.Background(), c.owner(t)); err != nil || p.scope != processes.Door(s) {
 					t.Errorf("its next container is placed in %+v, %v", p, err)
 				}
 				s.set(func() { s.busy = false })

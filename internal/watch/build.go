@@ -14,6 +14,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -36,9 +37,8 @@ type build struct {
 	release func()        // gives the build's place back
 
 	mu         sync.Mutex
-	scope      Scope     // nil until the first container is placed
-	seen       *observed // nil unless a step did not come through the wrapper
-	command    string    // see api.Owner
+	held       processes.Set
+	command    string // see api.Owner
 	status     lifecycle.Status
 	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
@@ -63,20 +63,20 @@ type message struct {
 	err   error
 }
 
-func (w *Watcher) newBuild(r record, o *owner, s Scope, release func()) *build {
-	b := w.makeBuild(r, o, s, release)
+func (w *Watcher) newBuild(r record, o *owner, held processes.Set, release func()) *build {
+	b := w.makeBuild(r, o, held, release)
 	b.begin()
 	return b
 }
 
 // makeBuild is newBuild for a build to which nothing is to happen yet.
-func (w *Watcher) makeBuild(r record, o *owner, s Scope, release func()) *build {
+func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func()) *build {
 	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
 		r.StartedUSec = now
 	}
 	life, stop := context.WithCancel(w.life)
 	b := &build{
-		watcher: w, id: r.ID, owner: o, record: r, scope: s,
+		watcher: w, id: r.ID, owner: o, record: r, held: held,
 		user:    api.User{UID: r.UID},
 		log:     w.log.WithFields(logrus.Fields{logging.FieldID: r.ID, logging.FieldUID: r.UID}),
 		events:  make(chan message, 8),
@@ -143,9 +143,7 @@ func (b *build) close() {
 	b.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if held := b.hold(); held != nil {
-		held.Close()
-	}
+	b.held.Close()
 	b.storage.close()
 }
 
@@ -201,7 +199,7 @@ func (b *build) current() lifecycle.Status {
 // apply runs the state machine for one message, and does what it asks for.
 func (b *build) apply(m message) {
 	if m.event.AsksBusy() {
-		b.look()
+		b.processes().Look()
 	}
 	b.mu.Lock()
 	if m.of != 0 && m.of != b.entry {
@@ -241,24 +239,17 @@ func (b *build) apply(m message) {
 	}
 }
 
-// look looks at what is not in a scope. It takes time, and is called without the lock.
-func (b *build) look() {
+// processes is what the build is held by now.
+func (b *build) processes() processes.Set {
 	b.mu.Lock()
-	seen := b.seen
-	b.mu.Unlock()
-	if seen != nil {
-		seen.look()
-	}
+	defer b.mu.Unlock()
+	return b.held
 }
 
 // busy tells whether containers are left. In doubt they are: the owner is gone,
 // and so is the last who could want them.
 func (b *build) busy() bool {
-	held := b.hold()
-	if held == nil {
-		return false
-	}
-	busy, err := held.Busy()
+	busy, err := b.held.Busy()
 	return busy || err != nil
 }
 
@@ -316,8 +307,8 @@ func (b *build) tellState(before, after lifecycle.Status) {
 // at without the lock: placing and listing do not wait for that.
 func (b *build) rungEnded(stage lifecycle.Stage, empty bool) {
 	left := 0
-	if held := b.held(); held != nil && !empty {
-		left = len(held.Members())
+	if !empty {
+		left = len(b.processes().Members())
 	}
 	b.mu.Lock()
 	var ended api.UsedRung
@@ -369,10 +360,7 @@ func (b *build) logRung(used api.UsedRung) {
 }
 
 func (b *build) waitForEmpty() {
-	var err error
-	if held := b.held(); held != nil { // else it was over before it had its first one
-		err = held.WaitEmpty(b.life)
-	}
+	err := b.processes().WaitEmpty(b.life)
 	if err == nil {
 		b.send(message{event: lifecycle.Emptied})
 	} else if b.life.Err() == nil {

@@ -96,7 +96,7 @@ func (h *hub) take(q *queue) (events []numbered, dropped int) {
 // build's lock, so that the events of one build are in order, and never waits. Time
 // and build are filled in.
 func (b *build) tell(e api.Event) {
-	if b.hold() == nil {
+	if b.held.None() {
 		return // it has had no container: nobody knows of it
 	}
 	e.Time, e.Build = time.Now(), b.brief()
@@ -109,13 +109,10 @@ func (b *build) brief() *api.EventBuild {
 		ID: b.id, Name: b.record.Name, State: b.status.State, Reason: b.status.Reason, Reported: b.status.Reported(),
 		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives},
-		User:  b.user,
+		User:  b.user, Scope: b.held.Unit(),
 	}
-	if b.scope == nil {
+	if b.held.Scope == nil {
 		brief.Placement = api.PlacementObserved
-	}
-	if held := b.hold(); held != nil {
-		brief.Scope = held.Unit()
 	}
 	return brief
 }
@@ -175,7 +172,7 @@ func (w *Watcher) present(may func(api.User) bool, each func(api.Event) error) (
 	var there []api.Event
 	for _, b := range w.all() {
 		b.mu.Lock()
-		if b.hold() != nil && b.status.State != api.StateGone && may(b.user) {
+		if !b.held.None() && b.status.State != api.StateGone && may(b.user) {
 			there = append(there, api.Event{Time: time.Now(), Kind: api.EventPresent, Build: b.brief()})
 			shown[b.id] = w.events.last()
 		}

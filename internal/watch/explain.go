@@ -68,15 +68,14 @@ func (p Policy) describe() string {
 // containersNow looks whether any process of the build's is there.
 func (b *build) containersNow() api.Fact {
 	fact := api.Fact{Name: api.FactContainers, Source: api.SourceCgroup}
-	held := b.held()
-	if held == nil {
+	held := b.processes()
+	if held.None() {
 		return fact
 	}
-	b.mu.Lock()
-	if b.scope == nil {
+	if held.Scope == nil {
 		fact.Source = api.SourceProc
 	}
-	b.mu.Unlock()
+	held.Look()
 	switch busy, err := held.Busy(); {
 	case err != nil:
 		fact.Value = "whether processes are there can't be told: " + err.Error()

@@ -21,6 +21,8 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
+	"github.com/buildwatch/buildwatch/internal/processes"
+	"github.com/buildwatch/buildwatch/internal/processes/processestest"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/survivors"
@@ -369,7 +371,7 @@ type bench struct {
 	made    chan *fakeScope
 	asked   *fakeRequests
 	looks   *fakeExaminer
-	foreign *fakeCgroups
+	foreign *processestest.Cgroups
 	script  func(*fakeScope)                                                // prepares each scope that is made; may be nil
 	begin   func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
@@ -389,7 +391,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
-		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &fakeCgroups{},
+		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &processestest.Cgroups{},
 		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
 	b.Watcher = New(Parts{
@@ -412,7 +414,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	return b
 }
 
-func (b *bench) start(ctx context.Context, spec scopes.Spec) (Scope, error) {
+func (b *bench) start(ctx context.Context, spec scopes.Spec) (processes.Scope, error) {
 	make := func(_ context.Context, spec scopes.Spec) (*fakeScope, error) { return newFakeScope(spec), nil }
 	if b.begin != nil {
 		make = b.begin
@@ -429,7 +431,7 @@ func (b *bench) start(ctx context.Context, spec scopes.Spec) (Scope, error) {
 }
 
 // gather is start for orphans.
-func (b *bench) gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (Scope, error) {
+func (b *bench) gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (processes.Scope, error) {
 	s, err := b.start(ctx, spec)
 	if err != nil {
 		return nil, err

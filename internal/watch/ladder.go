@@ -10,6 +10,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
 // enter has done what a stage of the ladder does, and sends what came of it, as the
@@ -62,7 +63,7 @@ const startPause = 5 * time.Millisecond
 //
 // Source: containers/crun, src/libcrun/status.c, libcrun_status_write_exec_fifo.
 func (h hands) AwaitStart(ctx context.Context) error {
-	for held := h.b.held(); held != nil && held.Starting(); {
+	for held := h.b.processes(); held.Starting(); {
 		select {
 		case <-time.After(startPause):
 		case <-ctx.Done():
@@ -74,12 +75,12 @@ func (h hands) AwaitStart(ctx context.Context) error {
 
 func (h hands) KillSteps(ctx context.Context) error {
 	h.b.findHelpers(ctx)
-	return h.b.killSteps(ctx)
+	return h.b.processes().KillSteps(ctx, h.b.commandInside())
 }
 
 func (h hands) Kill(ctx context.Context) error {
 	h.b.findHelpers(ctx)
-	return h.on(func(held Hold) error { return held.Kill(ctx) })
+	return h.b.processes().Kill(ctx)
 }
 
 func (h hands) Wait(context.Context) error { return nil }
@@ -87,7 +88,9 @@ func (h hands) Wait(context.Context) error { return nil }
 func (h hands) TerminateOwner(context.Context) error {
 	h.signalOwner(unix.SIGTERM)
 	if h.b.record.Mode == api.ModeRun {
-		h.b.tellClient(unix.SIGTERM)
+		if err := h.b.processes().TerminateCommand(); err != nil {
+			h.b.log.WithError(err).Error("Cannot send SIGTERM to the build's command")
+		}
 	}
 	return nil
 }
@@ -105,12 +108,12 @@ func (h hands) signalOwner(signal unix.Signal) {
 
 func (h hands) Stop(ctx context.Context) error {
 	h.b.watcher.running.Go(func() { h.b.inspect(ctx, Inspection.Look) })
-	return h.on(func(held Hold) error { return held.Stop(ctx) })
+	return h.b.processes().Stop(ctx)
 }
 
 func (h hands) CgroupKill(ctx context.Context) error {
 	h.b.watcher.running.Go(func() { h.b.inspect(ctx, Inspection.Look) })
-	return h.on(func(held Hold) error { return held.CgroupKill(ctx) })
+	return h.b.processes().CgroupKill(ctx)
 }
 
 func (h hands) Free(ctx context.Context) error {
@@ -120,10 +123,7 @@ func (h hands) Free(ctx context.Context) error {
 
 func (h hands) EndHelpers(ctx context.Context) error { return h.b.endHelpers(ctx) }
 
-// on calls act with what the build is held by, if there is anything.
-func (h hands) on(act func(Hold) error) error {
-	if held := h.b.held(); held != nil {
-		return act(held)
-	}
-	return nil
+// commandInside tells the command of a run from its RUN steps.
+func (b *build) commandInside() processes.Command {
+	return processes.Command{Owner: b.record.Owner, Args: b.watcher.args}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -20,7 +21,7 @@ type Sighting struct {
 	// caller's.
 	Monitor, Builder *proc.Handle
 	UID              uint32
-	Processes        Followed
+	Processes        processes.Followed
 }
 
 // Observe takes up a step that was seen: as part of its owner's build, which may
@@ -42,7 +43,9 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	b.mu.Lock()
 	over := !b.status.Open()
 	b.see(s.Processes)
+	seen := b.held.Unplaced
 	b.mu.Unlock()
+	seen.DropOver()
 	if over {
 		// It was started while its build was being ended.
 		w.running.Go(func() { b.endLate() })
@@ -108,7 +111,7 @@ func (w *Watcher) takeUp(s Sighting, r record, o *owner) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
-	b := w.makeBuild(r, o, nil, release)
+	b := w.makeBuild(r, o, processes.Set{}, release)
 	if !abandoned {
 		b.status.State = api.StateUnsure
 	}
@@ -120,19 +123,19 @@ func (w *Watcher) takeUp(s Sighting, r record, o *owner) bool {
 
 // see adds a step to the build. It is called with the lock, or before anybody
 // else knows the build.
-func (b *build) see(step Followed) {
-	first := b.hold() == nil
-	if b.seen == nil {
+func (b *build) see(step processes.Followed) {
+	first := b.held.None()
+	if b.held.Unplaced == nil {
 		r := b.record
-		b.seen = &observed{
-			gather:     b.watcher.gather,
-			cgroups:    b.watcher.cgroups,
-			spec:       scopes.Spec{ID: r.ID, UID: r.UID, Record: r.encode()},
-			ownerLives: func() bool { return b.owner != nil && b.owner.Alive() },
-			placed:     b.ownScope,
-		}
+		b.held.Unplaced = processes.NewUnplaced(processes.Origin{
+			Gather:     b.watcher.gather,
+			Cgroups:    b.watcher.cgroups,
+			Spec:       scopes.Spec{ID: r.ID, UID: r.UID, Record: r.encode()},
+			OwnerLives: func() bool { return b.owner != nil && b.owner.Alive() },
+			Placed:     func() processes.Scope { return b.processes().Scope },
+		})
 	}
-	b.seen.add(step)
+	b.held.Unplaced.Add(step)
 	if first {
 		b.watcher.observer.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"pid": b.record.outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
@@ -141,18 +144,11 @@ func (b *build) see(step Followed) {
 	}
 }
 
-// ownScope is the scope that the build's other steps are in, or nil.
-func (b *build) ownScope() Scope {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.scope
-}
-
 // endLate ends a step that was started while its build was being ended.
 func (b *build) endLate() {
 	ctx, cancel := context.WithTimeout(b.watcher.life, b.watcher.timeouts.Kill)
 	defer cancel()
-	if err := b.seen.Kill(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if err := b.processes().Unplaced.Kill(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		b.log.WithError(err).Warnf("Build %s: a step that was started late could not be ended", b.id)
 	}
 }
@@ -160,7 +156,7 @@ func (b *build) endLate() {
 // waitForOrphans ends the watch over processes that nobody is known to own, when
 // they have ended by themselves.
 func (b *build) waitForOrphans() {
-	if b.seen.WaitEmpty(b.life) == nil {
+	if b.processes().WaitEmpty(b.life) == nil {
 		b.send(message{event: lifecycle.Emptied})
 	}
 }

@@ -5,72 +5,29 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
+	"github.com/buildwatch/buildwatch/internal/processes/processestest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
-// fakeStep is a step whose processes are those that the test names.
-type fakeStep struct {
-	mu        sync.Mutex
-	processes []*proc.Handle
-	own       proc.CgroupID
-	named     bool // own is known by its name only
-	populated atomic.Bool
-	looks     atomic.Int32
-	onLook    func() // may be nil
-}
-
-func newFakeStep(t *testing.T, children ...*child) *fakeStep {
+// newFakeStep is a step of children.
+func newFakeStep(t *testing.T, children ...*child) *processestest.Step {
 	t.Helper()
-	s := &fakeStep{}
+	step := processestest.NewStep(t)
 	for _, c := range children {
-		s.add(t, c)
+		step.Add(t, c.Process.Pid)
 	}
-	return s
+	return step
 }
-
-func (s *fakeStep) add(t *testing.T, c *child) {
-	t.Helper()
-	h, err := proc.Open(c.Process.Pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(h.Close)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.processes = append(s.processes, h)
-}
-
-func (s *fakeStep) Look() {
-	s.looks.Add(1)
-	if s.onLook != nil {
-		s.onLook()
-	}
-}
-
-func (s *fakeStep) Glance() { s.looks.Add(1) }
-
-func (s *fakeStep) Alive() []*proc.Handle {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.processes), func(h *proc.Handle) bool { return !h.Alive() })
-}
-
-func (s *fakeStep) Cgroup() string { return "/caller" }
-func (s *fakeStep) Own() (proc.CgroupID, bool, bool) {
-	return s.own, !s.named, s.own != proc.CgroupID{}
-}
-func (s *fakeStep) Populated() bool { return s.populated.Load() }
-func (s *fakeStep) Over() bool      { return len(s.Alive()) == 0 && !s.Populated() }
 
 // observe begins a build of the owner that was seen and not placed.
-func (b *bench) observe(o *owner, step Followed) *build {
+func (b *bench) observe(o *owner, step processes.Followed) *build {
 	b.t.Helper()
 	build, err := b.buildOf(o, uint32(os.Getuid()))
 	if err != nil {
@@ -161,36 +118,6 @@ func TestSilentSystemdLeavesTimeForTheOrphans(t *testing.T) {
 	defer b.seen.mu.Unlock()
 	if kill := b.seen.steps[0]; kill.TimedOut || kill.Error != "" || kill.Survivors != 0 {
 		t.Errorf("the first rung is %+v", kill)
-	}
-}
-
-// growingStep has another process at each of the first looks: what was started since
-// the last.
-type growingStep struct {
-	*fakeStep
-	t    *testing.T
-	left int
-}
-
-func (s *growingStep) Look() {
-	if s.left > 0 {
-		s.left--
-		s.add(s.t, startChild(s.t, ""))
-	}
-}
-
-// TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft, not only with those of its
-// first look.
-func TestCgroupKillOfTheUngatheredGoesOnUntilNoneIsLeft(t *testing.T) {
-	step := &growingStep{newFakeStep(t), t, 5}
-	o := &observed{steps: []Followed{step}}
-	ctx, cancel := context.WithTimeout(context.Background(), never)
-	defer cancel()
-	if err := o.CgroupKill(ctx); err != nil {
-		t.Error(err)
-	}
-	if left := step.Alive(); len(left) != 0 || step.left != 0 {
-		t.Errorf("%d are left, %d more would come", len(left), step.left)
 	}
 }
 
@@ -308,42 +235,6 @@ func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
 
 func failing(context.Context, scopes.Spec) (*fakeScope, error) { return nil, errFailed }
 
-// TestOneLookIsForAllStepsOfABuild, however many it has.
-func TestOneLookIsForAllStepsOfABuild(t *testing.T) {
-	process := startChild(t, "")
-	o := &observed{placed: func() Scope { return nil }}
-	var steps []*fakeStep
-	for range 64 {
-		step := newFakeStep(t)
-		step.populated.Store(true) // or it would be over
-		steps = append(steps, step)
-		o.add(step)
-	}
-	steps[63].add(t, process)
-	looks := func() (n int32) {
-		for _, step := range steps {
-			n += step.looks.Swap(0)
-		}
-		return n
-	}
-	for name, act := range map[string]func(){
-		"what is alive":       func() { _ = o.live() },
-		"what is shown":       func() { _ = o.Members() },
-		"what is being made":  func() { _ = o.Starting() },
-		"what time they used": func() { _ = o.CPUTime() },
-	} {
-		if act(); looks() != 1 {
-			t.Errorf("%s costs another number of looks than 1", name)
-		}
-	}
-	if busy, err := o.Busy(); !busy || err != nil || looks() != 0 {
-		t.Errorf("whether it is busy: %v, %v, and it costs looks", busy, err)
-	}
-	if live := o.live(); len(live) != 1 || live[0].PID != process.Process.Pid {
-		t.Errorf("alive are %v", live)
-	}
-}
-
 // TestNobodyWaitsForALookAtTheHost: none is made with the build's lock, which placing
 // and listing take too.
 func TestNobodyWaitsForALookAtTheHost(t *testing.T) {
@@ -354,7 +245,7 @@ func TestNobodyWaitsForALookAtTheHost(t *testing.T) {
 		step := newFakeStep(t, process)
 		var known atomic.Pointer[build]
 		var locked atomic.Int32
-		step.onLook = func() {
+		step.OnLook = func() {
 			if b := known.Load(); b != nil && !b.mu.TryLock() {
 				locked.Add(1)
 			} else if b != nil {
@@ -370,8 +261,70 @@ func TestNobodyWaitsForALookAtTheHost(t *testing.T) {
 		}
 		b.end()
 		// Others hold the lock for a moment now and then; a look under it would always.
-		if looks := step.looks.Load(); looks == 0 || locked.Load() == looks {
+		if looks := step.Looks.Load(); looks == 0 || locked.Load() == looks {
 			t.Errorf("report %v: %d looks, %d with the lock", report, looks, locked.Load())
 		}
+	}
+}
+
+// TestEmptyCgroupsOfContainersAreRemoved when their build is gone, also where that
+// does not work at once; a scope is left to systemd.
+func TestEmptyCgroupsOfContainersAreRemoved(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	owner, first, second := startChild(t, ""), startChild(t, ""), startChild(t, "")
+	b.foreign.Left = 1
+	steps := []*processestest.Step{newFakeStep(t, first), newFakeStep(t, second)}
+	steps[0].CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
+	steps[1].CgroupID = proc.CgroupID{Path: "/system.slice/crun-buildah-buildah2.scope", Inode: 2}
+	b.observe(owner.owner(t), steps[0])
+	b.observe(owner.owner(t), steps[1])
+	owner.end()
+	b.end()
+	eventually(t, "the cgroup is removed", func() bool {
+		_, removed := b.foreign.Did()
+		return slices.Equal(removed, []string{"/buildah-buildah1"})
+	})
+	if killed, _ := b.foreign.Did(); len(killed) != 0 {
+		t.Errorf("killed in their place: %v", killed)
+	}
+}
+
+// TestBuildIsNotGoneWithSomebodyUnseenInItsCgroup: a process that starts the next and
+// ends is found by no look. The ladder goes on to the cgroup, and there again and
+// again where the kernel did not freeze it in time.
+func TestBuildIsNotGoneWithSomebodyUnseenInItsCgroup(t *testing.T) {
+	b := newBench(t, Timeouts{Kill: soon, Owner: soon, OwnerTerm: soon, Stop: soon, CgroupKill: never})
+	owner, step := startChild(t, ""), newFakeStep(t, startChild(t, ""))
+	step.CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
+	step.Unseen.Store(true)
+	tries := 0
+	b.foreign.Kill = func() error {
+		if tries++; tries < 3 {
+			return scopes.ErrShared
+		}
+		step.Unseen.Store(false)
+		return nil
+	}
+	b.observe(owner.owner(t), step)
+	owner.end()
+	b.end()
+	if step.Populated() || tries != 3 {
+		t.Errorf("it is gone after %d tries, with somebody in its cgroup: %v", tries, step.Populated())
+	}
+}
+
+// TestStrangerInAContainersCgroupKeepsNoBuild: nothing is done to him, and when
+// nothing else is left the build is gone.
+func TestStrangerInAContainersCgroupKeepsNoBuild(t *testing.T) {
+	b := newBench(t, Timeouts{Kill: soon, Owner: soon, OwnerTerm: soon, Stop: soon, CgroupKill: 10 * soon})
+	owner, step := startChild(t, ""), newFakeStep(t, startChild(t, ""))
+	step.CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
+	step.Unseen.Store(true)
+	b.foreign.Kill = func() error { return scopes.ErrShared }
+	b.observe(owner.owner(t), step)
+	owner.end()
+	b.end()
+	if !step.Populated() {
+		t.Error("something was done to him")
 	}
 }

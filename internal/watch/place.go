@@ -11,6 +11,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -34,7 +35,7 @@ type Container struct {
 // Place is a build's scope, ready to take one container.
 type Place struct {
 	build       *build
-	scope       Scope
+	scope       processes.Door
 	caller      Caller
 	cgroupsPath string
 }
@@ -83,7 +84,7 @@ const retryPause = 5 * time.Millisecond
 
 // ensureScope returns the build's scope, and makes it when there is none, or
 // none that a container can safely join.
-func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
+func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope, error) {
 	select {
 	case <-b.placing:
 		defer func() { b.placing <- struct{}{} }()
@@ -91,7 +92,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		return nil, context.Cause(ctx)
 	}
 	b.mu.Lock()
-	s, now := b.scope, b.status
+	s, now := b.held.Scope, b.status
 	b.mu.Unlock()
 	if !now.Open() {
 		return nil, EndedError{now.Reason}
@@ -119,16 +120,16 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (Scope, error) {
 		})
 		return nil, EndedError{b.status.Reason}
 	}
-	first := b.hold() == nil
+	first := b.held.None()
 	if first {
 		b.watcher.observer.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
 			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
 	}
-	if b.scope != nil {
-		b.scope.Close()
+	if b.held.Scope != nil {
+		b.held.Scope.Close()
 	}
-	b.scope = fresh
+	b.held.Scope = fresh
 	b.learn(api.FactLimits, fresh.Carried())
 	if first {
 		b.tell(api.Event{Kind: api.EventStarted})
@@ -154,7 +155,7 @@ func (b *build) beside() string {
 // be placed. If that runs unsupervised now, it will be seen as a new one.
 func (b *build) giveUp() {
 	b.mu.Lock()
-	nothing := b.hold() == nil
+	nothing := b.held.None()
 	if nothing {
 		b.stop()
 	}
@@ -167,7 +168,7 @@ func (b *build) giveUp() {
 // startScope makes a scope for the build in the place of old, which may be nil.
 // Where old can't be replaced because containers live in it, it is old itself
 // that is returned: its unit is there for as long as they are.
-func (b *build) startScope(ctx context.Context, caller Caller, old Scope) (Scope, error) {
+func (b *build) startScope(ctx context.Context, caller Caller, old processes.Scope) (processes.Scope, error) {
 	pidfd, err := b.owner.Pidfd()
 	if err != nil {
 		return nil, fmt.Errorf("the build's owner: %w", err)

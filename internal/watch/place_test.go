@@ -11,6 +11,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -52,7 +53,7 @@ func TestScopeThatCannotBeJoinedIsReplaced(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	c := startChild(t, "")
 	b, first := w.run(c.owner(t))
-	if again, err := w.place(context.Background(), c.owner(t)); err != nil || again.scope != Scope(first) {
+	if again, err := w.place(context.Background(), c.owner(t)); err != nil || again.scope != processes.Door(first) {
 		t.Fatalf("a scope that can be joined is not: %v", err)
 	}
 	first.clear()
@@ -110,7 +111,7 @@ func TestScopeWithContainersAndWithoutKeeperIsJoined(t *testing.T) {
 	first.set(func() { first.joinable = false })
 	w.begin = func(context.Context, scopes.Spec) (*fakeScope, error) { return nil, scopes.ErrUnitExists }
 	p, err := w.place(context.Background(), c.owner(t))
-	if err != nil || p.scope != Scope(first) {
+	if err != nil || p.scope != processes.Door(first) {
 		t.Fatalf("place = %+v, %v", p, err)
 	}
 	if len(first.calls) != 0 {

@@ -2,12 +2,11 @@ package watch
 
 import (
 	"context"
-	"path"
 	"slices"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -18,10 +17,10 @@ func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) 
 		return api.Plan{}, err
 	}
 	b.mu.Lock()
-	brief, now, inside := *b.brief(), b.status, b.scope
+	brief, now := *b.brief(), b.status
 	b.mu.Unlock()
 	actions := []api.PlanAction{}
-	targets := b.targets(ctx, inside)
+	targets := b.targets(ctx)
 	for _, planned := range lifecycle.Plan(now) {
 		action := b.describePlanned(planned, targets)
 		action.Limit = api.Seconds(b.limit(planned.Rung))
@@ -35,94 +34,37 @@ func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) 
 
 // targets are the processes of a build, by what of the ladder concerns them.
 type targets struct {
-	containers, client, keepers, owner []api.PlanProcess
-	steps                              []api.PlanProcess // of a client that is inside: those that go first
+	processes.Targets
+	owner []api.PlanProcess
 }
 
-func (b *build) targets(ctx context.Context, s Scope) targets {
-	var t targets
-	for _, m := range b.members() {
-		process := planProcess(m.PID)
-		switch {
-		case s == nil || b.record.Mode != api.ModeRun || !inClient(s, m):
-			t.containers = append(t.containers, process)
-			t.steps = append(t.steps, process)
-		default:
-			t.client = append(t.client, process)
-			if b.isStepOfClient(ctx, m.PID) {
-				t.steps = append(t.steps, process)
-			}
-		}
+func (b *build) targets(ctx context.Context) targets {
+	var command *processes.Command
+	if b.record.Mode == api.ModeRun {
+		inside := b.commandInside()
+		command = &inside
 	}
-	if s != nil {
-		for _, m := range s.Keepers() {
-			t.keepers = append(t.keepers, planProcess(m.PID))
-		}
-	}
+	t := targets{Targets: b.processes().Targets(ctx, command)}
 	if b.owner != nil && b.owner.Alive() {
-		t.owner = []api.PlanProcess{planProcess(b.owner.PID)}
+		t.owner = []api.PlanProcess{processes.PlanProcess(b.owner.PID)}
 	}
 	return t
 }
 
-func (b *build) members() []scopes.Member {
-	if held := b.held(); held != nil {
-		return held.Members()
-	}
-	return nil
-}
-
-func planProcess(pid int) api.PlanProcess {
-	look, err := proc.Look(pid)
-	if err != nil {
-		return api.PlanProcess{PID: pid} // it has just ended
-	}
-	return api.PlanProcess{PID: pid, Command: look.Comm}
-}
-
-// containersOf is the cgroup in which the scope has its containers.
-func containersOf(s Scope) string { return path.Dir(s.CgroupsPath("any")) }
-
-// inClient tells whether a process in the scope is no container's.
-func inClient(s Scope, m scopes.Member) bool {
-	return s.Holds(m.Cgroup) && m.Cgroup != containersOf(s) && !isBelow(m.Cgroup, containersOf(s))
-}
-
-func isBelow(cgroup, above string) bool {
-	for ; cgroup != "/" && cgroup != "."; cgroup = path.Dir(cgroup) {
-		if cgroup == above {
-			return true
-		}
-	}
-	return false
-}
-
-func (b *build) isStepOfClient(ctx context.Context, pid int) bool {
-	h, err := proc.Open(pid)
-	if err != nil {
-		return false
-	}
-	defer h.Close()
-	return b.isChrootStep(ctx, h)
-}
-
 // describePlanned says of a rung on what and whom it would act.
 func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
-	b.mu.Lock()
-	held, s, seen := b.hold(), b.scope, b.seen
-	b.mu.Unlock()
-	words := p.Words(p.Status, lifecycle.Held{Scope: s != nil, Elsewhere: seen != nil, Owner: len(t.owner) > 0})
+	held := b.processes()
+	words := p.Words(p.Status, lifecycle.Held{Scope: held.Scope != nil, Elsewhere: held.Unplaced != nil, Owner: len(t.owner) > 0})
 	action := api.PlanAction{Rung: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
 	switch {
 	case words.On == lifecycle.OnNewUnit:
 		action.On = scopes.UnitName(b.id)
-	case held == nil:
 	case words.On == lifecycle.OnUnit:
 		action.On = held.Unit()
 	case words.On == lifecycle.OnCgroup:
 		action.On = held.Cgroup()
-	case words.On == lifecycle.OnContainers && s != nil:
-		action.On = containersOf(s)
+	case words.On == lifecycle.OnContainers:
+		action.On = held.ContainersCgroup()
 	}
 	action.Processes = append([]api.PlanProcess{}, t.of(words.Whom)...)
 	return action
@@ -132,13 +74,13 @@ func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
 func (t targets) of(whom lifecycle.Whom) []api.PlanProcess {
 	switch whom {
 	case lifecycle.Everybody:
-		return slices.Concat(t.client, t.containers, t.keepers)
+		return slices.Concat(t.Command, t.Containers, t.Keepers)
 	case lifecycle.Steps:
-		return t.steps
+		return t.Steps
 	case lifecycle.Owner:
 		return t.owner
 	case lifecycle.OwnerAndClient:
-		return union(t.owner, t.client)
+		return union(t.owner, t.Command)
 	}
 	return nil
 }

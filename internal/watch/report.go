@@ -18,7 +18,7 @@ func (b *build) waitWhileReported(entry int) {
 	look := time.NewTicker(reportPause)
 	defer look.Stop()
 	for {
-		b.look()
+		b.processes().Look()
 		b.mu.Lock()
 		reported, left := b.status.Reported(), b.status.OwnerLives || b.busy()
 		b.mu.Unlock()
@@ -39,7 +39,7 @@ func (b *build) waitWhileReported(entry int) {
 
 // describeProcesses names the build's processes.
 func (b *build) describeProcesses() string {
-	all, omitted := b.processes()
+	all, omitted := b.tree()
 	if len(all) == 0 {
 		return "it has no process now"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -116,13 +117,8 @@ func (w *Watcher) ownerOfRun(caller Caller, program string) (*owner, error) {
 
 // holding returns the build whose scope the cgroup belongs to, or nil.
 func (w *Watcher) holding(cgroup string) *build {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, b := range w.byID {
-		b.mu.Lock()
-		holds := b.scope != nil && b.scope.Holds(cgroup)
-		b.mu.Unlock()
-		if holds {
+	for _, b := range w.all() {
+		if scope := b.processes().Scope; scope != nil && scope.Holds(cgroup) {
 			return b
 		}
 	}
@@ -150,7 +146,7 @@ func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
 	if run.Limits.RuntimeMax > 0 {
 		r.DeadlineUSec = (monotonic() + run.Limits.RuntimeMax).Microseconds()
 	}
-	b := w.newBuild(r, o, nil, release)
+	b := w.newBuild(r, o, processes.Set{}, release)
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil
@@ -200,7 +196,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 		})
 		return err
 	}
-	b.scope = s
+	b.held.Scope = s
 	b.learn(api.FactLimits, s.Carried())
 	b.tell(api.Event{Kind: api.EventStarted})
 	return nil

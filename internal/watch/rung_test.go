@@ -9,6 +9,7 @@ import (
 	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -65,7 +66,7 @@ func TestEachRungIsInTheJournalWithWhatItLeft(t *testing.T) {
 func TestProcessesWithoutEndAreShownInPart(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	w.script = func(s *fakeScope) {
-		for range maxShown + 7 {
+		for range processes.MaxShown + 7 {
 			s.members = append(s.members, scopes.Member{PID: os.Getpid()})
 		}
 	}
@@ -75,7 +76,7 @@ func TestProcessesWithoutEndAreShownInPart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if detail.Processes != maxShown+7 || detail.ProcessesOmitted != 7 {
+	if detail.Processes != processes.MaxShown+7 || detail.ProcessesOmitted != 7 {
 		t.Errorf("%d processes, %d omitted", detail.Processes, detail.ProcessesOmitted)
 	}
 	if where := detail.ProcessTree[0].Cgroup; where == "" {

@@ -89,18 +89,14 @@ func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
 // lookForStall looks at one build, and returns what has become of it, or nothing.
 func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) lifecycle.Event {
 	b.mu.Lock()
-	held, state, seen := b.hold(), b.status.State, b.stalled.seen
+	held, state, seen := b.held, b.status.State, b.stalled.seen
 	b.mu.Unlock()
-	if held == nil || state != api.StateRunning && state != api.StateStalled {
+	if held.None() || state != api.StateRunning && state != api.StateStalled {
 		b.stalled.tracker = stall.Tracker{}
 		return ""
 	}
 	since, hung := b.stalled.tracker.Look(now, held.StepsCPUTime(), rules.After, func() stall.Sample {
-		var pids []int
-		for _, m := range held.Steps() {
-			pids = append(pids, m.PID)
-		}
-		return sampler.Sample(b.life, b.record.UID, pids)
+		return sampler.Sample(b.life, b.record.UID, held.Steps())
 	})
 	switch {
 	case since.IsZero() && state == api.StateStalled:

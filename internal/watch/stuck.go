@@ -79,11 +79,7 @@ const freePause = 100 * time.Millisecond
 func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context, survivors.Remains) survivors.Report) {
 	b.inspecting.Lock()
 	defer b.inspecting.Unlock()
-	held := b.held()
-	if held == nil {
-		return
-	}
-	left := survivors.Remains{PIDs: pidsOf(held)}
+	left := survivors.Remains{PIDs: b.processes().PIDs()}
 	if len(left.PIDs) == 0 {
 		return
 	}
@@ -122,14 +118,6 @@ func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context
 	}
 }
 
-func pidsOf(held Hold) []int {
-	var pids []int
-	for _, m := range held.Members() {
-		pids = append(pids, m.PID)
-	}
-	return pids
-}
-
 // describeMount says where the connection's file system was mounted, and by whom it
 // was served.
 func describeMount(r survivors.Report, number uint32) string {
@@ -145,14 +133,14 @@ func describeMount(r survivors.Report, number uint32) string {
 
 // free tries to free what is left, until the stage's time is over.
 func (b *build) free(ctx context.Context) {
-	for held := b.held(); held != nil; {
+	for held := b.processes(); !held.None(); {
 		b.inspect(ctx, Inspection.Free)
 		select {
 		case <-time.After(freePause):
 		case <-ctx.Done():
 			return
 		}
-		b.look()
+		held.Look()
 		if busy, err := held.Busy(); err == nil && !busy {
 			return
 		}
@@ -172,11 +160,9 @@ func (b *build) watchSurvivors() {
 			return
 		}
 		b.inspect(b.life, Inspection.Free)
-		if held := b.held(); held != nil {
-			ctx, cancel := context.WithTimeout(b.life, survivorKill)
-			_ = held.CgroupKill(ctx) // that somebody is left is known
-			cancel()
-		}
+		ctx, cancel := context.WithTimeout(b.life, survivorKill)
+		_ = b.processes().CgroupKill(ctx) // that somebody is left is known
+		cancel()
 	}
 }
 
@@ -190,7 +176,7 @@ func (b *build) stuckSince() time.Time {
 // logStuck tells of the survivors when the ladder is at its end: one entry for the
 // build, one for each of them.
 func (b *build) logStuck(log *logrus.Entry) {
-	left, omitted := b.processes()
+	left, omitted := b.tree()
 	log = log.WithField("survivors", len(left)+omitted)
 	b.mu.Lock()
 	b.tell(api.Event{Kind: api.EventSurvivors, Survivors: left[:min(len(left), maxLogged)]})
@@ -229,16 +215,16 @@ const helperTime, helpersLook = 50 * time.Millisecond, 300 * time.Millisecond
 // hold of them. Which they are the containers' mount tables say, while there is a
 // process to ask: it is called before the containers are killed.
 func (b *build) findHelpers(ctx context.Context) {
-	held := b.held()
 	b.mu.Lock()
+	held := b.held
 	known := b.storage.found != nil
 	b.mu.Unlock()
-	if held == nil || known {
+	if held.None() || known {
 		return
 	}
 	limit, cancel := context.WithTimeout(ctx, helperTime)
 	defer cancel()
-	roots, err := b.watcher.examiner.ServedRoots(limit, pidsOf(held))
+	roots, err := b.watcher.examiner.ServedRoots(limit, held.PIDs())
 	if err != nil || len(roots) == 0 {
 		return
 	}

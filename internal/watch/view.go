@@ -3,13 +3,11 @@ package watch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/scopes"
+	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
 // all returns every build, in any order.
@@ -52,7 +50,7 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 		return api.BuildDetail{}, err
 	}
 	view, _ := b.view()
-	tree, omitted := b.processes()
+	tree, omitted := b.tree()
 	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
 }
 
@@ -97,10 +95,10 @@ func (b *build) settle() {
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	s, own, seen, now, since, emptyAt, command := b.hold(), b.scope, b.seen, b.status, b.stateSince, b.emptyAt, b.command
+	held, now, since, emptyAt, command := b.held, b.status, b.stateSince, b.emptyAt, b.command
 	stalledSince := b.stalled.since
 	b.mu.Unlock()
-	if s == nil {
+	if held.None() {
 		return api.Build{}, false
 	}
 	view := api.Build{
@@ -108,9 +106,9 @@ func (b *build) view() (api.Build, bool) {
 		Mode: b.record.Mode, Placement: api.PlacementScope,
 		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.OwnerLives},
-		Scope: s.Unit(), Cgroup: s.Cgroup(),
+		Scope: held.Unit(), Cgroup: held.Cgroup(),
 	}
-	if own == nil || seen != nil && len(seen.Steps()) > 0 && !inside(own) {
+	if held.Scope == nil || held.Unplaced != nil && len(held.Unplaced.Steps()) > 0 && !inside(held.Scope) {
 		view.Placement = api.PlacementObserved
 	}
 	if now.State == api.StateStalled {
@@ -120,86 +118,31 @@ func (b *build) view() (api.Build, bool) {
 		view.EndedAt = emptyAt
 		return view, true
 	}
-	members := s.Members()
-	view.Processes = len(members)
-	view.CPUSeconds = s.CPUTime().Seconds()
-	view.Arch = architectures(members)
+	pids := held.PIDs()
+	view.Processes = len(pids)
+	view.CPUSeconds = held.CPUTime().Seconds()
+	view.Arch = processes.Architectures(pids)
 	return view, true
 }
 
 // inside tells whether processes of the build are in its scope. In doubt they are.
-func inside(s Scope) bool {
+func inside(s processes.Scope) bool {
 	busy, err := s.Busy()
 	return busy || err != nil
 }
 
-// Bounds on what is looked at of a build that has processes without end, so that
-// all others are shown meanwhile.
-const (
-	maxArchLooks = 64   // by List, for each build
-	maxShown     = 1000 // by Detail
-)
-
-// architectures are those that are emulated. Of many processes some are looked at,
-// spread over all of them.
-func architectures(members []scopes.Member) []string {
-	found := []string{}
-	for i := 0; i < len(members); i += 1 + (len(members)-1)/maxArchLooks {
-		if arch := proc.Arch(members[i].PID); arch != "" && !slices.Contains(found, arch) {
-			found = append(found, arch)
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
-// processes lists the containers' processes, parents before their children, and
-// how many it leaves out.
-func (b *build) processes() (shown []api.Process, omitted int) {
+// tree lists the build's processes with what is known of them as survivors, and how many
+// it leaves out.
+func (b *build) tree() (shown []api.Process, omitted int) {
 	b.mu.Lock()
-	s, stuck, remains := b.hold(), b.status.State == api.StateStuck, b.remains
+	held, stuck, remains := b.held, b.status.State == api.StateStuck, b.remains
 	b.mu.Unlock()
-	if s == nil {
-		return []api.Process{}, 0
+	shown, omitted = held.Tree()
+	for i := range shown {
+		shown[i].Survivor = stuck
+		remains.addTo(&shown[i])
 	}
-	members := s.Members()
-	slices.SortFunc(members, func(a, b scopes.Member) int { return a.PID - b.PID })
-	if len(members) > maxShown {
-		members, omitted = members[:maxShown], len(members)-maxShown
-	}
-	children := map[int][]api.Process{}
-	known := map[int]bool{}
-	var all []api.Process
-	for _, m := range members {
-		look, err := proc.Look(m.PID)
-		if err != nil {
-			continue
-		}
-		known[m.PID] = true
-		process := api.Process{
-			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
-			State: look.State, WChan: look.WChan, Cgroup: m.Where(), Survivor: stuck,
-		}
-		remains.addTo(&process)
-		all = append(all, process)
-	}
-	for _, p := range all {
-		parent := p.PPID
-		if !known[parent] || parent == p.PID {
-			parent = 0
-		}
-		children[parent] = append(children[parent], p)
-	}
-	ordered := make([]api.Process, 0, len(all))
-	var descend func(parent int)
-	descend = func(parent int) {
-		for _, p := range children[parent] {
-			ordered = append(ordered, p)
-			descend(p.PID)
-		}
-	}
-	descend(0)
-	return ordered, omitted
+	return shown, omitted
 }
 
 // Count returns how many builds there are in each state. It looks at no process.

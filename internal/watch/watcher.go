@@ -16,6 +16,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/share"
@@ -48,7 +49,7 @@ type Observer interface {
 }
 
 // Starter makes the scope of a new build.
-type Starter func(ctx context.Context, spec scopes.Spec) (Scope, error)
+type Starter func(ctx context.Context, spec scopes.Spec) (processes.Scope, error)
 
 // Requests tells when API requests are over: package request.
 type Requests interface {
@@ -59,8 +60,8 @@ type Requests interface {
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
 	start       Starter
-	gather      Gatherer
-	cgroups     Cgroups
+	gather      processes.Gatherer
+	cgroups     processes.Cgroups
 	requests    Requests
 	examiner    Examiner
 	timeouts    Timeouts
@@ -88,8 +89,8 @@ type Watcher struct {
 // Parts are what a watcher acts and looks by.
 type Parts struct {
 	Start    Starter
-	Gather   Gatherer
-	Cgroups  Cgroups
+	Gather   processes.Gatherer
+	Cgroups  processes.Cgroups
 	Requests Requests
 	Examiner Examiner
 	Reader   *proc.Reader // of command lines
@@ -154,7 +155,7 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 		short := o.request.Short()
 		r.Request = &short
 	}
-	b := w.newBuild(r, o, nil, release)
+	b := w.newBuild(r, o, processes.Set{}, release)
 	w.byID[id] = b
 	w.byOwner[o.key()] = b
 	return b, nil
@@ -183,11 +184,9 @@ func (w *Watcher) forget(b *build) {
 // changed tells of a build's new state.
 func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 	log := b.log.WithFields(logrus.Fields{"state": string(after.State), "reason": string(after.Reason)})
-	b.mu.Lock()
-	if held := b.hold(); held != nil && held.Unit() != "" {
-		log = log.WithField("unit", held.Unit())
+	if unit := b.processes().Unit(); unit != "" {
+		log = log.WithField("unit", unit)
 	}
-	b.mu.Unlock()
 	switch after.State {
 	case api.StateUnsure:
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
@@ -230,16 +229,16 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 func (w *Watcher) gone(b *build) {
 	w.forget(b)
 	b.mu.Lock()
-	s, seen, reason, stopped := b.hold(), b.seen, b.status.Reason, b.status.UnitStopped
+	held, reason, stopped := b.held, b.status.Reason, b.status.UnitStopped
 	cancel := b.tookToEnd()
 	b.mu.Unlock()
 	b.settle()
-	if s == nil {
+	if held.None() {
 		return
 	}
-	if seen != nil {
+	if held.Unplaced != nil {
 		w.running.Go(func() {
-			if err := seen.removeCgroups(w.life); err != nil {
+			if err := held.Unplaced.RemoveCgroups(w.life); err != nil {
 				b.log.WithError(err).Debugf("Build %s: an empty cgroup of its containers stays", b.id)
 			}
 		})
@@ -248,6 +247,6 @@ func (w *Watcher) gone(b *build) {
 	if !stopped {
 		// Empty is not enough: systemd can miss the end of a process that lived
 		// only for milliseconds, and keep the scope for ever.
-		s.Discard(w.life)
+		held.Discard(w.life)
 	}
 }

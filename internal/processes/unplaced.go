@@ -1,4 +1,4 @@
-package watch
+package processes
 
 import (
 	"context"
@@ -23,88 +23,118 @@ type Followed interface {
 	// Alive are those that the last look has found and that have not ended.
 	Alive() []*proc.Handle
 	Cgroup() string
-	// Over tells that nothing of the step is left or can come.
+	// Over reports whether nothing of the step is left or can come.
 	Over() bool
 	// Own is the cgroup that was made for the step's container, see observe.Step.
 	Own() (own proc.CgroupID, verified, known bool)
-	// Populated tells whether there is a process in it, where it is verified.
+	// Populated reports whether there is a process in it, where it is verified.
 	Populated() bool
 }
 
 // Gatherer makes a scope of processes that are somewhere else.
 type Gatherer func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (Scope, error)
 
-// observed is a Hold of processes that were not born in a scope. While their
-// owner lives they are left where they are: to move a live container is to
-// corrupt its image. When it is gone they are gathered into a scope.
-type observed struct {
-	gather     Gatherer
-	cgroups    Cgroups
-	spec       scopes.Spec
-	ownerLives func() bool
-	placed     func() Scope // the build's own scope, if it has one
+// Unplaced are processes that were not born in a scope. While their owner lives they are
+// left where they are: to move a live container is to corrupt its image. When it is gone
+// they are gathered into a scope.
+type Unplaced struct {
+	of        Origin
+	gathering chan struct{} // holds a token: one gathers at a time
 
-	gathering sync.Mutex // one at a time
-
-	mu    sync.Mutex
-	steps []Followed
-	scope Scope // made by gather; nil before
-	// emptied are the cgroups of steps that are over.
-	emptied []proc.CgroupID
+	// No other lock is taken with it, and nobody waits with it.
+	mu      sync.Mutex
+	steps   []Followed
+	added   int                    // steps so far
+	busy    bool                   // something was left at the last look, or a step came since
+	scope   Scope                  // made by gather; nil before
+	emptied []proc.CgroupID        // the cgroups of steps that are over
 	shared  map[proc.CgroupID]bool // with processes that are not known to be the build's
 }
 
-func (o *observed) add(step Followed) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.dropOver()
-	o.steps = append(o.steps, step)
+// Origin is what build the processes are of, and what acts on them.
+type Origin struct {
+	Spec       scopes.Spec // of the scope that they may be gathered into
+	OwnerLives func() bool
+	Placed     func() Scope // the build's own scope, if it has one
+	Gather     Gatherer
+	Cgroups    Cgroups
 }
 
-// dropOver lets go of steps of which nothing is left. It is called with the lock.
-func (o *observed) dropOver() {
-	o.steps = slices.DeleteFunc(o.steps, func(step Followed) bool {
+// NewUnplaced has no step yet.
+func NewUnplaced(of Origin) *Unplaced {
+	o := &Unplaced{of: of, gathering: make(chan struct{}, 1), shared: map[proc.CgroupID]bool{}}
+	o.gathering <- struct{}{}
+	return o
+}
+
+// Add adds a step. It never waits.
+func (o *Unplaced) Add(step Followed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.steps = append(o.steps, step)
+	o.added++
+	o.busy = true
+}
+
+// DropOver lets go of steps of which nothing is left.
+func (o *Unplaced) DropOver() {
+	var over []Followed
+	var emptied []proc.CgroupID
+	for _, step := range o.all() {
 		if !step.Over() {
-			return false
+			continue
 		}
+		over = append(over, step)
 		// A scope is systemd's to remove.
 		if own, _, known := step.Own(); known && !strings.HasSuffix(own.Path, ".scope") {
-			o.emptied = append(o.emptied, own)
+			emptied = append(emptied, own)
 		}
-		return true
-	})
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.steps = slices.DeleteFunc(o.steps, func(step Followed) bool { return slices.Contains(over, step) })
+	o.emptied = append(o.emptied, emptied...)
 }
 
 // made is the scope of the gathered, if there is one.
-func (o *observed) made() Scope {
+func (o *Unplaced) made() Scope {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.scope
 }
 
-func (o *observed) all() []Followed {
+func (o *Unplaced) all() []Followed {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return slices.Clone(o.steps)
 }
 
-// look looks at the host once, however many steps there are. It takes time, and is
-// never called with the build's lock.
-func (o *observed) look() {
-	if steps := o.all(); len(steps) > 0 {
+// look looks at the host once, however many steps there are, and returns what is alive.
+// It takes time, and is never called with a lock.
+func (o *Unplaced) look() []*proc.Handle {
+	o.mu.Lock()
+	steps, added := slices.Clone(o.steps), o.added
+	o.mu.Unlock()
+	if len(steps) > 0 {
 		steps[0].Look()
 	}
+	alive := o.alive()
+	busy := len(alive) > 0 || o.unseen()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.busy = busy || o.added != added
+	return alive
 }
 
 // glance is look, unless there was one a moment ago.
-func (o *observed) glance() {
+func (o *Unplaced) glance() {
 	if steps := o.all(); len(steps) > 0 {
 		steps[0].Glance()
 	}
 }
 
 // alive are the processes that the last look has found and that have not ended.
-func (o *observed) alive() []*proc.Handle {
+func (o *Unplaced) alive() []*proc.Handle {
 	var all []*proc.Handle
 	for _, step := range o.all() {
 		all = append(all, step.Alive()...)
@@ -112,32 +142,26 @@ func (o *observed) alive() []*proc.Handle {
 	return all
 }
 
-// live looks, and returns what is alive.
-func (o *observed) live() []*proc.Handle {
-	o.look()
-	return o.alive()
-}
-
-// known is live by an earlier look, of a moment ago.
-func (o *observed) known() []*proc.Handle {
+// known is look by an earlier one, of a moment ago.
+func (o *Unplaced) known() []*proc.Handle {
 	o.glance()
 	return o.alive()
 }
 
-func (o *observed) Unit() string {
+// Unit is that of the scope of the gathered; empty before.
+func (o *Unplaced) Unit() string {
 	if s := o.made(); s != nil {
 		return s.Unit()
 	}
 	return ""
 }
 
-func (o *observed) Cgroup() string {
+// Cgroup is the scope's; before, where the first of the processes is.
+func (o *Unplaced) Cgroup() string {
 	if s := o.made(); s != nil {
 		return s.Cgroup()
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, step := range o.steps {
+	for _, step := range o.all() {
 		if cgroup := step.Cgroup(); cgroup != "" {
 			return cgroup
 		}
@@ -148,8 +172,8 @@ func (o *observed) Cgroup() string {
 // Kill ends the processes: those of a living owner one by one, so that it sees
 // its step fail and tidies up; orphans together in a scope of their own, from
 // which nothing that they start gets away.
-func (o *observed) Kill(ctx context.Context) error {
-	if o.ownerLives() {
+func (o *Unplaced) Kill(ctx context.Context) error {
+	if o.of.OwnerLives() {
 		return o.signal(ctx)
 	}
 	gatherErr := o.gatherInTime(ctx)
@@ -168,7 +192,7 @@ func (o *observed) Kill(ctx context.Context) error {
 
 // gatherInTime is gatherAll for at most half of the time that there is: a systemd
 // that does not answer leaves the other half for what needs none.
-func (o *observed) gatherInTime(ctx context.Context) error {
+func (o *Unplaced) gatherInTime(ctx context.Context) error {
 	ctx, cancel := halfOf(ctx)
 	defer cancel()
 	return o.gatherAll(ctx)
@@ -189,18 +213,16 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 const recheckPause = 5 * time.Millisecond
 
 // signal sends SIGKILL to every process until none is left, or time is over.
-func (o *observed) signal(ctx context.Context) error {
+func (o *Unplaced) signal(ctx context.Context) error {
 	for {
-		live := o.live()
+		live := o.look()
 		if len(live) == 0 {
 			return nil
 		}
 		if err := kill(live); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(recheckPause):
-		case <-ctx.Done():
+		if !sleep(ctx, recheckPause) {
 			return context.Cause(ctx)
 		}
 	}
@@ -218,12 +240,16 @@ func kill(processes []*proc.Handle) error {
 
 // gatherAll moves orphans into a scope until no look finds one outside: what is
 // started meanwhile is started there, or by one that is still to be moved.
-func (o *observed) gatherAll(ctx context.Context) error {
-	o.gathering.Lock()
-	defer o.gathering.Unlock()
+func (o *Unplaced) gatherAll(ctx context.Context) error {
+	select {
+	case <-o.gathering:
+		defer func() { o.gathering <- struct{}{} }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	inside := map[proc.Identity]bool{}
 	for ctx.Err() == nil {
-		outside := slices.DeleteFunc(o.live(), func(h *proc.Handle) bool { return inside[h.Identity] })
+		outside := slices.DeleteFunc(o.look(), func(h *proc.Handle) bool { return inside[h.Identity] })
 		if len(outside) == 0 {
 			return nil
 		}
@@ -237,14 +263,14 @@ func (o *observed) gatherAll(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-func (o *observed) moveIn(ctx context.Context, orphans []*proc.Handle) error {
+func (o *Unplaced) moveIn(ctx context.Context, orphans []*proc.Handle) error {
 	if s := o.made(); s != nil {
 		return s.Attach(orphans)
 	}
-	if s := o.placed(); s != nil && s.Joinable() && s.Attach(orphans) == nil {
+	if s := o.of.Placed(); s != nil && s.Joinable() && s.Attach(orphans) == nil {
 		return nil
 	}
-	s, err := o.gather(ctx, o.spec, orphans)
+	s, err := o.of.Gather(ctx, o.of.Spec, orphans)
 	if err != nil {
 		if !slices.ContainsFunc(orphans, (*proc.Handle).Alive) {
 			return nil // all have ended by themselves
@@ -257,7 +283,8 @@ func (o *observed) moveIn(ctx context.Context, orphans []*proc.Handle) error {
 	return nil
 }
 
-func (o *observed) Stop(ctx context.Context) error {
+// Stop stops the scope of the gathered.
+func (o *Unplaced) Stop(ctx context.Context) error {
 	if s := o.made(); s != nil {
 		return s.Stop(ctx)
 	}
@@ -267,7 +294,7 @@ func (o *observed) Stop(ctx context.Context) error {
 // CgroupKill ends what is in the scope, and in the cgroups of its containers, by the
 // kernel's own means; and one by one what is not, until none is left: what has been
 // started meanwhile too.
-func (o *observed) CgroupKill(ctx context.Context) error {
+func (o *Unplaced) CgroupKill(ctx context.Context) error {
 	var err error
 	if s := o.made(); s != nil {
 		err = s.CgroupKill(ctx)
@@ -276,19 +303,21 @@ func (o *observed) CgroupKill(ctx context.Context) error {
 	return errors.Join(err, o.signal(ctx))
 }
 
-// Busy tells of what the last look has found.
-func (o *observed) Busy() (bool, error) {
+// Busy reports what the last look has found: it costs none.
+func (o *Unplaced) Busy() (bool, error) {
 	if s := o.made(); s != nil {
 		if busy, err := s.Busy(); busy || err != nil {
 			return busy, err
 		}
 	}
-	return len(o.alive()) > 0 || o.unseen(), nil
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.busy, nil
 }
 
 // Starting tells whether the OCI runtime has made a container that it was not yet
 // told to start, see scopes.Scope.
-func (o *observed) Starting() bool {
+func (o *Unplaced) Starting() bool {
 	o.look()
 	for _, step := range o.all() {
 		processes := step.Alive()
@@ -300,16 +329,14 @@ func (o *observed) Starting() bool {
 }
 
 // WaitEmpty returns nil once no process is left, or the context's error.
-func (o *observed) WaitEmpty(ctx context.Context) error {
+func (o *Unplaced) WaitEmpty(ctx context.Context) error {
 	for {
-		live := o.live()
+		live := o.look()
 		if len(live) == 0 && o.unseen() {
-			select {
-			case <-time.After(unseenPause):
-				continue
-			case <-ctx.Done():
+			if !sleep(ctx, unseenPause) {
 				return ctx.Err()
 			}
+			continue
 		}
 		if len(live) == 0 {
 			if s := o.made(); s != nil {
@@ -329,15 +356,14 @@ func (o *observed) WaitEmpty(ctx context.Context) error {
 		if err != nil && !errors.Is(err, proc.ErrGone) {
 			return err
 		}
-		select {
-		case <-time.After(recheckPause): // the others of a family that ends at once
-		case <-ctx.Done():
+		if !sleep(ctx, recheckPause) { // the others of a family that ends at once
 			return ctx.Err()
 		}
 	}
 }
 
-func (o *observed) Members() []scopes.Member {
+// Members lists the processes, by a look of a moment ago.
+func (o *Unplaced) Members() []scopes.Member {
 	var members []scopes.Member
 	for _, h := range o.known() {
 		members = append(members, scopes.Member{PID: h.PID})
@@ -346,7 +372,7 @@ func (o *observed) Members() []scopes.Member {
 }
 
 // CPUTime is what the processes that live now have used.
-func (o *observed) CPUTime() time.Duration {
+func (o *Unplaced) CPUTime() time.Duration {
 	var used time.Duration
 	for _, h := range o.known() {
 		if stat, err := h.Stat(); err == nil {
@@ -356,18 +382,21 @@ func (o *observed) CPUTime() time.Duration {
 	return used
 }
 
-// What was seen are steps.
+// Steps is Members: what was seen are steps.
+func (o *Unplaced) Steps() []scopes.Member { return o.Members() }
 
-func (o *observed) Steps() []scopes.Member      { return o.Members() }
-func (o *observed) StepsCPUTime() time.Duration { return o.CPUTime() }
+// StepsCPUTime is CPUTime, likewise.
+func (o *Unplaced) StepsCPUTime() time.Duration { return o.CPUTime() }
 
-func (o *observed) Discard(ctx context.Context) {
+// Discard stops the scope of the gathered.
+func (o *Unplaced) Discard(ctx context.Context) {
 	if s := o.made(); s != nil {
 		s.Discard(ctx)
 	}
 }
 
-func (o *observed) Close() {
+// Close lets go of it.
+func (o *Unplaced) Close() {
 	if s := o.made(); s != nil {
 		s.Close()
 	}

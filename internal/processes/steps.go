@@ -1,0 +1,76 @@
+package processes
+
+import (
+	"context"
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// Command tells, of a build whose command is in the scope with its RUN steps, which is
+// which.
+type Command struct {
+	Owner proc.Identity // the command's first process
+	Args  *proc.Reader
+}
+
+// KillSteps ends the RUN steps of a build whose command is in the scope with them, and
+// spares the command: podman then sees the step fail, and tidies up.
+//
+// All of the scope is to end; which of it is a step only decides what goes first.
+// So a process's name may tell here.
+func (s Set) KillSteps(ctx context.Context, c Command) error {
+	if s.Scope == nil {
+		return nil
+	}
+	err := errors.Join(s.Scope.KillContainers(ctx), s.Scope.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
+		return !c.isChrootStep(ctx, process)
+	}))
+	if s.Unplaced != nil { // steps outside: of a rootless podman that left, or of a runtime given by hand
+		err = errors.Join(err, s.Unplaced.Kill(ctx))
+	}
+	return err
+}
+
+// maxAncestors bounds the way from a process up to the command.
+const maxAncestors = 32
+
+// isChrootStep reports whether the process, or one above it up to the owner, runs a
+// RUN step with chroot isolation.
+func (c Command) isChrootStep(ctx context.Context, process *proc.Handle) bool {
+	last := process
+	defer func() {
+		if last != process {
+			last.Close()
+		}
+	}()
+	for range maxAncestors {
+		if last.Identity == c.Owner {
+			return false
+		}
+		if args, err := c.Args.Args(ctx, last); err == nil && len(args) > 0 && args[0] == podman.ChrootMonitor {
+			return true
+		}
+		parent, err := last.Parent()
+		if err != nil {
+			return false
+		}
+		if last != process {
+			last.Close()
+		}
+		last = parent
+	}
+	return false
+}
+
+// TerminateCommand sends SIGTERM to all of the command's processes: the owner may be a
+// script, or a rootless podman's outer process.
+func (s Set) TerminateCommand() error {
+	if s.Scope == nil {
+		return nil
+	}
+	return s.Scope.SignalClient(unix.SIGTERM, func(*proc.Handle) bool { return false })
+}

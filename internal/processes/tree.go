@@ -1,0 +1,67 @@
+package processes
+
+import (
+	"slices"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
+)
+
+// MaxShown bounds what is looked at of a build that has processes without end, so that
+// all others are shown meanwhile; maxArchLooks does where only that is asked for.
+const MaxShown, maxArchLooks = 1000, 64
+
+// Architectures are those that are emulated. Of many processes some are looked at,
+// spread over all of them.
+func Architectures(pids []int) []string {
+	found := []string{}
+	for i := 0; i < len(pids); i += 1 + (len(pids)-1)/maxArchLooks {
+		if arch := proc.Arch(pids[i]); arch != "" && !slices.Contains(found, arch) {
+			found = append(found, arch)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// Tree lists the build's processes, parents before their children, and how many it
+// leaves out.
+func (s Set) Tree() (shown []api.Process, omitted int) {
+	members := s.Members()
+	slices.SortFunc(members, func(a, b scopes.Member) int { return a.PID - b.PID })
+	if len(members) > MaxShown {
+		members, omitted = members[:MaxShown], len(members)-MaxShown
+	}
+	children := map[int][]api.Process{}
+	known := map[int]bool{}
+	var all []api.Process
+	for _, m := range members {
+		look, err := proc.Look(m.PID)
+		if err != nil {
+			continue
+		}
+		known[m.PID] = true
+		all = append(all, api.Process{
+			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
+			State: look.State, WChan: look.WChan, Cgroup: m.Where(),
+		})
+	}
+	for _, p := range all {
+		parent := p.PPID
+		if !known[parent] || parent == p.PID {
+			parent = 0
+		}
+		children[parent] = append(children[parent], p)
+	}
+	ordered := make([]api.Process, 0, len(all))
+	var descend func(parent int)
+	descend = func(parent int) {
+		for _, p := range children[parent] {
+			ordered = append(ordered, p)
+			descend(p.PID)
+		}
+	}
+	descend(0)
+	return ordered, omitted
+}
