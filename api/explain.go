@@ -15,7 +15,7 @@ type FactName string
 // The facts known to this version.
 const (
 	FactOwner       FactName = "owner"               // the process that the build belongs to
-	FactClient      FactName = "client"              // the processes that wait for the owner
+	FactWaiters     FactName = "waiters"             // the processes that wait for the owner
 	FactRequest     FactName = "request"             // of an API build: how its request stands, by both witnesses
 	FactDirectory   FactName = "request_directory"   // of an API build: the directory of its request
 	FactConnections FactName = "request_connections" // of an API build: the service's connections
@@ -32,7 +32,7 @@ const (
 // FactNames lists every fact.
 func FactNames() []FactName {
 	return []FactName{
-		FactOwner, FactClient, FactRequest, FactDirectory, FactConnections, FactContainers,
+		FactOwner, FactWaiters, FactRequest, FactDirectory, FactConnections, FactContainers,
 		FactDeadline, FactMaxRuntime, FactLimits, FactMotion, FactSurvivors, FactStop, FactPolicy,
 	}
 }

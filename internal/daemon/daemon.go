@@ -39,7 +39,7 @@ const (
 	keeperName  = "buildwatch-keeper"
 )
 
-// ctlName is the program whose processes may ask to be a build's client. It is
+// ctlName is the program whose processes may ask to become a build's command. It is
 // installed beside the daemon.
 const ctlName = "buildwatchctl"
 

@@ -30,7 +30,7 @@ const helpersLook = 300 * time.Millisecond
 // not when the processes have ended, and at the latest when its context ends.
 type Hands interface {
 	AwaitStart(context.Context) error // of containers that are being made
-	KillSteps(context.Context) error  // and nothing of the client
+	KillSteps(context.Context) error  // and nothing of the command
 	Kill(context.Context) error
 	Wait(context.Context) error // does nothing
 	TerminateOwner(context.Context) error
@@ -55,7 +55,7 @@ type Rung struct {
 // The stages that are rungs.
 const (
 	StageLetStart   Stage = "let_start"   // containers that are being made are awaited
-	StageContainers Stage = "containers"  // the containers alone were told to end, not their client
+	StageContainers Stage = "containers"  // the containers alone were told to end, not the command
 	StageKill       Stage = "kill"        // KillUnit was called
 	StageTidy       Stage = "tidy"        // the owner may tidy up after its containers
 	StageTerm       Stage = "term"        // the owner got SIGTERM
@@ -79,7 +79,7 @@ var ladder = []Rung{
 		Stage: StageContainers, Name: api.RungKill, Obeys: CallSucceeded, Does: Hands.KillSteps,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
 		Now:   "its processes got SIGKILL",
-		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps, Text: "the RUN steps are killed, their client is spared"}),
+		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps, Text: "the RUN steps are killed, the command is spared"}),
 	},
 	{
 		Stage: StageKill, Name: api.RungKill, Obeys: Emptied, Does: Hands.Kill,
@@ -103,8 +103,8 @@ var ladder = []Rung{
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
 		Now:   "its owner got SIGTERM",
 		Words: func(s Status, _ Held) Words {
-			if s.ClientInside {
-				return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndClient, Text: "all of the client is told to end"}
+			if s.CommandInside {
+				return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndCommand, Text: "all of the command is told to end"}
 			}
 			return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: Owner, Text: "the owner is told to end"}
 		},

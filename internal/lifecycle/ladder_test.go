@@ -30,7 +30,7 @@ func TestLadder(t *testing.T) {
 	timeouts := Timeouts{1 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second}
 	want := []string{
 		`let_start "": await start 400ms wait "" containers that are being made may be started`,
-		`containers "kill": kill steps 1s cgroup_kill "SIGKILL" the RUN steps are killed, their client is spared`,
+		`containers "kill": kill steps 1s cgroup_kill "SIGKILL" the RUN steps are killed, the command is spared`,
 		`kill "kill": kill 1s kill_unit "SIGKILL" all in the scope is killed`,
 		`tidy "owner": wait 2s wait "" the owner may tidy up`,
 		`term "owner": SIGTERM 3s pidfd "SIGTERM" the owner is told to end`,

@@ -15,17 +15,17 @@ type Status struct {
 	// OwnerSpared: the owner serves others too (an API service), or belongs to a builder that
 	// does something else as well, and is never signalled.
 	OwnerSpared bool
-	// ClientInside: the scope holds the build's client too (buildwatchctl run), and
+	// CommandInside: the scope holds the build's command too (buildwatchctl run), and
 	// its owner is in there. So the containers are ended by themselves first, and
 	// all else that is in the scope when the owner is gone, or had its time.
-	ClientInside bool
+	CommandInside bool
 	// ReportOnly: a build that is over is left as it is, unless a user asks for its end.
 	ReportOnly bool
 	// Empty: the build is over and no process is left in its scope.
 	Empty bool
 	// OwnerTried: the owner had its time to tidy up, and was told to end.
 	OwnerTried bool
-	// Swept: what the owner has left in a scope with a client was told to end.
+	// Swept: what the owner has left in a scope with a command was told to end.
 	Swept bool
 	// Freed: what the survivors wait for was looked at, and ended where it may be.
 	Freed bool
@@ -60,7 +60,7 @@ type Event string
 // Every event.
 const (
 	OwnerExited      Event = "owner exited"
-	ClientExited     Event = "who waits for the owner exited"
+	WaiterExited     Event = "who waits for the owner exited"
 	RequestEnded     Event = "API request ended"
 	RequestLeft      Event = "the API request's directory is gone"
 	RequestDoubted   Event = "it can't be told whether the API request has ended"

@@ -10,7 +10,7 @@ import "github.com/buildwatch/buildwatch/api"
 // making, for only then does it notice their end; kill the containers; give a living
 // owner time to tidy up, then end it; stop the unit; cgroup.kill; free what is left.
 // A rung that leaves processes is followed by the next; one that leaves none, by what
-// remains to be done for an empty scope. Where the client is inside, killing is done
+// remains to be done for an empty scope. Where the command is inside, killing is done
 // twice: the containers first, and when the owner has gone all that is left.
 func Next(s Status, e Event, busy bool) (Status, Action) {
 	// Who removes a request's directory is its handler, at its end, or a cleaner: with
@@ -32,7 +32,7 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 			return s, ActForget
 		}
 		switch e {
-		case OwnerExited, ClientExited:
+		case OwnerExited, WaiterExited:
 			return unwanted(s, api.ReasonOwnerExited)
 		case RequestEnded:
 			return unwanted(s, api.ReasonClientDisconnected)
@@ -76,7 +76,7 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 		case s.Stage == StageNone && e == Begin,
 			s.Stage == StageLetStart && (e == CallSucceeded || e == TimeOver || !s.OwnerLives):
 			s.State = api.StateTerminating
-			if s.ClientInside && s.OwnerLives {
+			if s.CommandInside && s.OwnerLives {
 				return enter(s, StageContainers)
 			}
 			return enter(s, StageKill)
@@ -186,7 +186,7 @@ func afterEmpty(s Status) (Status, Action) {
 	switch {
 	case s.OwnerLives && !s.OwnerTried:
 		return enter(s, StageTidy)
-	case s.ClientInside && !s.Empty && !s.Swept:
+	case s.CommandInside && !s.Empty && !s.Swept:
 		s.Swept = true
 		return enter(s, StageKill)
 	case s.Empty && s.Stage != StageStop:

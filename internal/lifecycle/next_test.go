@@ -41,7 +41,7 @@ func with(s Status, change func(*Status)) Status {
 func isEmpty(s *Status)      { s.Empty = true }
 func isTried(s *Status)      { s.OwnerTried = true }
 func isSpared(s *Status)     { s.OwnerSpared = true }
-func isInside(s *Status)     { s.ClientInside = true }
+func isInside(s *Status)     { s.CommandInside = true }
 func isSwept(s *Status)      { s.Swept = true }
 func isReportOnly(s *Status) { s.ReportOnly = true }
 func lives(s *Status)        { s.OwnerLives = true }
@@ -64,7 +64,7 @@ var (
 	requestEndedBusy = happening{RequestEnded, true}
 	requestLeftIdle  = happening{RequestLeft, false}
 	requestLeftBusy  = happening{RequestLeft, true}
-	clientExited     = happening{ClientExited, true}
+	waiterExited     = happening{WaiterExited, true}
 	requestDoubted   = happening{RequestDoubted, true}
 	requestCertain   = happening{RequestCertain, true}
 	deadlinePassed   = happening{DeadlinePassed, true}
@@ -93,7 +93,7 @@ func TestNext(t *testing.T) {
 	}{
 		{"a build that ends by itself", running, ownerExitedIdle, api.StateGone, StageDone, ActForget},
 		{"an owner that leaves containers", running, ownerExitedBusy, api.StateAbandoned, StageNone, ActBegin},
-		{"an owner nobody waits for", running, clientExited, api.StateAbandoned, StageNone, ActBegin},
+		{"an owner nobody waits for", running, waiterExited, api.StateAbandoned, StageNone, ActBegin},
 		{"a user's stop", running, stopRequested, api.StateAbandoned, StageNone, ActBegin},
 		{"an API request that ends", running, requestEndedIdle, api.StateGone, StageDone, ActForget},
 		{"a client that goes in the middle", running, requestEndedBusy, api.StateAbandoned, StageNone, ActBegin},
@@ -116,7 +116,7 @@ func TestNext(t *testing.T) {
 		{"a stop of one that hangs", stalled, stopRequested, api.StateAbandoned, StageNone, ActBegin},
 		{"the deadline of one that hangs", stalled, deadlinePassed, api.StateAbandoned, StageNone, ActBegin},
 		{"the owner of one that hangs ends", stalled, ownerExitedBusy, api.StateAbandoned, StageNone, ActBegin},
-		{"who waits for its owner ends", stalled, clientExited, api.StateAbandoned, StageNone, ActBegin},
+		{"who waits for its owner ends", stalled, waiterExited, api.StateAbandoned, StageNone, ActBegin},
 		{"one that hung ends by itself", stalled, ownerExitedIdle, api.StateGone, StageDone, ActForget},
 		{"its client goes", stalled, requestEndedBusy, api.StateAbandoned, StageNone, ActBegin},
 		{"its client may be gone", stalled, requestDoubted, api.StateUnsure, StageNone, ActNothing},
@@ -198,9 +198,9 @@ func TestNext(t *testing.T) {
 		{"a deadline", running, deadlinePassed, api.StateAbandoned, StageNone, ActBegin},
 		{"a deadline of what is over", killing, deadlinePassed, api.StateTerminating, StageKill, ActNothing},
 
-		{"a client inside is spared at first", at(with(stopped, isInside), api.StateAbandoned, StageLetStart), callSucceeded,
+		{"a command inside is spared at first", at(with(stopped, isInside), api.StateAbandoned, StageLetStart), callSucceeded,
 			api.StateTerminating, StageContainers, ActEnter},
-		{"a client inside that has ended is not", with(abandoned, isInside), begin, api.StateTerminating, StageKill, ActEnter},
+		{"a command inside that has ended is not", with(abandoned, isInside), begin, api.StateTerminating, StageKill, ActEnter},
 		{"its containers killed: its turn", at(with(stopped, isInside), api.StateTerminating, StageContainers), callSucceeded,
 			api.StateTerminating, StageTidy, ActEnter},
 		{"they could not be killed: its turn", at(with(stopped, isInside), api.StateTerminating, StageContainers), callFailed,
@@ -211,9 +211,9 @@ func TestNext(t *testing.T) {
 			api.StateTerminating, StageKill, ActEnter},
 		{"tidied up, and nothing left", at(with(with(stopped, isInside), isEmpty), api.StateTerminating, StageTidy), ownerExitedIdle,
 			api.StateTerminating, StageStop, ActEnter},
-		{"a client inside does not tidy up", at(with(stopped, isInside), api.StateTerminating, StageTidy), timeOver,
+		{"a command inside does not tidy up", at(with(stopped, isInside), api.StateTerminating, StageTidy), timeOver,
 			api.StateTerminating, StageTerm, ActEnter},
-		{"a client inside survives SIGKILL", at(with(stopped, isInside), api.StateKilling, StageKillOwner), timeOver,
+		{"a command inside survives SIGKILL", at(with(stopped, isInside), api.StateKilling, StageKillOwner), timeOver,
 			api.StateKilling, StageKill, ActEnter},
 		{"what it has left is ended", at(with(with(abandoned, isInside), isSwept), api.StateTerminating, StageKill), emptied,
 			api.StateTerminating, StageStop, ActEnter},
@@ -225,7 +225,7 @@ func TestNext(t *testing.T) {
 		{"the time of every build, of what is over", killing, maxRuntimePassed, api.StateTerminating, StageKill, ActNothing},
 
 		{"reported: an owner that leaves containers", careful, ownerExitedBusy, api.StateAbandoned, StageReported, ActReport},
-		{"reported: an owner nobody waits for", careful, clientExited, api.StateAbandoned, StageReported, ActReport},
+		{"reported: an owner nobody waits for", careful, waiterExited, api.StateAbandoned, StageReported, ActReport},
 		{"reported: a client that goes", careful, requestEndedBusy, api.StateAbandoned, StageReported, ActReport},
 		{"reported: the time of every build", careful, maxRuntimePassed, api.StateAbandoned, StageReported, ActReport},
 		{"reported: in doubt before", with(unsure, isReportOnly), requestEndedBusy, api.StateAbandoned, StageReported, ActReport},
@@ -263,7 +263,7 @@ func TestNext(t *testing.T) {
 func TestEveryPathEnds(t *testing.T) {
 	// Without requestCertain and stalledOver: an unsure or stalled build may be running
 	// again, as often as it likes.
-	events := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, clientExited, stopRequested, deadlinePassed, maxRuntimePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
+	events := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, waiterExited, stopRequested, deadlinePassed, maxRuntimePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s Status, onPath map[Status]bool, climbed int)
 	seen := map[Status]bool{}
 	walk = func(s Status, onPath map[Status]bool, climbed int) {
@@ -321,7 +321,7 @@ func TestEveryPathEnds(t *testing.T) {
 // build to the ladder.
 func TestNothingIsSentToWhatIsOnlyReported(t *testing.T) {
 	wishes := []happening{stopRequested, deadlinePassed}
-	all := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, requestCertain, clientExited, maxRuntimePassed, emptied, timeOver, callSucceeded, callFailed, begin}
+	all := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, requestCertain, waiterExited, maxRuntimePassed, emptied, timeOver, callSucceeded, callFailed, begin}
 	for _, kind := range []func(*Status){func(*Status) {}, isSpared, isInside} {
 		seen := map[Status]bool{}
 		var walk func(Status)

@@ -36,7 +36,7 @@ const (
 	Everybody
 	Steps
 	Owner
-	OwnerAndClient
+	OwnerAndCommand
 )
 
 // Held is by what a build's processes are held, and whether its owner is there.

@@ -37,7 +37,7 @@ type Door interface {
 	Joinable() bool
 	CgroupsPath(container string) string
 	Enter(pid int, act func() error, alive func() bool) error
-	EnterClient(pid int, act func() error, alive func() bool) error
+	EnterCommand(pid int, act func() error, alive func() bool) error
 	// Attach moves processes in that were elsewhere, of a build that is over.
 	Attach([]*proc.Handle) error
 }
@@ -63,7 +63,7 @@ type Scope interface {
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
 	KillContainers(context.Context) error
-	SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error
+	SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error
 }
 
 // Set is all that a build's processes are held by. The zero value holds none, and can

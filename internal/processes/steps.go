@@ -26,7 +26,7 @@ func (s Set) KillSteps(ctx context.Context, c Command) error {
 	if s.Scope == nil {
 		return nil
 	}
-	err := errors.Join(s.Scope.KillContainers(ctx), s.Scope.SignalClient(unix.SIGKILL, func(process *proc.Handle) bool {
+	err := errors.Join(s.Scope.KillContainers(ctx), s.Scope.SignalCommand(unix.SIGKILL, func(process *proc.Handle) bool {
 		return !c.isChrootStep(ctx, process)
 	}))
 	if s.Unplaced != nil { // steps outside: of a rootless podman that left, or of a runtime given by hand
@@ -72,5 +72,5 @@ func (s Set) TerminateCommand() error {
 	if s.Scope == nil {
 		return nil
 	}
-	return s.Scope.SignalClient(unix.SIGTERM, func(*proc.Handle) bool { return false })
+	return s.Scope.SignalCommand(unix.SIGTERM, func(*proc.Handle) bool { return false })
 }

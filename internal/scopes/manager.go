@@ -103,8 +103,8 @@ type Spec struct {
 	// the limits that would hold there hold for the scope, too. Empty for none.
 	Beside string
 
-	// Client: the scope is to hold the build's client too, see EnterClient.
-	Client     bool
+	// Command: the scope is to hold the build's command too, see EnterCommand.
+	Command    bool
 	Limits     []limits.Value // on the scope as a whole
 	RuntimeMax time.Duration  // after which systemd itself stops the scope; 0 for never
 }
@@ -263,7 +263,7 @@ func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Pr
 		// which is elsewhere, tidies up; their init ignores SIGTERM, and the default
 		// is to wait 90 s for it.
 		//
-		// Where the client is inside too, SIGKILL leaves podman no word. SIGTERM is
+		// Where the command is inside too, SIGKILL leaves podman no word. SIGTERM is
 		// worse: it ends what the step's shell has started, the shell goes on as if
 		// that were done, and podman commits (measured: podman 4.3.1, exit status 0).
 		property("KillSignal", int32(unix.SIGKILL)),

@@ -103,15 +103,15 @@ func (s *Scope) arrange(spec Spec) error {
 	if err := errors.Join(s.dir.delegateControllers(), containers.delegateControllers()); err != nil {
 		return err
 	}
-	if err := s.delegate(containers); err != nil || !spec.Client {
+	if err := s.delegate(containers); err != nil || !spec.Command {
 		return err
 	}
-	client, err := s.dir.ensure(commandDir)
+	command, err := s.dir.ensure(commandDir)
 	if err != nil {
 		return err
 	}
-	defer client.close()
-	return s.delegate(client)
+	defer command.close()
+	return s.delegate(command)
 }
 
 // delegate makes a cgroup in the scope its build's user's, within bounds. Root's
@@ -297,7 +297,7 @@ func (s *Scope) Busy() (bool, error) {
 }
 
 // buildDirs are the cgroups that hold processes of the build. Where the scope
-// holds no client, there is no commandDir; one of orphans has them as they came.
+// holds no command, there is no commandDir; one of orphans has them as they came.
 func (s *Scope) buildDirs() []string {
 	if s.gathered {
 		return []string{"."}
@@ -331,7 +331,7 @@ func (s *Scope) Starting() bool {
 func (s *Scope) WaitEmpty(ctx context.Context) error { return s.dir.waitEmpty(ctx) }
 
 // Members lists the build's processes: its containers', and under
-// buildwatchctl run its client's.
+// buildwatchctl run its command's.
 func (s *Scope) Members() []Member {
 	var found []Member
 	for _, name := range s.buildDirs() {

@@ -2,13 +2,13 @@ package scopes
 
 import "testing"
 
-// TestStepsAreWithoutAClient: the time and the members of a scope's containers alone.
-func TestStepsAreWithoutAClient(t *testing.T) {
+// TestStepsAreWithoutACommand: the time and the members of a scope's containers alone.
+func TestStepsAreWithoutACommand(t *testing.T) {
 	_, own := realCgroups(t)
-	client := makeSub(t, own, commandDir)
+	command := makeSub(t, own, commandDir)
 	step := makeSub(t, makeSub(t, own, payloadDir), runPrefix+"c")
 	const work = `i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done`
-	startIn(t, client, work)
+	startIn(t, command, work)
 	s := &Scope{dir: own}
 	if used, steps := s.StepsCPUTime(), s.Steps(); used != 0 || len(steps) != 0 {
 		t.Errorf("without a step, %v was used by %v", used, steps)

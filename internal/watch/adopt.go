@@ -26,14 +26,14 @@ func (w *Watcher) Adopt(s processes.Scope, content []byte) error {
 	if r.Request != nil && r.Request.Service == (proc.Identity{}) && r.Request.Key() != "" {
 		r.Request.Service = r.Owner // an earlier daemon has not written it down
 	}
-	o, clientGone, err := w.findAgain(r)
+	o, waiterGone, err := w.findAgain(r)
 	if err != nil {
 		w.log.WithError(err).WithField("unit", s.Unit()).
 			Warnf("Build %s is kept: whether its owner lives can't be told now, and is asked again", r.ID)
 		w.running.Go(func() { w.adoptLater(s, r) })
 		return nil
 	}
-	w.adopt(s, r, o, clientGone)
+	w.adopt(s, r, o, waiterGone)
 	return nil
 }
 
@@ -45,8 +45,8 @@ func (w *Watcher) adoptLater(s processes.Scope, r record) {
 			s.Close()
 			return
 		}
-		if o, clientGone, err := w.findAgain(r); err == nil {
-			w.adopt(s, r, o, clientGone)
+		if o, waiterGone, err := w.findAgain(r); err == nil {
+			w.adopt(s, r, o, waiterGone)
 			return
 		}
 	}
@@ -55,7 +55,7 @@ func (w *Watcher) adoptLater(s processes.Scope, r record) {
 // findAgain takes hold of the owner that was written down, nil for one that has ended,
 // and tells whether one who waited for it has. An error means that this is not known:
 // the daemon may have no descriptor or no memory for the look.
-func (w *Watcher) findAgain(r record) (o *owner, clientGone bool, err error) {
+func (w *Watcher) findAgain(r record) (o *owner, waiterGone bool, err error) {
 	handle, err := w.findProcess(r.Owner)
 	if errors.Is(err, proc.ErrGone) {
 		return nil, false, nil
@@ -64,22 +64,22 @@ func (w *Watcher) findAgain(r record) (o *owner, clientGone bool, err error) {
 		return nil, false, err
 	}
 	o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Spared || r.Mode == api.ModeAPI, request: r.Request}
-	for _, id := range r.Clients {
-		client, err := w.findProcess(id)
+	for _, id := range r.Waiters {
+		waiter, err := w.findProcess(id)
 		switch {
 		case errors.Is(err, proc.ErrGone):
-			clientGone = true
+			waiterGone = true
 		case err != nil:
 			o.Close()
 			return nil, false, err
 		default:
-			o.clients = append(o.clients, client)
+			o.waiters = append(o.waiters, waiter)
 		}
 	}
-	return o, clientGone, nil
+	return o, waiterGone, nil
 }
 
-func (w *Watcher) adopt(s processes.Scope, r record, o *owner, clientGone bool) {
+func (w *Watcher) adopt(s processes.Scope, r record, o *owner, waiterGone bool) {
 	of := w.args.OfUID(r.UID)
 	if o != nil {
 		of = w.args.OfProcess(o.Handle, r.UID)
@@ -91,8 +91,8 @@ func (w *Watcher) adopt(s processes.Scope, r record, o *owner, clientGone bool) 
 	if o != nil {
 		w.byOwner[o.key()] = b
 	}
-	if clientGone {
-		b.send(message{event: lifecycle.ClientExited})
+	if waiterGone {
+		b.send(message{event: lifecycle.WaiterExited})
 	}
 	if o != nil && r.Mode == api.ModeRun {
 		w.running.Go(b.learnCommand)

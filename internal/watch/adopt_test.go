@@ -35,7 +35,7 @@ func TestAdopt(t *testing.T) {
 		// Attacks 1 and 21: the PID is another process's now.
 		{name: "the owner's PID is another's", busy: true, change: func(r *record) { r.Owner.Start++ },
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}},
-		{name: "who waited for the owner is gone", change: func(r *record) { r.Clients = []proc.Identity{gone} },
+		{name: "who waited for the owner is gone", change: func(r *record) { r.Waiters = []proc.Identity{gone} },
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}, ownerIs: "TERM"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestAdoptRefusesWhatNoDaemonHasWritten(t *testing.T) {
 		"bad ID":         `{"v":1,"id":"../../x","mode":"local","owner":{"pid":1,"start":1}}`,
 		"no owner":       `{"v":1,"id":"bcdfghjk","mode":"local"}`,
 		"unknown mode":   `{"v":1,"id":"bcdfghjk","mode":"x","owner":{"pid":1,"start":1}}`,
-		"many clients":   `{"v":1,"id":"bcdfghjk","mode":"local","owner":{"pid":1,"start":1},"clients":[{},{},{},{},{}]}`,
+		"many waiters":   `{"v":1,"id":"bcdfghjk","mode":"local","owner":{"pid":1,"start":1},"waiters":[{},{},{},{},{}]}`,
 	} {
 		s := newFakeScope(scopes.Spec{ID: "bcdfghjk"})
 		if err := w.Adopt(s, []byte(content)); err == nil {
@@ -114,16 +114,16 @@ func TestAdoptRefusesWhatNoDaemonHasWritten(t *testing.T) {
 // TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives: the daemon has no descriptor left.
 // It is asked again until it is known.
 func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
-	for _, lacking := range []string{"owner", "client"} {
+	for _, lacking := range []string{"owner", "waiter"} {
 		t.Run(lacking, func(t *testing.T) {
 			w := newBench(t, longTimeouts)
-			owner, client := startChild(t, "").owner(t), startChild(t, "").owner(t)
+			owner, waiter := startChild(t, "").owner(t), startChild(t, "").owner(t)
 			r := record{
 				ID: newID(), UID: 1000, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeLocal,
-				Owner: owner.Identity, Clients: []proc.Identity{client.Identity}, Command: "podman kube play", Spared: true,
+				Owner: owner.Identity, Waiters: []proc.Identity{waiter.Identity}, Command: "podman kube play", Spared: true,
 			}
 			owner.Close()
-			client.Close()
+			waiter.Close()
 			asked := make(chan bool, 100)
 			w.findProcess = func(id proc.Identity) (*proc.Handle, error) {
 				if lacks := (id == r.Owner) == (lacking == "owner"); lacks && len(asked) < 1 {

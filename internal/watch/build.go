@@ -87,7 +87,7 @@ func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func
 		placing: make(chan struct{}, 1),
 		command: r.Command,
 		status: lifecycle.Status{
-			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.spared, ClientInside: r.Mode == api.ModeRun,
+			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.spared, CommandInside: r.Mode == api.ModeRun,
 			ReportOnly: w.policy.Report,
 		},
 		stateSince: time.Now(),
@@ -117,8 +117,8 @@ func (b *build) begin() {
 		if b.owner.request != nil {
 			b.watcher.running.Go(b.waitForRequest)
 		}
-		for _, client := range b.owner.clients {
-			b.watcher.running.Go(func() { b.waitForClient(client) })
+		for _, waiter := range b.owner.waiters {
+			b.watcher.running.Go(func() { b.watchWaiter(waiter) })
 		}
 	}
 	b.keepTime()
@@ -164,11 +164,11 @@ func (b *build) waitForOwner() {
 	b.send(message{event: lifecycle.OwnerExited})
 }
 
-func (b *build) waitForClient(client *proc.Handle) {
-	defer client.Close()
-	// A client that has waited for the builder to its end is no news.
-	if err := client.Wait(b.life); err == nil && b.owner.Alive() {
-		b.send(message{event: lifecycle.ClientExited})
+func (b *build) watchWaiter(waiter *proc.Handle) {
+	defer waiter.Close()
+	// One that has waited for the builder to its end is no news.
+	if err := waiter.Wait(b.life); err == nil && b.owner.Alive() {
+		b.send(message{event: lifecycle.WaiterExited})
 	}
 }
 

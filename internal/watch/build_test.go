@@ -359,9 +359,9 @@ func TestStopOfNoBuild(t *testing.T) {
 // A rootless podman waits for another that does the work.
 func TestBuildIsOverWhenWhoWaitsForItIsGone(t *testing.T) {
 	w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
-	client, builder := startChild(t, ""), startChild(t, "")
-	_, s := w.run(builder.owner(t, client))
-	client.end()
+	waiter, builder := startChild(t, ""), startChild(t, "")
+	_, s := w.run(builder.owner(t, waiter))
+	waiter.end()
 	if e := w.end(); e.reason != api.ReasonOwnerExited {
 		t.Errorf("counted as %+v", e)
 	}
@@ -372,13 +372,13 @@ func TestBuildIsOverWhenWhoWaitsForItIsGone(t *testing.T) {
 		t.Errorf("called %v", calls)
 	}
 
-	// A client that has waited to the end is no news.
-	client, builder = startChild(t, ""), startChild(t, "")
-	_, s = w.run(builder.owner(t, client))
+	// One that has waited to the end is no news.
+	waiter, builder = startChild(t, ""), startChild(t, "")
+	_, s = w.run(builder.owner(t, waiter))
 	s.set(func() { s.busy = false })
 	builder.end()
 	builder.wait()
-	client.end()
+	waiter.end()
 	if e := w.end(); e.reason != api.ReasonCompleted {
 		t.Errorf("counted as %+v", e)
 	}

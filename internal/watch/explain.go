@@ -131,8 +131,8 @@ func keptBy(s lifecycle.Status, mode api.Mode, known map[api.FactName]knowledge)
 		}
 	default:
 		keeps = []api.FactName{api.FactOwner}
-		if _, ok := known[api.FactClient]; ok {
-			keeps = append(keeps, api.FactClient)
+		if _, ok := known[api.FactWaiters]; ok {
+			keeps = append(keeps, api.FactWaiters)
 		}
 	}
 	return keeps

@@ -29,15 +29,15 @@ func (b *bench) fact(id string, name api.FactName) api.Fact {
 func TestExplanationOfABuildThatRuns(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	w.policy.MaxRuntime = time.Hour
-	client, builder := startChild(t, ""), startChild(t, "")
+	waiter, builder := startChild(t, ""), startChild(t, "")
 	before := time.Now()
-	b, _ := w.run(builder.owner(t, client))
+	b, _ := w.run(builder.owner(t, waiter))
 	detail, err := w.Detail(context.Background(), b.id)
 	if err != nil || detail.Verdict != "it is kept, because its owner lives" || !strings.Contains(detail.ChangesWhen, "max_runtime is over, at ") {
 		t.Errorf("%+v, %v", detail.Explanation, err)
 	}
 	for name, decides := range map[api.FactName]api.Decides{
-		api.FactOwner: api.DecidesKeep, api.FactClient: api.DecidesKeep, api.FactContainers: "", api.FactMaxRuntime: "", api.FactPolicy: "",
+		api.FactOwner: api.DecidesKeep, api.FactWaiters: api.DecidesKeep, api.FactContainers: "", api.FactMaxRuntime: "", api.FactPolicy: "",
 	} {
 		f := w.fact(b.id, name)
 		if f.Decides != decides || f.Value == "" || !slices.Contains(api.FactSources(), f.Source) {
@@ -50,10 +50,10 @@ func TestExplanationOfABuildThatRuns(t *testing.T) {
 	// What was known keeps its time, what is new has one of its own.
 	owner := w.fact(b.id, api.FactOwner).Since
 	time.Sleep(20 * time.Millisecond)
-	client.end()
-	eventually(t, "the client's end is known", func() bool { return w.fact(b.id, api.FactClient).Decides == api.DecidesEnd })
-	if f := w.fact(b.id, api.FactClient); f.Since.Sub(owner) < 20*time.Millisecond {
-		t.Errorf("the client's end is known since %v, the owner since %v", f.Since, owner)
+	waiter.end()
+	eventually(t, "the waiter's end is known", func() bool { return w.fact(b.id, api.FactWaiters).Decides == api.DecidesEnd })
+	if f := w.fact(b.id, api.FactWaiters); f.Since.Sub(owner) < 20*time.Millisecond {
+		t.Errorf("the waiter's end is known since %v, the owner since %v", f.Since, owner)
 	}
 	if f := w.fact(b.id, api.FactOwner); f.Decides != "" || !f.Since.Equal(owner) {
 		t.Errorf("said is %+v", f)

@@ -34,12 +34,12 @@ func (b *build) learnOwner() {
 		b.learn(api.FactOwner, fmt.Sprintf("PID %d has ended", b.record.Owner.PID))
 	default:
 		b.learn(api.FactOwner, b.nameOwner()+" lives")
-		if len(b.owner.clients) > 0 {
+		if len(b.owner.waiters) > 0 {
 			var pids []string
-			for _, client := range b.owner.clients {
-				pids = append(pids, strconv.Itoa(client.PID))
+			for _, waiter := range b.owner.waiters {
+				pids = append(pids, strconv.Itoa(waiter.PID))
 			}
-			b.learn(api.FactClient, "PID "+strings.Join(pids, ", ")+" waits for the owner")
+			b.learn(api.FactWaiters, "PID "+strings.Join(pids, ", ")+" waits for the owner")
 		}
 	}
 }
@@ -58,8 +58,8 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 		if b.record.Owner.PID > 0 {
 			b.learn(api.FactOwner, b.nameOwner()+" has ended")
 		}
-	case lifecycle.ClientExited:
-		b.learn(api.FactClient, "a process that waited for the owner has ended before it")
+	case lifecycle.WaiterExited:
+		b.learn(api.FactWaiters, "a process that waited for the owner has ended before it")
 	case lifecycle.RequestEnded, lifecycle.RequestLeft, lifecycle.RequestDoubted:
 		if e == lifecycle.RequestEnded || e == lifecycle.RequestLeft && !busy {
 			b.learn(api.FactRequest, "it is over")
@@ -119,8 +119,8 @@ func causeOf(e lifecycle.Event) api.FactName {
 	switch e {
 	case lifecycle.OwnerExited:
 		return api.FactOwner
-	case lifecycle.ClientExited:
-		return api.FactClient
+	case lifecycle.WaiterExited:
+		return api.FactWaiters
 	case lifecycle.RequestEnded, lifecycle.RequestLeft:
 		return api.FactRequest
 	case lifecycle.DeadlinePassed:
@@ -138,7 +138,7 @@ func causeOf(e lifecycle.Event) api.FactName {
 // sourceOf is where a fact is read.
 func sourceOf(about api.FactName) api.FactSource {
 	switch about {
-	case api.FactOwner, api.FactClient:
+	case api.FactOwner, api.FactWaiters:
 		return api.SourcePidfd
 	case api.FactRequest:
 		return api.SourceConclusions

@@ -123,7 +123,7 @@ func (s *fakeScope) Enter(pid int, act func() error, alive func() bool) error {
 	return nil
 }
 
-func (s *fakeScope) EnterClient(pid int, act func() error, alive func() bool) error {
+func (s *fakeScope) EnterCommand(pid int, act func() error, alive func() bool) error {
 	return s.Enter(pid, act, alive)
 }
 
@@ -138,8 +138,8 @@ func (s *fakeScope) KillContainers(context.Context) error {
 	return nil
 }
 
-func (s *fakeScope) SignalClient(signal unix.Signal, _ func(*proc.Handle) bool) error {
-	s.calls <- "client " + unix.SignalName(signal)
+func (s *fakeScope) SignalCommand(signal unix.Signal, _ func(*proc.Handle) bool) error {
+	s.calls <- "command " + unix.SignalName(signal)
 	return nil
 }
 
@@ -495,7 +495,7 @@ func (c *child) end() { c.End() }
 func (c *child) wait() syscall.WaitStatus { return c.Status() }
 
 // owner is a new hold of the process, as the owner of a local build.
-func (c *child) owner(t *testing.T, clients ...*child) *owner {
+func (c *child) owner(t *testing.T, waiters ...*child) *owner {
 	t.Helper()
 	open := func(pid int) *proc.Handle {
 		h, err := proc.Open(pid)
@@ -505,8 +505,8 @@ func (c *child) owner(t *testing.T, clients ...*child) *owner {
 		return h
 	}
 	o := &owner{Handle: open(c.Process.Pid), mode: api.ModeLocal, command: "podman build"}
-	for _, client := range clients {
-		o.clients = append(o.clients, open(client.Process.Pid))
+	for _, waiter := range waiters {
+		o.waiters = append(o.waiters, open(waiter.Process.Pid))
 	}
 	return o
 }

@@ -21,11 +21,11 @@ type owner struct {
 	// as well, or what it does is not known, it is the monitor of one step: that step is
 	// a build of its own, and nothing is listed, or can be ended, while no step runs.
 	*proc.Handle
-	// clients are the processes of the same program that wait for the builder,
+	// waiters are the processes of the same program that wait for the builder,
 	// nearest first. A rootless podman has one: it re-executes itself in a user
-	// namespace. When a client ends before the builder does, the user's command
+	// namespace. When a waiter ends before the builder does, the user's command
 	// is gone, and the builder works for nobody.
-	clients []*proc.Handle
+	waiters []*proc.Handle
 	mode    api.Mode
 	command string // program and verb, see api.Owner
 	spared  bool   // never to be signalled
@@ -75,7 +75,7 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller) (*owner, error) 
 func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
 	o, err := w.ownerOf(ctx, monitor, builder, uid)
 	for _, process := range []*proc.Handle{monitor, builder} {
-		if err != nil || o.Handle != process && !slices.Contains(o.clients, process) {
+		if err != nil || o.Handle != process && !slices.Contains(o.waiters, process) {
 			process.Close()
 		}
 	}
@@ -99,16 +99,16 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
 		}
 	}
-	clients, outer := clientsOf(builder, above, uid)
+	waiters, outer := waitersOf(builder, above, uid)
 	name := podman.ProgramName(above.Exe, above.Args)
 	if !podman.HasPath(above.Exe) && podman.HasPath(outer) {
 		name = podman.ProgramName(outer, nil)
 	}
 	command := podman.ReadCommand(name, above.Args)
-	o := &owner{Handle: builder, clients: clients, mode: api.ModeLocal, command: command.Name}
+	o := &owner{Handle: builder, waiters: waiters, mode: api.ModeLocal, command: command.Name}
 	switch command.Purpose {
 	case podman.Serves:
-		o.closeClients()
+		o.closeWaiters()
 		seen, err := w.requests.See(ctx, builder, monitor, uid)
 		if err != nil {
 			w.log.WithError(err).Debug("Not all can be found out about an API request")
@@ -121,7 +121,7 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 		}
 	case podman.Unknown:
 		o.Handle, o.spared = monitor, true
-		o.clients = append([]*proc.Handle{builder}, clients...)
+		o.waiters = append([]*proc.Handle{builder}, waiters...)
 	}
 	return o, nil
 }
@@ -136,15 +136,15 @@ func (w *Watcher) processOf(ctx context.Context, h *proc.Handle) (podman.Process
 	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}, err
 }
 
-// maxClients is how many processes above the owner are looked at. Three levels are known:
+// maxWaiters is how many processes above the owner are looked at. Three levels are known:
 // a builder that does something else too, rootless, below podman unshare.
-const maxClients = 4
+const maxWaiters = 4
 
-// clientsOf returns the processes above the builder that run its program as its
+// waitersOf returns the processes above the builder that run its program as its
 // user. They started it and wait for it. outer is the path of the program that the
 // nearest one runs.
-func clientsOf(builder *proc.Handle, is podman.Process, uid uint32) (clients []*proc.Handle, outer string) {
-	for last := builder; len(clients) < maxClients-1; last = clients[len(clients)-1] {
+func waitersOf(builder *proc.Handle, is podman.Process, uid uint32) (waiters []*proc.Handle, outer string) {
+	for last := builder; len(waiters) < maxWaiters-1; last = waiters[len(waiters)-1] {
 		parent, err := last.Parent()
 		if err != nil {
 			break
@@ -156,31 +156,31 @@ func clientsOf(builder *proc.Handle, is podman.Process, uid uint32) (clients []*
 			parent.Close()
 			break
 		}
-		if len(clients) == 0 {
+		if len(waiters) == 0 {
 			outer = program.Exe
 		}
-		clients, is = append(clients, parent), above
+		waiters, is = append(waiters, parent), above
 	}
-	return clients, outer
+	return waiters, outer
 }
 
 // Close lets go of all the owner's processes.
 func (o *owner) Close() {
 	o.Handle.Close()
-	o.closeClients()
+	o.closeWaiters()
 }
 
-func (o *owner) closeClients() {
-	for _, client := range o.clients {
-		client.Close()
+func (o *owner) closeWaiters() {
+	for _, waiter := range o.waiters {
+		waiter.Close()
 	}
-	o.clients = nil
+	o.waiters = nil
 }
 
-func (o *owner) clientIdentities() []proc.Identity {
+func (o *owner) waiterIdentities() []proc.Identity {
 	var ids []proc.Identity
-	for _, client := range o.clients {
-		ids = append(ids, client.Identity)
+	for _, waiter := range o.waiters {
+		ids = append(ids, waiter.Identity)
 	}
 	return ids
 }

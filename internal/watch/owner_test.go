@@ -153,7 +153,7 @@ func TestOwnerThatDoesSomethingElseToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		if o.PID != monitor.PID || !o.spared || o.mode != api.ModeLocal || o.command != row.want ||
-			len(o.clients) != 1 || o.clients[0].PID != builder.Process.Pid || !o.clients[0].Alive() {
+			len(o.waiters) != 1 || o.waiters[0].PID != builder.Process.Pid || !o.waiters[0].Alive() {
 			t.Errorf("%s %q: the owner is %+v; the monitor is %d", row.program, row.args, o, monitor.PID)
 		}
 		monitor.Close()
@@ -206,7 +206,7 @@ func FuzzDecodeRecord(f *testing.F) {
 func TestRecordSurvives(t *testing.T) {
 	r := record{
 		Version: recordVersion, ID: newID(), UID: 1000, CreatedUSec: 1234567, Mode: api.ModeLocal,
-		Owner: proc.Identity{PID: 4711, Start: 99}, Clients: []proc.Identity{{PID: 1, Start: 2}}, Command: "podman build",
+		Owner: proc.Identity{PID: 4711, Start: 99}, Waiters: []proc.Identity{{PID: 1, Start: 2}}, Command: "podman build",
 	}
 	if got, err := decodeRecord(r.encode()); err != nil || !reflect.DeepEqual(got, r) {
 		t.Errorf("%+v became %+v, %v", r, got, err)

@@ -165,28 +165,28 @@ func TestLaterScopeThatFailsLeavesTheBuildAlone(t *testing.T) {
 func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		end    func(w *bench, b *build, owner, client *child)
+		end    func(w *bench, b *build, owner, waiter *child)
 		reason api.Reason
 	}{
 		{"the owner ends", func(_ *bench, _ *build, owner, _ *child) { owner.end() }, api.ReasonCompleted},
-		{"who waits for the owner ends", func(_ *bench, _ *build, _, client *child) { client.end() }, api.ReasonOwnerExited},
+		{"who waits for the owner ends", func(_ *bench, _ *build, _, waiter *child) { waiter.end() }, api.ReasonOwnerExited},
 		{"a user stops it", func(w *bench, b *build, _, _ *child) {
 			go func() { _, _ = w.Stop(context.Background(), b.id, 0, api.StopRequest{}) }()
 		}, api.ReasonStopped},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
-			builder, client := startChild(t, ""), startChild(t, "")
+			builder, waiter := startChild(t, ""), startChild(t, "")
 			w.begin = func(_ context.Context, spec scopes.Spec) (*fakeScope, error) {
 				b, err := w.find(spec.ID)
 				if err != nil {
 					return nil, err
 				}
-				row.end(w, b, builder, client)
+				row.end(w, b, builder, waiter)
 				eventually(t, "the build is over", func() bool { return b.current().State != api.StateRunning })
 				return newFakeScope(spec), nil
 			}
-			_, err := w.place(context.Background(), builder.owner(t, client))
+			_, err := w.place(context.Background(), builder.owner(t, waiter))
 			var ended EndedError
 			if !errors.As(err, &ended) || ended.Reason != row.reason {
 				t.Errorf("place = %v", err)

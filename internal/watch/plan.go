@@ -79,7 +79,7 @@ func (t targets) of(whom lifecycle.Whom) []api.PlanProcess {
 		return t.Steps
 	case lifecycle.Owner:
 		return t.owner
-	case lifecycle.OwnerAndClient:
+	case lifecycle.OwnerAndCommand:
 		return union(t.owner, t.Command)
 	}
 	return nil

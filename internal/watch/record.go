@@ -24,7 +24,7 @@ type record struct {
 	StartedUSec int64           `json:"started_usec"` // the same moment on CLOCK_MONOTONIC
 	Mode        api.Mode        `json:"mode"`
 	Owner       proc.Identity   `json:"owner"`             // the builder
-	Clients     []proc.Identity `json:"clients,omitempty"` // see owner
+	Waiters     []proc.Identity `json:"waiters,omitempty"` // see owner
 	Command     string          `json:"command"`
 	Spared      bool            `json:"spared,omitempty"` // the owner is never signalled
 	// Request is the API request that the build belongs to, if it came through one.
@@ -63,8 +63,8 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, fmt.Errorf("record: bad ID %q", r.ID)
 	case r.Owner.PID < 0, r.Owner.PID == 0 && r.Mode != api.ModeUnknown: // of orphans it is not known
 		return record{}, errors.New("record: no owner")
-	case len(r.Clients) > maxClients:
-		return record{}, fmt.Errorf("record: %d clients", len(r.Clients))
+	case len(r.Waiters) > maxWaiters:
+		return record{}, fmt.Errorf("record: %d waiters", len(r.Waiters))
 	case r.Request != nil && (len(r.Request.Dirs) > request.MaxDirs || len(r.Request.Conns) > request.MaxConns):
 		return record{}, errors.New("record: a request without bounds")
 	case !slices.Contains(api.Modes(), r.Mode):
@@ -80,8 +80,8 @@ func decodeRecord(content []byte) (record, error) {
 // outermost is the process that the user has started; of a run, the command that was
 // given to buildwatchctl, which waits for it.
 func (r record) outermost() proc.Identity {
-	if n := len(r.Clients); n > 0 && r.Mode != api.ModeRun {
-		return r.Clients[n-1]
+	if n := len(r.Waiters); n > 0 && r.Mode != api.ModeRun {
+		return r.Waiters[n-1]
 	}
 	return r.Owner
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // Run is a build that is to be in its scope from its first instruction, its
-// client included.
+// waiter included.
 type Run struct {
 	Name    string // has passed limits.CheckName, or is empty
 	Limits  limits.Limits
@@ -27,8 +27,8 @@ type Run struct {
 
 // Run begins a build whose owner is the caller, and moves it into the build's
 // scope. The caller is a buildwatchctl that is about to become the build's command;
-// its parent, another, waits for it, and is the build's client in the sense of
-// owner.clients: when it ends first, nobody wants the build.
+// its parent, another, waits for it, and is the build's waiter in the sense of
+// owner.waiters: when it ends first, nobody wants the build.
 //
 // A caller that may not have this gets an *api.Error. In every case of failure it
 // is where it was.
@@ -93,26 +93,26 @@ func (w *Watcher) ownerOfRun(caller Caller, program string) (*owner, error) {
 	if w.holding(where) != nil {
 		return nil, errNested // to leave that build's scope would be to leave its limits
 	}
-	client, err := caller.Parent()
+	waiter, err := caller.Parent()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoWaiter, err)
 	}
-	uid, uidErr := client.UID()
-	if err := client.Runs(program); err != nil || uidErr != nil || uid != caller.UID {
-		client.Close()
+	uid, uidErr := waiter.UID()
+	if err := waiter.Runs(program); err != nil || uidErr != nil || uid != caller.UID {
+		waiter.Close()
 		return nil, errors.Join(errNoWaiter, err, uidErr)
 	}
 	fd, err := caller.Pidfd()
 	if err != nil {
-		client.Close()
+		waiter.Close()
 		return nil, err
 	}
 	handle, err := proc.FromPidfd(caller.PID, fd)
 	if err != nil {
-		client.Close()
+		waiter.Close()
 		return nil, err
 	}
-	return &owner{Handle: handle, clients: []*proc.Handle{client}, mode: api.ModeRun, command: "buildwatchctl run"}, nil
+	return &owner{Handle: handle, waiters: []*proc.Handle{waiter}, mode: api.ModeRun, command: "buildwatchctl run"}, nil
 }
 
 // holding returns the build whose scope the cgroup belongs to, or nil.
@@ -141,7 +141,7 @@ func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
 	id := w.freeID()
 	r := record{
 		ID: id, UID: caller.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeRun,
-		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command, Name: run.Name,
+		Owner: o.Identity, Waiters: o.waiterIdentities(), Command: o.command, Name: run.Name,
 	}
 	if run.Limits.RuntimeMax > 0 {
 		r.DeadlineUSec = (monotonic() + run.Limits.RuntimeMax).Microseconds()
@@ -161,7 +161,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 	defer pidfd.Close()
 	spec := scopes.Spec{
 		ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(),
-		Client: true, Limits: run.Limits.Values,
+		Command: true, Limits: run.Limits.Values,
 	}
 	if caller.UID != 0 {
 		// The command would be where it was started. Root's containers would not.
@@ -183,7 +183,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 	defer b.mu.Unlock()
 	err = proc.ErrGone
 	if b.status.Open() {
-		err = s.EnterClient(caller.PID, func() error {
+		err = s.EnterCommand(caller.PID, func() error {
 			// Looked at again: it may have given up, and have become the command,
 			// which then runs unwatched, as its buildwatchctl knows.
 			return errors.Join(caller.Runs(run.Program), context.Cause(ctx))

@@ -48,7 +48,7 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 	b, s := w.beginRun(caller, Run{Name: "nightly", Program: program, Limits: limits.Limits{
 		Values: []limits.Value{{Name: "TasksMax", Value: uint64(7)}}, RuntimeMax: time.Hour,
 	}})
-	if !slices.Equal(s.entered, []int{caller.PID}) || !s.spec.Client || len(s.spec.Limits) != 1 || s.spec.RuntimeMax != time.Hour+2*never {
+	if !slices.Equal(s.entered, []int{caller.PID}) || !s.spec.Command || len(s.spec.Limits) != 1 || s.spec.RuntimeMax != time.Hour+2*never {
 		t.Errorf("entered %v, the scope is %+v", s.entered, s.spec)
 	}
 	view := w.List()[0]
@@ -63,7 +63,7 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 	}
 	// A restarted daemon knows it again.
 	read, err := decodeRecord(s.record)
-	if err != nil || read.Name != "nightly" || read.DeadlineUSec == 0 || read.Owner != caller.Identity || read.Clients[0] != waiter.Identity {
+	if err != nil || read.Name != "nightly" || read.DeadlineUSec == 0 || read.Owner != caller.Identity || read.Waiters[0] != waiter.Identity {
 		t.Errorf("the record is %+v, %v", read, err)
 	}
 }
@@ -132,16 +132,16 @@ func TestRunThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestCancelOfARunSparesItsClientAtFirst, and ends what it leaves.
-func TestCancelOfARunSparesItsClientAtFirst(t *testing.T) {
+// TestCancelOfARunSparesItsCommandAtFirst, and ends what it leaves.
+func TestCancelOfARunSparesItsCommandAtFirst(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, _, program := runCaller(t)
 	b, s := w.beginRun(caller, Run{Program: program})
 	b.send(message{event: lifecycle.StopRequested})
-	if calls := s.until(t, "client SIGKILL"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL"}) {
+	if calls := s.until(t, "command SIGKILL"); !slices.Equal(calls, []string{"kill containers", "command SIGKILL"}) {
 		t.Errorf("called %v", calls) // the second spares all but steps with chroot isolation
 	}
-	eventually(t, "the client may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	eventually(t, "the command may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	_ = caller.Signal(unix.SIGKILL) // it ends
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)
@@ -151,8 +151,8 @@ func TestCancelOfARunSparesItsClientAtFirst(t *testing.T) {
 	}
 }
 
-// TestStubbornClientOfARunIsTold, all of it, and then ended.
-func TestStubbornClientOfARunIsTold(t *testing.T) {
+// TestStubbornCommandOfARunIsTold, all of it, and then ended.
+func TestStubbornCommandOfARunIsTold(t *testing.T) {
 	timeouts := longTimeouts
 	timeouts.Owner = soon
 	timeouts.OwnerTerm = soon
@@ -161,7 +161,7 @@ func TestStubbornClientOfARunIsTold(t *testing.T) {
 	_ = caller.Signal(unix.SIGSTOP)
 	b, s := w.beginRun(caller, Run{Program: program})
 	b.send(message{event: lifecycle.StopRequested})
-	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "client SIGKILL", "client SIGTERM", "kill", "stop", "close"}) {
+	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "command SIGKILL", "command SIGTERM", "kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)
 	}
 	if caller.Alive() {
@@ -208,7 +208,7 @@ func TestRunIsShownWithItsCommandAsOwner(t *testing.T) {
 	if f := w.fact(b.id, api.FactOwner); f.Value != fmt.Sprintf("PID %d (podman build) lives", caller.PID) {
 		t.Errorf("of the owner it is said: %s", f.Value)
 	}
-	if f := w.fact(b.id, api.FactClient); f.Value != fmt.Sprintf("PID %d waits for the owner", waiter.PID) {
+	if f := w.fact(b.id, api.FactWaiters); f.Value != fmt.Sprintf("PID %d waits for the owner", waiter.PID) {
 		t.Errorf("of who waits it is said: %s", f.Value)
 	}
 	b.send(message{event: lifecycle.StopRequested})

@@ -84,7 +84,7 @@ func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context
 		return
 	}
 	if b.owner != nil && !b.owner.spared {
-		for _, builder := range append([]*proc.Handle{b.owner.Handle}, b.owner.clients...) {
+		for _, builder := range append([]*proc.Handle{b.owner.Handle}, b.owner.waiters...) {
 			if builder.Alive() {
 				left.Builders = append(left.Builders, builder.PID)
 			}
@@ -235,7 +235,7 @@ func (b *build) findHelpers(ctx context.Context) {
 	b.send(message{event: lifecycle.HelpersFound})
 	b.watcher.running.Go(func() {
 		defer close(found)
-		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, append([]proc.Identity{b.record.Owner}, b.record.Clients...), roots)
+		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, append([]proc.Identity{b.record.Owner}, b.record.Waiters...), roots)
 		if err != nil {
 			b.log.WithError(err).Warnf("Build %s: who serves its storage can't be found", b.id)
 		}

@@ -149,7 +149,7 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 	id := w.freeID()
 	r := record{
 		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
-		Owner: o.Identity, Clients: o.clientIdentities(), Command: o.command,
+		Owner: o.Identity, Waiters: o.waiterIdentities(), Command: o.command,
 	}
 	if o.request != nil {
 		short := o.request.Short()

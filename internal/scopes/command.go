@@ -10,27 +10,27 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// EnterClient moves a process, which is to become the build's client, into the
-// scope of a Spec with Client. act and alive are as in Enter.
+// EnterCommand moves a process, which is to become the build's command, into the
+// scope of a Spec with Command. act and alive are as in Enter.
 //
 // Its cgroup is a user's own, as the containers' is: rootless podman looks whether
 // it owns the cgroup that it is in, and else moves out, into a scope of the user's
 // systemd.
 //
 // Source: containers/podman, pkg/domain/infra/abi/system_linux.go.
-func (s *Scope) EnterClient(pid int, act func() error, alive func() bool) error {
+func (s *Scope) EnterCommand(pid int, act func() error, alive func() bool) error {
 	s.entering.Lock()
 	defer s.entering.Unlock()
-	client, err := s.dir.sub(commandDir)
+	command, err := s.dir.sub(commandDir)
 	if err != nil {
 		return err
 	}
-	defer client.close()
-	return s.manager.enter(client, pid, act, alive)
+	defer command.close()
+	return s.manager.enter(command, pid, act, alive)
 }
 
 // KillContainers ends every process of the build's RUN containers and spares its
-// client, by the kernel's own means.
+// command, by the kernel's own means.
 func (s *Scope) KillContainers(ctx context.Context) error {
 	containers, err := s.dir.sub(payloadDir)
 	if isGone(err) {
@@ -43,26 +43,26 @@ func (s *Scope) KillContainers(ctx context.Context) error {
 	return containers.killAll(ctx)
 }
 
-// SignalClient sends a signal to every process of the build's client. Each is
+// SignalCommand sends a signal to every process of the build's command. Each is
 // held by pidfd before it is looked whether it is in the scope, so no other is
 // meant. Those that spare is true for are left out.
-func (s *Scope) SignalClient(signal unix.Signal, spare func(*proc.Handle) bool) error {
-	client, err := s.dir.sub(commandDir)
+func (s *Scope) SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error {
+	command, err := s.dir.sub(commandDir)
 	if isGone(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer client.close()
+	defer command.close()
 	var failed error
-	for _, member := range client.members() {
+	for _, member := range command.members() {
 		process, err := proc.Open(member.PID)
 		if err != nil {
 			continue // it has ended
 		}
 		where, err := process.Cgroup()
-		if err == nil && (where == client.path || strings.HasPrefix(where, client.path+"/")) && !spare(process) {
+		if err == nil && (where == command.path || strings.HasPrefix(where, command.path+"/")) && !spare(process) {
 			if err := process.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
 				failed = errors.Join(failed, err)
 			}

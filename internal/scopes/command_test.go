@@ -17,13 +17,13 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
-// TestScopeWithAClient: the client has a cgroup of its own beside the containers',
+// TestScopeWithACommand: the command has a cgroup of its own beside the containers',
 // and either can be ended without the other.
-func TestScopeWithAClient(t *testing.T) {
+func TestScopeWithACommand(t *testing.T) {
 	const uid = 54321
 	m, f := newManager(t)
 	s, err := m.Start(short(t), Spec{
-		ID: "bcdfghjk", UID: uid, GID: uid, Owner: pidfd(t, startIn(t, nil, "")), Record: []byte("x"), Client: true,
+		ID: "bcdfghjk", UID: uid, GID: uid, Owner: pidfd(t, startIn(t, nil, "")), Record: []byte("x"), Command: true,
 		Limits:     []limits.Value{{Name: "TasksMax", Value: uint64(7)}, {Name: "AllowedCPUs", Value: []byte{3}}},
 		RuntimeMax: time.Minute,
 	})
@@ -37,18 +37,18 @@ func TestScopeWithAClient(t *testing.T) {
 	}
 	info, err := os.Stat(filepath.Join(s.dir.mountPath(t), commandDir))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != uid {
-		t.Errorf("the client's cgroup: %v, %v", info, err)
+		t.Errorf("the command's cgroup: %v, %v", info, err)
 	}
 	yes, always := func() error { return nil }, func() bool { return true }
-	client, spared, container := startIn(t, nil, ""), startIn(t, nil, ""), startIn(t, nil, "")
-	for _, p := range []*proctest.Child{client, spared} {
-		if err := s.EnterClient(p.Process.Pid, yes, always); err != nil {
+	command, spared, container := startIn(t, nil, ""), startIn(t, nil, ""), startIn(t, nil, "")
+	for _, p := range []*proctest.Child{command, spared} {
+		if err := s.EnterCommand(p.Process.Pid, yes, always); err != nil {
 			t.Fatal(err)
 		}
 	}
-	where, err := proc.CgroupOf(client.Process.Pid)
+	where, err := proc.CgroupOf(command.Process.Pid)
 	if err != nil || where != s.Cgroup()+"/command" || !s.Holds(where) || s.Holds(s.Cgroup()+"x/command") {
-		t.Errorf("the client is in %q, %v", where, err)
+		t.Errorf("the command is in %q, %v", where, err)
 	}
 	if busy, err := s.Busy(); !busy || err != nil {
 		t.Errorf("Busy = %v, %v", busy, err)
@@ -63,10 +63,10 @@ func TestScopeWithAClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed(t, container)
-	if err := s.SignalClient(unix.SIGKILL, func(h *proc.Handle) bool { return h.PID == spared.Process.Pid }); err != nil {
+	if err := s.SignalCommand(unix.SIGKILL, func(h *proc.Handle) bool { return h.PID == spared.Process.Pid }); err != nil {
 		t.Fatal(err)
 	}
-	killed(t, client)
+	killed(t, command)
 	if members := s.Members(); len(members) != 1 || members[0].PID != spared.Process.Pid {
 		t.Errorf("members %v", members)
 	}
