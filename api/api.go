@@ -8,6 +8,7 @@
 package api
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -124,8 +125,9 @@ type User struct {
 	Name string `json:"name"` // empty where the host has no name for the UID
 }
 
-// Build is one build as `buildwatchctl list` shows it.
-type Build struct {
+// BuildHead is what is known of a build without a look at its processes: what an event
+// says of it, and by what it is found.
+type BuildHead struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name,omitempty"` // given by who started it, see RunRequest
 	State      State     `json:"state"`
@@ -136,16 +138,21 @@ type Build struct {
 	Placement  Placement `json:"placement"`
 	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start
 	EndedAt    time.Time `json:"ended_at,omitzero"` // last process gone
-	Owner      Owner     `json:"owner"`             //
-	User       User      `json:"user"`              //
-	Arch       []string  `json:"arch"`              // emulated architectures running now, such as "aarch64"; never null
-	Processes  int       `json:"processes"`         // of its RUN containers, now; of ModeRun, of all of it
-	CPUSeconds float64   `json:"cpu_seconds"`       // likewise, so far
-	Scope      string    `json:"scope"`             // unit name; empty for an observed build, until its orphans are gathered
-	Cgroup     string    `json:"cgroup"`            // path below the cgroup mount, with a leading slash
+	Owner      Owner     `json:"owner"`
+	User       User      `json:"user"`
+	Scope      string    `json:"scope"` // unit name; empty for an observed build, until its orphans are gathered
 
 	// StalledSince is since when nothing of the build has moved; set while it is stalled.
 	StalledSince time.Time `json:"stalled_since,omitzero"`
+}
+
+// Build is one build as `buildwatchctl list` shows it.
+type Build struct {
+	BuildHead
+	Arch       []string `json:"arch"`        // emulated architectures running now, such as "aarch64"; never null
+	Processes  int      `json:"processes"`   // of its RUN containers, now; of ModeRun, of all of it
+	CPUSeconds float64  `json:"cpu_seconds"` // likewise, so far
+	Cgroup     string   `json:"cgroup"`      // path below the cgroup mount, with a leading slash
 }
 
 // Wanted tells whether somebody may still want the build's outcome.
@@ -154,7 +161,7 @@ func (s State) Wanted() bool {
 }
 
 // Live tells whether anything of the build may still be there.
-func (b Build) Live() bool { return b.State != StateGone }
+func (b BuildHead) Live() bool { return b.State != StateGone }
 
 // Process is one process of a build.
 type Process struct {
@@ -292,15 +299,12 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message }
 
-// SortBuilds orders builds oldest first, then by ID.
+// SortBuilds sorts builds by age, oldest first.
 func SortBuilds(builds []Build) {
-	slices.SortFunc(builds, func(a, b Build) int {
-		if c := a.CreatedAt.Compare(b.CreatedAt); c != 0 {
-			return c
-		}
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(builds, func(a, b Build) int { return a.Compare(b.BuildHead) })
+}
+
+// Compare orders builds by age, oldest first.
+func (b BuildHead) Compare(other BuildHead) int {
+	return cmp.Or(b.CreatedAt.Compare(other.CreatedAt), cmp.Compare(b.ID, other.ID))
 }

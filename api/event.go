@@ -35,41 +35,17 @@ const AliveInterval = 15 * time.Second
 // Event is one line of the answer to GET PathEvents: something that happened to a
 // build that the caller may see. First come the builds that there are.
 type Event struct {
-	Time    time.Time   `json:"time"`
-	Kind    EventKind   `json:"kind"`
-	Build   *EventBuild `json:"build,omitempty"`        // as it was then; not there in ready, dropped, alive, stopping
-	Was     State       `json:"was,omitempty"`          // state, gone: the state before
-	Rung    *UsedRung   `json:"rung,omitempty"`         // rung: the rung
-	Took    Seconds     `json:"took_seconds,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
-	Dropped int         `json:"dropped,omitempty"`      // dropped: how many
+	Time    time.Time  `json:"time"`
+	Kind    EventKind  `json:"kind"`
+	Build   *BuildHead `json:"build,omitempty"`        // as it was then; not there in ready, dropped, alive, stopping
+	Was     State      `json:"was,omitempty"`          // state, gone: the state before
+	Rung    *UsedRung  `json:"rung,omitempty"`         // rung: the rung
+	Took    Seconds    `json:"took_seconds,omitempty"` // gone: from the fact that ended it to its end, the time in which its owner tidied up included
+	Dropped int        `json:"dropped,omitempty"`      // dropped: how many
 	// Survivors: of survivors, some of the processes.
 	Survivors []Process `json:"survivors,omitempty"`
 	// Connection: of freed, as in Wait.
 	Connection uint32 `json:"fuse_connection,omitempty"`
-}
-
-// EventBuild is what an event says of its build: what is known without a look at
-// its processes. Names mean what they do in Build.
-type EventBuild struct {
-	ID        string    `json:"id"`
-	Name      string    `json:"name,omitempty"`
-	State     State     `json:"state"`
-	Reason    Reason    `json:"reason,omitempty"`
-	Reported  bool      `json:"reported,omitempty"`
-	Mode      Mode      `json:"mode"`
-	Placement Placement `json:"placement"`
-	CreatedAt time.Time `json:"created_at"`
-	Owner     Owner     `json:"owner"`
-	User      User      `json:"user"`
-	Scope     string    `json:"scope"`
-}
-
-// AsBuild is the build without what an event does not say.
-func (b EventBuild) AsBuild() Build {
-	return Build{
-		ID: b.ID, Name: b.Name, State: b.State, Reason: b.Reason, Reported: b.Reported, Mode: b.Mode, Placement: b.Placement,
-		CreatedAt: b.CreatedAt, Owner: b.Owner, User: b.User, Scope: b.Scope, Arch: []string{},
-	}
 }
 
 // ReportedReasons lists the reasons for which a build can be reported instead of

@@ -3,7 +3,7 @@ package api
 // Plan answers POST PathPlan: what a stop would do to a build as it is now.
 // Nothing of it was done.
 type Plan struct {
-	Build   EventBuild   `json:"build"`
+	Build   BuildHead    `json:"build"`
 	Actions []PlanAction `json:"actions"` // in the order of the ladder; never null
 }
 

@@ -21,7 +21,7 @@ import (
 
 func build(id string, uid uint32) api.BuildDetail {
 	return api.BuildDetail{
-		Build:       api.Build{ID: id, State: api.StateRunning, User: api.User{UID: uid}},
+		Build:       api.Build{BuildHead: api.BuildHead{ID: id, State: api.StateRunning, User: api.User{UID: uid}}},
 		ProcessTree: []api.Process{{PID: 12, Command: "sleep"}},
 	}
 }
@@ -165,8 +165,8 @@ func TestWatch(t *testing.T) {
 		case api.EventReady:
 			go func() {
 				builds.Tell(api.Event{Kind: api.EventAlive})
-				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.EventBuild{ID: "cccc2222"}}) // another's
-				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.EventBuild{ID: "bbbb2222", User: api.User{UID: 1000}}})
+				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.BuildHead{ID: "cccc2222"}}) // another's
+				builds.Tell(api.Event{Kind: api.EventGone, Build: &api.BuildHead{ID: "bbbb2222", User: api.User{UID: 1000}}})
 			}()
 		case api.EventGone:
 			if e.Build.ID != "bbbb2222" {

@@ -19,9 +19,9 @@ import (
 
 // checkable is a build in a state since some time.
 func checkable(id string, state api.State, since time.Duration, reported bool) api.BuildDetail {
-	return api.BuildDetail{Build: api.Build{
+	return api.BuildDetail{Build: api.Build{BuildHead: api.BuildHead{
 		ID: id, State: state, StateSince: now.Add(-since), Reported: reported, User: api.User{UID: 1000, Name: "alice"}, CreatedAt: now.Add(-time.Hour),
-	}}
+	}}}
 }
 
 // badlyConfigured is a daemon whose configuration files are bad.

@@ -69,12 +69,15 @@ func twoBuilds() []api.BuildDetail {
 	return []api.BuildDetail{
 		{
 			Build: api.Build{
-				ID: "bcdf2345", State: api.StateRunning, Mode: api.ModeLocal, Placement: api.PlacementScope,
-				CreatedAt: now.Add(-72 * time.Second),
-				Owner:     api.Owner{PID: 4711, Command: "podman build"},
-				User:      api.User{UID: 1000, Name: "alice"},
-				Arch:      []string{"aarch64", "riscv64"}, Processes: 5, CPUSeconds: 12.34,
-				Scope: "buildwatch-bcdf2345.scope", Cgroup: "/user.slice/buildwatch-bcdf2345.scope",
+				BuildHead: api.BuildHead{
+					ID: "bcdf2345", State: api.StateRunning, Mode: api.ModeLocal, Placement: api.PlacementScope,
+					CreatedAt: now.Add(-72 * time.Second),
+					Owner:     api.Owner{PID: 4711, Command: "podman build"},
+					User:      api.User{UID: 1000, Name: "alice"},
+					Scope:     "buildwatch-bcdf2345.scope",
+				},
+				Arch: []string{"aarch64", "riscv64"}, Processes: 5, CPUSeconds: 12.34,
+				Cgroup: "/user.slice/buildwatch-bcdf2345.scope",
 			},
 			ProcessTree: []api.Process{
 				{PID: 10, PPID: 9, Command: "sh", Exe: "/usr/bin/qemu-aarch64", Arch: "aarch64", State: "S", WChan: "do_wait"},
@@ -86,12 +89,14 @@ func twoBuilds() []api.BuildDetail {
 		},
 		{
 			Build: api.Build{
-				ID: "bcdz2345", State: api.StateStuck, StateSince: now.Add(-time.Minute), Reason: api.ReasonOwnerExited, Mode: api.ModeAPI, Placement: api.PlacementScope,
-				CreatedAt: now.Add(-5*time.Hour - 30*time.Minute),
-				Owner:     api.Owner{PID: 815, Command: "podman system service --with-a-long-name", Exited: true},
-				User:      api.User{UID: 1001},
-				Processes: 1, CPUSeconds: 4000,
-				Scope: "buildwatch-bcdz2345.scope", Cgroup: "/user.slice/buildwatch-bcdz2345.scope",
+				BuildHead: api.BuildHead{
+					ID: "bcdz2345", State: api.StateStuck, StateSince: now.Add(-time.Minute), Reason: api.ReasonOwnerExited, Mode: api.ModeAPI, Placement: api.PlacementScope,
+					CreatedAt: now.Add(-5*time.Hour - 30*time.Minute),
+					Owner:     api.Owner{PID: 815, Command: "podman system service --with-a-long-name", Exited: true},
+					User:      api.User{UID: 1001},
+					Scope:     "buildwatch-bcdz2345.scope",
+				},
+				Processes: 1, CPUSeconds: 4000, Cgroup: "/user.slice/buildwatch-bcdz2345.scope",
 			},
 			ProcessTree: []api.Process{
 				{PID: 30, PPID: 1, Command: "cat", State: "D", WChan: "request_wait_answer", Survivor: true},

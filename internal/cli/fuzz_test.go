@@ -20,7 +20,7 @@ func FuzzFilter(f *testing.F) {
 		f.Add(seed)
 	}
 	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
-	build := api.Build{ID: "bcdf2345", State: api.StateRunning, CreatedAt: now, User: api.User{Name: "root"}}
+	build := api.Build{BuildHead: api.BuildHead{ID: "bcdf2345", State: api.StateRunning, CreatedAt: now, User: api.User{Name: "root"}}}
 	f.Fuzz(func(t *testing.T, given string) {
 		wanted, err := newFilter([]string{given}, now)
 		if err != nil {

@@ -47,7 +47,7 @@ func (a *app) planAll(ctx context.Context, ids []string, request api.StopRequest
 // writePlan shows a plan to a person.
 func writePlan(out io.Writer, p api.Plan) error {
 	var text bytes.Buffer
-	b := row{build: p.Build.AsBuild()}
+	b := row{build: api.Build{BuildHead: p.Build}}
 	fmt.Fprintf(&text, "Build %s (%s, %s of %s): nothing is sent. A stop would do this:\n", b.ID(), b.State(), b.Owner(), b.User())
 	left := false
 	for i, action := range p.Actions {

@@ -24,8 +24,8 @@ func stuck(b api.Build) func(context.Context, string, uint32, api.StopRequest) (
 func TestStopSaysWhatIsDone(t *testing.T) {
 	socket, builds := start(t, twoBuilds()...)
 	run(t, socket, "stop", "bcdz", "bcdf", "bcdz").expect(t, 0, "bcdz2345\nbcdf2345\n", "")
-	if len(builds.List()) != 0 || len(builds.Stops()) != 2 {
-		t.Errorf("left %v after %v", builds.List(), builds.Stops())
+	if len(builds.Heads()) != 0 || len(builds.Stops()) != 2 {
+		t.Errorf("left %v after %v", builds.Heads(), builds.Stops())
 	}
 }
 
@@ -35,8 +35,8 @@ func TestStopTriesAllIDs(t *testing.T) {
 buildwatchctl: no build with ID "bcd2": "buildwatchctl list" shows the builds there are
 `)
 	run(t, socket, "stop", "--ignore", "x", "bcdz").expect(t, 0, "bcdz2345\n", "")
-	if len(builds.List()) != 0 {
-		t.Errorf("left: %v", builds.List())
+	if len(builds.Heads()) != 0 {
+		t.Errorf("left: %v", builds.Heads())
 	}
 }
 

@@ -135,7 +135,7 @@ func (v *viewer) see(e api.Event) error {
 		if e.Kind == api.EventGone {
 			delete(v.left, e.Build.ID)
 		}
-		if !v.wanted.matches(e.Build.AsBuild()) {
+		if !v.wanted.matches(api.Build{BuildHead: *e.Build}) {
 			return v.rest()
 		}
 	case e.Kind == api.EventDropped:
@@ -196,7 +196,7 @@ func describeEvent(e api.Event) string {
 		}
 		return ""
 	}
-	b := row{build: e.Build.AsBuild()}
+	b := row{build: api.Build{BuildHead: *e.Build}}
 	state := b.State()
 	if reason := b.Reason(); reason != "" {
 		state += " (" + reason + ")"

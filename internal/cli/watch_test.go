@@ -73,7 +73,7 @@ func (b *lockedBuffer) String() string {
 }
 
 func event(kind api.EventKind, id string, state api.State) api.Event {
-	return api.Event{Time: now, Kind: kind, Build: &api.EventBuild{
+	return api.Event{Time: now, Kind: kind, Build: &api.BuildHead{
 		ID: id, State: state, Placement: api.PlacementScope, Owner: api.Owner{PID: 7, Command: "buildah bud"}, User: api.User{UID: 5, Name: "bob\x1b"},
 	}}
 }
@@ -224,7 +224,7 @@ func TestObservedBuildIsNotHeld(t *testing.T) {
 	for placement, want := range map[api.Placement]string{
 		api.PlacementScope: "held by its scope", api.PlacementObserved: "observed where it is", "": "held by -", "x": "held by x",
 	} {
-		if got := (row{build: api.Build{Placement: placement}}).held(); got != want {
+		if got := (row{build: api.Build{BuildHead: api.BuildHead{Placement: placement}}}).held(); got != want {
 			t.Errorf("%q is %q, want %q", placement, got, want)
 		}
 	}

@@ -23,13 +23,15 @@ import (
 )
 
 // Builds are the builds that the daemon knows. It is used by many goroutines at
-// once, with whole IDs that List has given. A build that has gone since is an
+// once, with whole IDs that Heads has given. A build that has gone since is an
 // *api.Error with api.CodeNotFound; every other error is logged, and the caller
 // only told that there was one.
 type Builds interface {
-	// List returns the builds as they are now, in any order. It is called for
-	// every request, so it takes no look at processes that can wait.
-	List() []api.Build
+	// Heads returns what is known of the builds without a look at their processes, in any
+	// order. It is called for every request.
+	Heads() []api.BuildHead
+	// List looks at the builds of those users that may lets pass, in no way that can wait.
+	List(may func(api.User) bool) []api.Build
 	// Detail looks at one build more closely.
 	Detail(ctx context.Context, id string) (api.BuildDetail, error)
 	// Stop ends a build because the user by asked for it, and returns it when it

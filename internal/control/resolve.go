@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/buildwatch/buildwatch/api"
@@ -12,19 +13,7 @@ import (
 // maxNamed is how many builds an error names at most.
 const maxNamed = 10
 
-// visible returns the builds that the caller may see, which are also those that
-// it may stop, oldest first: root all, a user its own.
-func (s *Server) visible(c peer.Credentials) []api.Build {
-	builds := make([]api.Build, 0)
-	for _, b := range s.Builds.List() {
-		if mayUse(c, b.User) {
-			builds = append(builds, presentable(b))
-		}
-	}
-	api.SortBuilds(builds)
-	return builds
-}
-
+// mayUse reports whether the caller may see a build, and stop it: root all, a user its own.
 func mayUse(c peer.Credentials, of api.User) bool { return c.IsRoot() || c.Owns(of.UID) }
 
 // presentable keeps the promise that a list is never null.
@@ -42,7 +31,9 @@ func (s *Server) resolve(c peer.Credentials, given string) (string, error) {
 		return "", badRequest("the ID is empty")
 	}
 	var fitting []string
-	for _, b := range s.visible(c) {
+	heads := slices.DeleteFunc(s.Builds.Heads(), func(b api.BuildHead) bool { return !mayUse(c, b.User) })
+	slices.SortFunc(heads, api.BuildHead.Compare)
+	for _, b := range heads {
 		if b.ID == given {
 			return b.ID, nil
 		}

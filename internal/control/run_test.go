@@ -36,7 +36,7 @@ func startRuns(t *testing.T, identify func(syscall.Conn) (peer.Credentials, erro
 		Builds: controltest.NewBuilds(), Log: log, Identify: identify,
 		Run: func(_ context.Context, process *proc.Handle, uid, gid uint32, request control.RunRequest) (api.Build, error) {
 			runs <- started{process.PID, uid, gid, request}
-			return api.Build{ID: "bcdf2345", Name: request.Name}, nil
+			return api.Build{BuildHead: api.BuildHead{ID: "bcdf2345", Name: request.Name}}, nil
 		},
 	})), runs
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,10 +34,14 @@ func newOneBuild() *oneBuild {
 }
 
 func (b *oneBuild) build() api.Build {
-	return api.Build{ID: "bbbb2222", State: api.StateGone, User: api.User{UID: 1000}}
+	return api.Build{BuildHead: api.BuildHead{ID: "bbbb2222", State: api.StateGone, User: api.User{UID: 1000}}}
 }
 
-func (b *oneBuild) List() []api.Build { return []api.Build{b.build()} }
+func (b *oneBuild) Heads() []api.BuildHead { return []api.BuildHead{b.build().BuildHead} }
+
+func (b *oneBuild) List(may func(api.User) bool) []api.Build {
+	return slices.DeleteFunc([]api.Build{b.build()}, func(b api.Build) bool { return !may(b.User) })
+}
 
 func (b *oneBuild) Detail(context.Context, string) (api.BuildDetail, error) {
 	return api.BuildDetail{Build: b.build()}, nil
@@ -52,7 +57,7 @@ func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ api.StopReque
 }
 
 func (b *oneBuild) Plan(context.Context, string, api.StopRequest) (api.Plan, error) {
-	return api.Plan{Build: api.EventBuild{ID: "bbbb2222"}}, nil
+	return api.Plan{Build: api.BuildHead{ID: "bbbb2222"}}, nil
 }
 
 // Watch tells of the one build, again and again, for as long as somebody reads.
@@ -61,7 +66,7 @@ func (b *oneBuild) Watch(ctx context.Context, may func(api.User) bool, each func
 		return nil
 	}
 	for ctx.Err() == nil {
-		if err := each(api.Event{Kind: api.EventState, Build: &api.EventBuild{ID: "bbbb2222"}}); err != nil {
+		if err := each(api.Event{Kind: api.EventState, Build: &api.BuildHead{ID: "bbbb2222"}}); err != nil {
 			return err
 		}
 	}
@@ -292,7 +297,7 @@ func TestLargeHeaderIsRefused(t *testing.T) {
 
 func TestRequestWithoutIdentityFindsNothing(t *testing.T) {
 	s := New(Options{Builds: newOneBuild()})
-	if got := s.visible(caller(context.Background())); len(got) != 0 {
-		t.Errorf("nobody sees %v", got)
+	if got, err := s.resolve(caller(context.Background()), "bbbb2222"); err == nil {
+		t.Errorf("nobody finds %v", got)
 	}
 }

@@ -25,10 +25,10 @@ const (
 )
 
 func build(id string, uid uint32) api.BuildDetail {
-	return api.BuildDetail{Build: api.Build{
+	return api.BuildDetail{Build: api.Build{BuildHead: api.BuildHead{
 		ID: id, State: api.StateRunning, User: api.User{UID: uid},
 		CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-	}}
+	}}}
 }
 
 // ask sends one request and returns status and body.

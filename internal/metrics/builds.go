@@ -14,7 +14,8 @@ var (
 // buildsCollector counts the builds when it is asked, so that the figures
 // can't drift away from the list that `buildwatchctl list` shows.
 type buildsCollector struct {
-	builds func() []api.Build
+	builds    func() []api.BuildHead
+	survivors func() int
 }
 
 func (buildsCollector) Describe(descs chan<- *prometheus.Desc) {
@@ -28,14 +29,10 @@ func (c buildsCollector) Collect(metrics chan<- prometheus.Metric) {
 		placement api.Placement
 	}
 	count := make(map[kind]int)
-	survivors := 0
 	for _, b := range c.builds() {
 		count[kind{b.State, b.Placement}]++
-		if b.State == api.StateStuck {
-			survivors += b.Processes
-		}
 	}
-	metrics <- prometheus.MustNewConstMetric(survivorsDesc, prometheus.GaugeValue, float64(survivors))
+	metrics <- prometheus.MustNewConstMetric(survivorsDesc, prometheus.GaugeValue, float64(c.survivors()))
 	for _, state := range api.States() {
 		if state == api.StateGone {
 			continue

@@ -23,7 +23,9 @@ type Options struct {
 	Revision string // of its source
 	// Builds returns the builds of this moment; it is called at every scrape
 	// and must not wait for anything.
-	Builds func() []api.Build
+	Builds func() []api.BuildHead
+	// Survivors is how many processes stuck builds have; likewise.
+	Survivors func() int
 	// Ready tells whether the daemon serves requests; nil means that it does.
 	Ready func() bool
 	// DBusMethods are the calls to systemd that may be reported.
@@ -102,7 +104,7 @@ func New(o Options) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		info, buildsCollector{o.Builds},
+		info, buildsCollector{o.Builds, o.Survivors},
 		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
 		m.rungDuration, m.rungTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,

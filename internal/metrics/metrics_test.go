@@ -24,10 +24,11 @@ var (
 	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"}
 )
 
-func newMetrics(builds ...api.Build) *Metrics {
+func newMetrics(builds ...api.BuildHead) *Metrics {
 	return New(Options{
 		Version: "1.2.3", Revision: "abcdef",
-		Builds:      func() []api.Build { return builds },
+		Builds:      func() []api.BuildHead { return builds },
+		Survivors:   func() int { return 0 },
 		DBusMethods: testMethods,
 		APIVerbs:    testVerbs,
 
@@ -170,15 +171,16 @@ func TestHistogramsHaveNativeBucketsToo(t *testing.T) {
 }
 
 func TestBuildsAreCountedAtEachScrape(t *testing.T) {
-	builds := []api.Build{
+	builds := []api.BuildHead{
 		{State: api.StateRunning, Placement: api.PlacementScope},
 		{State: api.StateRunning, Placement: api.PlacementScope},
 		{State: api.StateStuck, Placement: api.PlacementScope},
 		{State: api.StateGone, Placement: api.PlacementScope},
 		{State: "forged", Placement: "anywhere"},
 	}
-	m := New(Options{Builds: func() []api.Build { return builds }})
+	m := New(Options{Builds: func() []api.BuildHead { return builds }, Survivors: func() int { return 7 }})
 	expect(t, m, "builds", map[string]float64{"scope,running": 2, "scope,stuck": 1})
+	expect(t, m, "survivors", map[string]float64{"": 7})
 	builds = nil
 	expect(t, m, "builds", map[string]float64{})
 }
@@ -260,7 +262,7 @@ func TestBucketsCoverWhatTheyShould(t *testing.T) {
 // TestMetricsAreNamedAsPrometheusWants, by the rules of `promtool check metrics`,
 // whose linter this is.
 func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
-	m := newMetrics(api.Build{State: api.StateRunning})
+	m := newMetrics(api.BuildHead{State: api.StateRunning})
 	problems, err := testutil.GatherAndLint(m.registry)
 	if err != nil {
 		t.Fatal(err)

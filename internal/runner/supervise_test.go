@@ -96,7 +96,7 @@ func daemon(t *testing.T, status int) (socket string, stops *atomic.Int32) {
 		if r.Method != http.MethodPost || r.URL.Path != "/v1/builds/b/stop" {
 			t.Errorf("asked for %s %s", r.Method, r.URL)
 		}
-		var document any = api.Build{ID: "b", State: api.StateGone}
+		var document any = api.Build{BuildHead: api.BuildHead{ID: "b", State: api.StateGone}}
 		if status != http.StatusOK {
 			document = api.Error{Code: api.CodeInternal, Message: "broken"}
 		}

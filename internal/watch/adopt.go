@@ -84,13 +84,9 @@ func (w *Watcher) adopt(s processes.Scope, r record, o *owner, waiterGone bool) 
 	if o != nil {
 		of = w.args.OfProcess(o.Handle, r.UID)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	b := w.newBuild(r, o, processes.Set{Scope: s}, w.places.Force(of))
-	w.byID[r.ID] = b
-	if o != nil {
-		w.byOwner[o.key()] = b
-	}
+	b := w.makeBuild(r, o, processes.Set{Scope: s}, w.places.Force(of))
+	w.add(b, o != nil)
+	b.begin()
 	if waiterGone {
 		b.send(message{event: lifecycle.WaiterExited})
 	}

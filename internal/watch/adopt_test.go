@@ -56,7 +56,7 @@ func TestAdopt(t *testing.T) {
 				t.Fatal(err)
 			}
 			if row.runs {
-				list := w.List()
+				list := w.List(anybody)
 				if len(list) != 1 || list[0].ID != r.ID || list[0].State != api.StateRunning || list[0].User.UID != 1000 {
 					t.Fatalf("the list is %+v", list)
 				}
@@ -105,8 +105,8 @@ func TestAdoptRefusesWhatNoDaemonHasWritten(t *testing.T) {
 		if err := w.Adopt(s, []byte(content)); err == nil {
 			t.Errorf("%s was adopted", name)
 		}
-		if len(s.calls) != 0 || len(w.List()) != 0 {
-			t.Errorf("%s: called %d times, %d builds", name, len(s.calls), len(w.List()))
+		if len(s.calls) != 0 || len(w.List(anybody)) != 0 {
+			t.Errorf("%s: called %d times, %d builds", name, len(s.calls), len(w.List(anybody)))
 		}
 	}
 }
@@ -137,13 +137,13 @@ func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
 			if err := w.Adopt(s, s.record); err != nil {
 				t.Fatal(err)
 			}
-			if len(w.List()) != 0 {
+			if len(w.List(anybody)) != 0 {
 				t.Error("it is listed before it is known")
 			}
-			for len(w.List()) == 0 {
+			for len(w.List(anybody)) == 0 {
 				time.Sleep(10 * time.Millisecond)
 			}
-			if b := w.List()[0]; b.ID != r.ID || b.State != api.StateRunning {
+			if b := w.List(anybody)[0]; b.ID != r.ID || b.State != api.StateRunning {
 				t.Errorf("listed as %+v", b)
 			}
 			if b, err := w.find(r.ID); err != nil || !b.owner.spared {

@@ -63,13 +63,7 @@ type message struct {
 	err   error
 }
 
-func (w *Watcher) newBuild(r record, o *owner, held processes.Set, release func()) *build {
-	b := w.makeBuild(r, o, held, release)
-	b.begin()
-	return b
-}
-
-// makeBuild is newBuild for a build to which nothing is to happen yet.
+// makeBuild makes a build to which nothing happens before it begins.
 func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func()) *build {
 	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
 		r.StartedUSec = now
@@ -100,6 +94,13 @@ func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func
 		b.user.Name = u.Username
 	}
 	return b
+}
+
+// drop ends a build that has not begun, and lets go of its owner.
+func (b *build) drop() {
+	b.stop()
+	b.owner.Close()
+	b.release()
 }
 
 // begin starts what applies events to the build, and what waits for them.

@@ -24,7 +24,7 @@ func TestCompletedBuildIsTidiedUpAndNothingIsKilled(t *testing.T) {
 	if mode := <-w.seen.started; mode != api.ModeLocal {
 		t.Errorf("counted as %q", mode)
 	}
-	if list := w.List(); len(list) != 1 || list[0].ID != b.id || list[0].State != api.StateRunning {
+	if list := w.List(anybody); len(list) != 1 || list[0].ID != b.id || list[0].State != api.StateRunning {
 		t.Errorf("the list is %+v", list)
 	}
 	s.set(func() { s.busy = false }) // the container ended
@@ -35,7 +35,7 @@ func TestCompletedBuildIsTidiedUpAndNothingIsKilled(t *testing.T) {
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"discard", "close"}) {
 		t.Errorf("called %v", calls)
 	}
-	if list := w.List(); len(list) != 0 {
+	if list := w.List(anybody); len(list) != 0 {
 		t.Errorf("the list is %+v", list)
 	}
 	if rungs := w.seen.rungs(); len(rungs) != 0 {
@@ -281,7 +281,7 @@ func TestStop(t *testing.T) {
 					case <-over:
 						return
 					default:
-						w.List()
+						w.List(anybody)
 						_, _ = w.Detail(context.Background(), b.id)
 					}
 				}

@@ -70,7 +70,7 @@ func TestMaxRuntimeCountsFromTheBeginning(t *testing.T) {
 				return
 			}
 			time.Sleep(100 * time.Millisecond)
-			if view := w.List()[0]; view.State != api.StateRunning {
+			if view := w.List(anybody)[0]; view.State != api.StateRunning {
 				t.Errorf("it is %+v", view)
 			}
 		})

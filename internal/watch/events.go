@@ -99,22 +99,9 @@ func (b *build) tell(e api.Event) {
 	if b.held.None() {
 		return // it has had no container: nobody knows of it
 	}
-	e.Time, e.Build = time.Now(), b.brief()
+	head := b.head()
+	e.Time, e.Build = time.Now(), &head
 	b.watcher.events.publish(e)
-}
-
-// brief is what an event says of the build. It is called with the lock.
-func (b *build) brief() *api.EventBuild {
-	brief := &api.EventBuild{
-		ID: b.id, Name: b.record.Name, State: b.status.State, Reason: b.status.Reason, Reported: b.status.Reported(),
-		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives},
-		User:  b.user, Scope: b.held.Unit(),
-	}
-	if b.held.Scope == nil {
-		brief.Placement = api.PlacementObserved
-	}
-	return brief
 }
 
 var errStopping = errors.New("the daemon stops")
@@ -173,7 +160,8 @@ func (w *Watcher) present(may func(api.User) bool, each func(api.Event) error) (
 	for _, b := range w.all() {
 		b.mu.Lock()
 		if !b.held.None() && b.status.State != api.StateGone && may(b.user) {
-			there = append(there, api.Event{Time: time.Now(), Kind: api.EventPresent, Build: b.brief()})
+			head := b.head()
+			there = append(there, api.Event{Time: time.Now(), Kind: api.EventPresent, Build: &head})
 			shown[b.id] = w.events.last()
 		}
 		b.mu.Unlock()

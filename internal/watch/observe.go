@@ -108,21 +108,20 @@ func (w *Watcher) takeUp(s Sighting, r record, o *owner) bool {
 		}
 		return false
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
 	b := w.makeBuild(r, o, processes.Set{}, release)
 	if !abandoned {
 		b.status.State = api.StateUnsure
 	}
+	b.mu.Lock()
 	b.see(s.Processes)
-	w.byID[b.id] = b
+	b.mu.Unlock()
+	w.add(b, false)
 	b.begin()
 	return true
 }
 
-// see adds a step to the build. It is called with the lock, or before anybody
-// else knows the build.
+// see adds a step to the build. It is called with the lock.
 func (b *build) see(step processes.Followed) {
 	first := b.held.None()
 	if b.held.Unplaced == nil {

@@ -45,7 +45,7 @@ func TestObservedBuildIsListedAndLeftAlone(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	owner, process := startChild(t, ""), startChild(t, "")
 	b.observe(owner.owner(t), newFakeStep(t, process))
-	list := b.List()
+	list := b.List(anybody)
 	if len(list) != 1 || list[0].Placement != api.PlacementObserved || list[0].State != api.StateRunning ||
 		list[0].Processes != 1 || list[0].Scope != "" || list[0].Cgroup != "/caller" {
 		t.Errorf("listed: %+v", list)
@@ -148,7 +148,7 @@ func TestOneBuildOfPlacedAndObservedSteps(t *testing.T) {
 	if seen := b.observe(owner.owner(t), newFakeStep(t, process)); seen != placed {
 		t.Fatal("the owner has two builds")
 	}
-	if list := b.List(); len(list) != 1 || list[0].Placement != api.PlacementScope || list[0].Processes != 1 {
+	if list := b.List(anybody); len(list) != 1 || list[0].Placement != api.PlacementScope || list[0].Processes != 1 {
 		t.Errorf("listed: %+v", list)
 	}
 	owner.end()
@@ -164,7 +164,7 @@ func TestOrphansThatNobodyOwnsAreKept(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	process := startChild(t, "")
 	b.Orphaned(Sighting{UID: 1000, Processes: newFakeStep(t, process)})
-	list := b.List()
+	list := b.List(anybody)
 	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].User.UID != 1000 || !list[0].Owner.Exited {
 		t.Fatalf("listed: %+v", list)
 	}
@@ -186,7 +186,7 @@ func TestOrphansThatEndByThemselvesAreForgotten(t *testing.T) {
 	if e := b.end(); e.reason != api.ReasonCompleted {
 		t.Errorf("it ended by %s", e.reason)
 	}
-	eventually(t, "the list is empty", func() bool { return len(b.List()) == 0 })
+	eventually(t, "the list is empty", func() bool { return len(b.List(anybody)) == 0 })
 }
 
 // TestStepWhoseBuilderHasEndedSinceItWasSeen is abandoned.
@@ -215,7 +215,7 @@ func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
 	monitor.end()
 	monitor.wait()
 	b.Observe(context.Background(), step)
-	list := b.List()
+	list := b.List(anybody)
 	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].Owner.PID != builder.Process.Pid || list[0].Owner.Exited {
 		t.Fatalf("listed: %+v", list)
 	}

@@ -67,8 +67,8 @@ func TestScopeThatCannotBeJoinedIsReplaced(t *testing.T) {
 	if calls := first.until(t, "close"); len(calls) != 1 {
 		t.Errorf("called %v on the old one", calls)
 	}
-	if len(w.List()) != 1 || len(w.seen.started) != 1 {
-		t.Errorf("%d builds are listed, %d have started", len(w.List()), len(w.seen.started))
+	if len(w.List(anybody)) != 1 || len(w.seen.started) != 1 {
+		t.Errorf("%d builds are listed, %d have started", len(w.List(anybody)), len(w.seen.started))
 	}
 }
 

@@ -17,7 +17,7 @@ func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) 
 		return api.Plan{}, err
 	}
 	b.mu.Lock()
-	brief, now := *b.brief(), b.status
+	head, now := b.head(), b.status
 	b.mu.Unlock()
 	actions := []api.PlanAction{}
 	targets := b.targets(ctx)
@@ -29,7 +29,7 @@ func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) 
 		}
 		actions = append(actions, action)
 	}
-	return api.Plan{Build: brief, Actions: actions}, nil
+	return api.Plan{Build: head, Actions: actions}, nil
 }
 
 // targets are the processes of a build, by what of the ladder concerns them.

@@ -44,7 +44,7 @@ func TestReportedBuildIsLeftAloneUntilItEndsByItself(t *testing.T) {
 		t.Errorf("reported for %q", reason)
 	}
 	eventually(t, "it is listed as that", func() bool {
-		view := w.List()[0]
+		view := w.List(anybody)[0]
 		return view.State == api.StateAbandoned && view.Reported && view.Reason == api.ReasonOwnerExited && !view.StateSince.IsZero()
 	})
 	time.Sleep(2 * reportPause)

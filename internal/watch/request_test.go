@@ -56,7 +56,7 @@ func TestAPIBuildIsKeptInDoubtAndShownAsSuch(t *testing.T) {
 	b, s := w.run(served(t, c, "/var/tmp/libpod_builder1"))
 	shows := func(want api.State) {
 		t.Helper()
-		eventually(t, "it is shown as "+string(want), func() bool { return w.List()[0].State == want })
+		eventually(t, "it is shown as "+string(want), func() bool { return w.List(anybody)[0].State == want })
 	}
 	w.asked.standing <- request.Doubtful
 	shows(api.StateUnsure)

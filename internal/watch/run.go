@@ -127,28 +127,24 @@ func (w *Watcher) holding(cgroup string) *build {
 
 // beginRun adds the build to the list. It takes the owner over.
 func (w *Watcher) beginRun(o *owner, caller Caller, run Run) (*build, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.byOwner[o.key()] != nil {
-		o.Close()
-		return nil, errNested
-	}
 	release, ok := w.places.Take(w.args.OfProcess(o.Handle, caller.UID))
 	if !ok {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, caller.UID)
 	}
-	id := w.freeID()
 	r := record{
-		ID: id, UID: caller.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeRun,
+		ID: w.freeID(), UID: caller.UID, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeRun,
 		Owner: o.Identity, Waiters: o.waiterIdentities(), Command: o.command, Name: run.Name,
 	}
 	if run.Limits.RuntimeMax > 0 {
 		r.DeadlineUSec = (monotonic() + run.Limits.RuntimeMax).Microseconds()
 	}
-	b := w.newBuild(r, o, processes.Set{}, release)
-	w.byID[id] = b
-	w.byOwner[o.key()] = b
+	b := w.makeBuild(r, o, processes.Set{}, release)
+	if w.addNew(b) != b {
+		b.drop()
+		return nil, errNested
+	}
+	b.begin()
 	return b, nil
 }
 
@@ -225,10 +221,7 @@ func (w *Watcher) runOf(builder *proc.Handle, uid uint32) *build {
 		}
 	}()
 	for range maxAncestors {
-		w.mu.Lock()
-		b := w.byOwner[ownerKey{owner: last.Identity}]
-		w.mu.Unlock()
-		if b != nil && b.isRunOf(uid) {
+		if b := w.ownedBy(ownerKey{owner: last.Identity}); b != nil && b.isRunOf(uid) {
 			return b
 		}
 		parent, err := last.Parent()

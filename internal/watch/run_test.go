@@ -51,7 +51,7 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 	if !slices.Equal(s.entered, []int{caller.PID}) || !s.spec.Command || len(s.spec.Limits) != 1 || s.spec.RuntimeMax != time.Hour+2*never {
 		t.Errorf("entered %v, the scope is %+v", s.entered, s.spec)
 	}
-	view := w.List()[0]
+	view := w.List(anybody)[0]
 	if view.Mode != api.ModeRun || view.Name != "nightly" || view.Owner.PID != caller.PID || view.ID != b.id {
 		t.Errorf("listed as %+v", view)
 	}
@@ -124,7 +124,7 @@ func TestRunThatFailsLeavesNothing(t *testing.T) {
 	}
 	s := <-w.made
 	s.until(t, "close")
-	if len(s.entered) != 0 || s.discards != 1 || len(w.List()) != 0 || len(w.byID) != 0 || len(w.byOwner) != 0 {
+	if len(s.entered) != 0 || s.discards != 1 || len(w.List(anybody)) != 0 || len(w.byID) != 0 || len(w.byOwner) != 0 {
 		t.Errorf("entered %v, discarded %d times, %d builds", s.entered, s.discards, len(w.byID))
 	}
 	if !caller.Alive() {
@@ -202,7 +202,7 @@ func TestRunIsShownWithItsCommandAsOwner(t *testing.T) {
 	b.command = "podman build" // as learnCommand finds out
 	b.learn(api.FactOwner, b.nameOwner()+" lives")
 	b.mu.Unlock()
-	if list := w.List(); list[0].Owner.PID != caller.PID || list[0].Owner.Command != "podman build" {
+	if list := w.List(anybody); list[0].Owner.PID != caller.PID || list[0].Owner.Command != "podman build" {
 		t.Errorf("listed is %+v, the command is %d", list[0].Owner, caller.PID)
 	}
 	if f := w.fact(b.id, api.FactOwner); f.Value != fmt.Sprintf("PID %d (podman build) lives", caller.PID) {

@@ -82,7 +82,7 @@ func TestProcessesWithoutEndAreShownInPart(t *testing.T) {
 	if where := detail.ProcessTree[0].Cgroup; where == "" {
 		t.Error("a cgroup that was not looked at is not shown")
 	}
-	if list := w.List(); len(list) != 1 || list[0].State != api.StateRunning || len(list[0].Arch) != 0 {
+	if list := w.List(anybody); len(list) != 1 || list[0].State != api.StateRunning || len(list[0].Arch) != 0 {
 		t.Errorf("listed as %+v", list)
 	}
 }

@@ -76,7 +76,7 @@ func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
 	w, sampler, b, s, _ := hungBuild(t, Stalled{After: stalledAfter})
 	hook := test.NewLocal(w.log.Logger)
 	b.is(t, api.StateStalled)
-	view := w.List()[0]
+	view := w.List(anybody)[0]
 	if view.StalledSince.IsZero() || time.Since(view.StalledSince) < stalledAfter {
 		t.Errorf("it is %+v", view)
 	}
@@ -85,11 +85,11 @@ func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
 	}
 	s.cpu.Add(int64(time.Second))
 	b.is(t, api.StateRunning)
-	if view := w.List()[0]; !view.StalledSince.IsZero() {
+	if view := w.List(anybody)[0]; !view.StalledSince.IsZero() {
 		t.Errorf("a running build is %+v", view)
 	}
 	b.is(t, api.StateStalled)
-	if again := w.List()[0]; !again.StalledSince.After(view.StalledSince) {
+	if again := w.List(anybody)[0]; !again.StalledSince.After(view.StalledSince) {
 		t.Errorf("stalled since %v, before that since %v", again.StalledSince, view.StalledSince)
 	}
 	sampler.say("")

@@ -54,6 +54,7 @@ type remains struct {
 	inspection Inspection        // nil until the first look
 	report     survivors.Report  // of the last look
 	since      map[int]time.Time // by PID: the first look that found it
+	left       int               // processes, at that look
 	stuck      time.Time         // when the ladder was at its end
 }
 
@@ -106,7 +107,7 @@ func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context
 			since[pid] = first
 		}
 	}
-	b.remains.inspection, b.remains.report, b.remains.since = inspection, report, since
+	b.remains.inspection, b.remains.report, b.remains.since, b.remains.left = inspection, report, since, len(left.PIDs)
 	b.mu.Unlock()
 	for _, number := range report.Aborted {
 		b.watcher.observer.Freed()

@@ -21,10 +21,28 @@ func (w *Watcher) all() []*build {
 	return builds
 }
 
-// List returns every build that has had a container, oldest first.
-func (w *Watcher) List() []api.Build {
+// Heads returns what is known of every build that has had a container, without a look at
+// its processes.
+func (w *Watcher) Heads() []api.BuildHead {
+	var heads []api.BuildHead
+	for _, b := range w.all() {
+		b.mu.Lock()
+		if !b.held.None() {
+			heads = append(heads, b.head())
+		}
+		b.mu.Unlock()
+	}
+	return heads
+}
+
+// List looks at every build that has had a container, of those users that may lets pass;
+// oldest first.
+func (w *Watcher) List(may func(api.User) bool) []api.Build {
 	list := []api.Build{}
 	for _, b := range w.all() {
+		if !may(b.user) {
+			continue
+		}
 		if view, ok := b.view(); ok {
 			list = append(list, view)
 		}
@@ -91,31 +109,39 @@ func (b *build) settle() {
 	}
 }
 
-// view returns what the list shows, and false for a build that has not been
-// placed yet.
+// head is what is known of the build. It is called with the lock.
+func (b *build) head() api.BuildHead {
+	head := api.BuildHead{
+		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(),
+		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
+		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives},
+		User:  b.user, Scope: b.held.Unit(),
+	}
+	if b.held.Scope == nil {
+		head.Placement = api.PlacementObserved
+	}
+	switch b.status.State {
+	case api.StateStalled:
+		head.StalledSince = b.stalled.since
+	case api.StateGone:
+		head.EndedAt = b.emptyAt
+	}
+	return head
+}
+
+// view looks at the build, and returns false for one that has not been placed yet.
 func (b *build) view() (api.Build, bool) {
 	b.mu.Lock()
-	held, now, since, emptyAt, command := b.held, b.status, b.stateSince, b.emptyAt, b.command
-	stalledSince := b.stalled.since
+	view, held := api.Build{BuildHead: b.head(), Arch: []string{}}, b.held
 	b.mu.Unlock()
 	if held.None() {
 		return api.Build{}, false
 	}
-	view := api.Build{
-		ID: b.id, Name: b.record.Name, State: now.State, StateSince: since, Reason: now.Reason, Reported: now.Reported(),
-		Mode: b.record.Mode, Placement: api.PlacementScope,
-		CreatedAt: b.record.created(), User: b.user, Arch: []string{},
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: command, Exited: !now.OwnerLives},
-		Scope: held.Unit(), Cgroup: held.Cgroup(),
-	}
-	if held.Scope == nil || held.Unplaced != nil && len(held.Unplaced.Steps()) > 0 && !inside(held.Scope) {
+	view.Cgroup = held.Cgroup()
+	if held.Unplaced != nil && len(held.Unplaced.Steps()) > 0 && !inside(held.Scope) {
 		view.Placement = api.PlacementObserved
 	}
-	if now.State == api.StateStalled {
-		view.StalledSince = stalledSince
-	}
-	if now.State == api.StateGone {
-		view.EndedAt = emptyAt
+	if view.State == api.StateGone {
 		return view, true
 	}
 	pids := held.PIDs()
@@ -125,8 +151,11 @@ func (b *build) view() (api.Build, bool) {
 	return view, true
 }
 
-// inside tells whether processes of the build are in its scope. In doubt they are.
+// inside reports whether processes of the build are in its scope. In doubt they are.
 func inside(s processes.Scope) bool {
+	if s == nil {
+		return false
+	}
 	busy, err := s.Busy()
 	return busy || err != nil
 }
@@ -147,11 +176,21 @@ func (b *build) tree() (shown []api.Process, omitted int) {
 
 // Count returns how many builds there are in each state. It looks at no process.
 func (w *Watcher) Count() map[api.State]int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	count := map[api.State]int{}
-	for _, b := range w.byID {
+	for _, b := range w.all() {
 		count[b.current().State]++
 	}
 	return count
+}
+
+// Survivors is how many processes stuck builds had at the last look at them.
+func (w *Watcher) Survivors() (n int) {
+	for _, b := range w.all() {
+		b.mu.Lock()
+		if b.status.State == api.StateStuck {
+			n += b.remains.left
+		}
+		b.mu.Unlock()
+	}
+	return n
 }

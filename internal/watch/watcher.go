@@ -135,9 +135,7 @@ var ErrTooMany = errors.New("too many builds")
 // buildOf returns the build of the owner, a new one if need be. It takes the
 // owner over.
 func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if b, ok := w.byOwner[o.key()]; ok {
+	if b := w.ownedBy(o.key()); b != nil {
 		o.Close()
 		return b, nil
 	}
@@ -146,23 +144,57 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
 	}
-	id := w.freeID()
 	r := record{
-		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
+		ID: w.freeID(), UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
 		Owner: o.Identity, Waiters: o.waiterIdentities(), Command: o.command,
 	}
 	if o.request != nil {
 		short := o.request.Short()
 		r.Request = &short
 	}
-	b := w.newBuild(r, o, processes.Set{}, release)
-	w.byID[id] = b
-	w.byOwner[o.key()] = b
+	b := w.makeBuild(r, o, processes.Set{}, release)
+	if there := w.addNew(b); there != b {
+		b.drop() // somebody else was quicker
+		return there, nil
+	}
+	b.begin()
 	return b, nil
 }
 
-// freeID returns an ID that no build has. It is called with the lock.
+// ownedBy returns the build of an owner, or nil.
+func (w *Watcher) ownedBy(key ownerKey) *build {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byOwner[key]
+}
+
+// addNew adds a build to the list, unless its owner has one already. It returns the
+// owner's build.
+func (w *Watcher) addNew(b *build) *build {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := b.record.key()
+	if there := w.byOwner[key]; there != nil {
+		return there
+	}
+	w.byID[b.id], w.byOwner[key] = b, b
+	return b
+}
+
+// add adds a build to the list in any case, and as its owner's if owned.
+func (w *Watcher) add(b *build, owned bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.byID[b.id] = b
+	if owned {
+		w.byOwner[b.record.key()] = b
+	}
+}
+
+// freeID returns an ID that no build has.
 func (w *Watcher) freeID() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for {
 		if id := newID(); w.byID[id] == nil {
 			return id
@@ -172,10 +204,10 @@ func (w *Watcher) freeID() string {
 
 // forget removes a build from the list.
 func (w *Watcher) forget(b *build) {
+	defer b.release()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byID, b.id)
-	b.release()
 	if w.byOwner[b.record.key()] == b {
 		delete(w.byOwner, b.record.key())
 	}

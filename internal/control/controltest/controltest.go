@@ -43,13 +43,24 @@ func NewBuilds(builds ...api.BuildDetail) *Builds {
 	return &Builds{builds: builds, events: make(chan api.Event)}
 }
 
+// Heads is for control.Builds.
+func (b *Builds) Heads() []api.BuildHead {
+	var heads []api.BuildHead
+	for _, build := range b.List(func(api.User) bool { return true }) {
+		heads = append(heads, build.BuildHead)
+	}
+	return heads
+}
+
 // List is for control.Builds.
-func (b *Builds) List() []api.Build {
+func (b *Builds) List(may func(api.User) bool) []api.Build {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	list := make([]api.Build, len(b.builds))
-	for i, detail := range b.builds {
-		list[i] = detail.Build
+	var list []api.Build
+	for _, d := range b.builds {
+		if may(d.User) {
+			list = append(list, d.Build)
+		}
 	}
 	return list
 }
@@ -106,7 +117,7 @@ func (b *Builds) Plan(_ context.Context, id string, request api.StopRequest) (ap
 	if request.OwnerTimeout != nil {
 		limit = *request.OwnerTimeout
 	}
-	return api.Plan{Build: *brief(b.builds[i].Build), Actions: []api.PlanAction{
+	return api.Plan{Build: b.builds[i].BuildHead, Actions: []api.PlanAction{
 		{Rung: api.RungKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: api.Seconds(time.Second),
 			Text: "all in the scope is killed", Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
 		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: limit, Text: "the owner may tidy up",
@@ -121,11 +132,8 @@ func (b *Builds) Tell(e api.Event) { b.events <- e }
 
 // Watch is for control.Builds.
 func (b *Builds) Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error {
-	for _, build := range b.List() {
-		if !may(build.User) {
-			continue
-		}
-		if err := each(api.Event{Kind: api.EventPresent, Build: brief(build)}); err != nil {
+	for _, build := range b.List(may) {
+		if err := each(api.Event{Kind: api.EventPresent, Build: &build.BuildHead}); err != nil {
 			return err
 		}
 	}
@@ -144,13 +152,6 @@ func (b *Builds) Watch(ctx context.Context, may func(api.User) bool, each func(a
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}
-}
-
-func brief(b api.Build) *api.EventBuild {
-	return &api.EventBuild{
-		ID: b.ID, Name: b.Name, State: b.State, Reason: b.Reason, Reported: b.Reported, Mode: b.Mode, Placement: b.Placement,
-		CreatedAt: b.CreatedAt, Owner: b.Owner, User: b.User, Scope: b.Scope,
 	}
 }
 
