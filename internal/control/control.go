@@ -64,9 +64,9 @@ type Options struct {
 	Info    func() api.Info
 	Log     logrus.FieldLogger
 	Limiter *peer.Limiter // bounds the connections; nil for no bound
-	// Observe is told of every request that named a verb, when it was answered;
+	// Count is told of every request that named a verb, when it was answered;
 	// failed means that the answer was an error. It may be nil.
-	Observe func(verb string, failed bool)
+	Count func(verb string, failed bool)
 	// Identify replaces peer.FromConn in tests. It is nil otherwise.
 	Identify func(syscall.Conn) (peer.Credentials, error)
 }
@@ -91,8 +91,8 @@ type bounds struct {
 
 // New makes a Server. It does nothing until Serve.
 func New(options Options) *Server {
-	if options.Observe == nil {
-		options.Observe = func(string, bool) {}
+	if options.Count == nil {
+		options.Count = func(string, bool) {}
 	}
 	return &Server{Options: options, limits: bounds{
 		request: 5 * time.Second,

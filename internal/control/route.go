@@ -27,7 +27,7 @@ var verbs = []struct {
 	{"info", http.MethodGet, api.PathInfo, info},
 }
 
-// Verbs lists the names that Options.Observe is called with.
+// Verbs lists the names that Options.Count is called with.
 func Verbs() []string {
 	names := make([]string, len(verbs))
 	for i, v := range verbs {
@@ -47,7 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		if verb.method == r.Method {
 			answer, err := s.call(verb.handle, w, r, id)
-			s.Observe(verb.name, err != nil && isOurs(err))
+			s.Count(verb.name, err != nil && isOurs(err))
 			if answer == (answered{}) {
 				return
 			}

@@ -249,7 +249,7 @@ func TestWhatGoesWrongStaysInTheLog(t *testing.T) {
 			observed := make(map[string]bool)
 			socket := controltest.Serve(t, control.New(control.Options{
 				Builds: builds, Log: log, Identify: controltest.As(alice),
-				Observe: func(verb string, failed bool) { observed[verb] = failed },
+				Count: func(verb string, failed bool) { observed[verb] = failed },
 			}))
 			code, body := ask(t, socket, "POST", "/v1/builds/b/stop", "")
 			if code != 500 || strings.Contains(body, "secret") || !strings.Contains(body, "journalctl") {
@@ -276,7 +276,7 @@ func TestMistypedIDIsNoFailureOfTheDaemons(t *testing.T) {
 	log.SetOutput(t.Output())
 	socket := controltest.Serve(t, control.New(control.Options{
 		Builds: builds, Log: log, Identify: controltest.As(alice),
-		Observe: func(verb string, failed bool) {
+		Count: func(verb string, failed bool) {
 			if failed {
 				t.Errorf("%s has failed", verb)
 			}

@@ -21,7 +21,7 @@ func TestAttack12ReaderThatStopsReading(t *testing.T) {
 	s := New(Options{Builds: newOneBuild()})
 	s.limits.line = 200 * time.Millisecond
 	failed := make(chan bool, 10)
-	s.Observe = func(verb string, bad bool) {
+	s.Count = func(verb string, bad bool) {
 		if verb == "watch" {
 			failed <- bad
 		}

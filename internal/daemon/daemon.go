@@ -93,7 +93,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Requests: request.NewWatcher(reader),
 		Examiner: examiner{look},
 		Reader:   reader,
-		Observer: counters,
+		Metrics:  counters,
 		Log:      logrus.NewEntry(log.Logger),
 	}, timeouts(cfg.Ladder), policy(cfg.Policy))
 	defer watcher.Close()
@@ -118,14 +118,14 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}
 	var here host
 	parts.Go(func() { here.find(ctx, manager) })
-	follower := observer(watcher, reader, log)
+	follower := newFollower(watcher, reader, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),
 			Wrapper:  filepath.Join(libexec, wrapperName),
 			Limit:    cfg.Placement.Timeout,
 			Limiter:  limiter(),
-			Observer: placementObserver{counters},
+			Metrics:  placementMetrics{counters},
 			Unplaced: follower.Expect,
 			Log:      log,
 		}).Serve(ctx, sockets.runtime)
@@ -137,7 +137,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 			Info:    about(settings, &here),
 			Log:     log,
 			Limiter: limiter(),
-			Observe: counters.APIRequest,
+			Count:   counters.APIRequest,
 		}).Serve(ctx, sockets.control)
 	})
 	parts.Go(func() {
@@ -254,9 +254,9 @@ func policy(p config.Policy) watch.Policy {
 	return watch.Policy{Report: p.Abandoned == config.AbandonedReport, MaxRuntime: p.MaxRuntime}
 }
 
-type placementObserver struct{ *metrics.Metrics }
+type placementMetrics struct{ *metrics.Metrics }
 
-func (o placementObserver) Placement(took time.Duration, cause placement.Cause) {
+func (o placementMetrics) Placement(took time.Duration, cause placement.Cause) {
 	o.Metrics.Placement(took, string(cause))
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
 
-// observer makes what follows the builds that do not come through the wrapper.
-func observer(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
+// newFollower makes what follows the builds that do not come through the wrapper.
+func newFollower(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
 	sighting := func(s *observe.Step) watch.Sighting {
 		return watch.Sighting{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID, Processes: s}
 	}

@@ -56,8 +56,8 @@ func FuzzConversation(f *testing.F) {
 
 	f.Fuzz(func(t *testing.T, first, second, third []byte) {
 		fakes := &fakePlaces{}
-		counts := make(observer, 2)
-		s := New(Options{Places: fakes.places, Wrapper: program, Limit: time.Second, Observer: counts, Unplaced: func(*proc.Handle) {}, Log: log})
+		counts := make(recorder, 2)
+		s := New(Options{Places: fakes.places, Wrapper: program, Limit: time.Second, Metrics: counts, Unplaced: func(*proc.Handle) {}, Log: log})
 		ours, theirs := pair(t)
 		defer theirs.Close()
 		for _, packet := range [][]byte{first, second, third} {

@@ -53,18 +53,18 @@ func startRole(t *testing.T, program, role string, change func(*exec.Cmd), args 
 	return proctest.Start(t, cmd)
 }
 
-// outcome is what the Observer was told of one request.
+// outcome is what the Metrics were told of one request.
 type outcome struct {
 	took  time.Duration
 	cause Cause
 }
 
-type observer chan outcome
+type recorder chan outcome
 
-func (o observer) Placement(took time.Duration, cause Cause) { o <- outcome{took, cause} }
+func (o recorder) Placement(took time.Duration, cause Cause) { o <- outcome{took, cause} }
 
 // next waits for the next request to be counted.
-func (o observer) next(t *testing.T) Cause {
+func (o recorder) next(t *testing.T) Cause {
 	t.Helper()
 	select {
 	case got := <-o:
@@ -76,7 +76,7 @@ func (o observer) next(t *testing.T) Cause {
 }
 
 // none checks that no more requests were counted. It is for after stop.
-func (o observer) none(t *testing.T) {
+func (o recorder) none(t *testing.T) {
 	t.Helper()
 	select {
 	case got := <-o:
@@ -149,7 +149,7 @@ func (p *fakePlace) Enter(act func() error) error {
 // daemon is a Server that serves.
 type daemon struct {
 	socket string
-	counts observer
+	counts recorder
 	fakes  *fakePlaces
 	log    *buffer
 	// unplaced counts the callers that were told of as that.
@@ -197,10 +197,10 @@ func listen(t testing.TB) *net.UnixListener {
 // program is the wrapper.
 func serve(t *testing.T, l *net.UnixListener, fakes *fakePlaces, options Options) *daemon {
 	t.Helper()
-	d := &daemon{socket: l.Addr().String(), counts: make(observer, 20000), fakes: fakes, log: &buffer{}}
+	d := &daemon{socket: l.Addr().String(), counts: make(recorder, 20000), fakes: fakes, log: &buffer{}}
 	log := logrus.New()
 	log.SetOutput(d.log)
-	options.Places, options.Observer, options.Log = fakes.places, d.counts, log
+	options.Places, options.Metrics, options.Log = fakes.places, d.counts, log
 	options.Unplaced = func(*proc.Handle) { d.unplaced.Add(1) }
 	if options.Wrapper == "" {
 		options.Wrapper = proctest.Self(t)

@@ -43,8 +43,8 @@ func Causes() []Cause {
 	return []Cause{CauseRefused, CauseSystemd, CauseCgroup, CauseTimeout, CauseBadRequest, CauseOutside}
 }
 
-// Observer is told of every request.
-type Observer interface {
+// Metrics is told of every request.
+type Metrics interface {
 	Placement(took time.Duration, cause Cause)
 }
 
@@ -62,11 +62,11 @@ type Places func(ctx context.Context, caller watch.Caller, container watch.Conta
 
 // Options is what a Server is made of.
 type Options struct {
-	Places   Places
-	Wrapper  string        // path of the program that is served; no other is
-	Limit    time.Duration // for one request, all of it
-	Limiter  *peer.Limiter // bounds the connections
-	Observer Observer
+	Places  Places
+	Wrapper string        // path of the program that is served; no other is
+	Limit   time.Duration // for one request, all of it
+	Limiter *peer.Limiter // bounds the connections
+	Metrics Metrics
 	// Unplaced is told of a caller that is about to create its container outside a
 	// scope, or has given up waiting. It stays the Server's.
 	Unplaced func(caller *proc.Handle)
@@ -91,7 +91,7 @@ func (s *Server) Serve(ctx context.Context, socket *net.UnixListener) error {
 	listener := peer.Listen(socket, peer.ListenerOptions{
 		Limiter: s.Limiter,
 		Pidfds:  true,
-		Refused: func(peer.Credentials, error) { s.Observer.Placement(0, CauseRefused) },
+		Refused: func(peer.Credentials, error) { s.Metrics.Placement(0, CauseRefused) },
 	})
 	stop := context.AfterFunc(ctx, func() { listener.Close() })
 	defer stop()
@@ -115,12 +115,12 @@ func (s *Server) Serve(ctx context.Context, socket *net.UnixListener) error {
 func (s *Server) serve(ctx context.Context, conn *peer.Conn) {
 	c := conn.Credentials()
 	if !c.IsRoot() && !c.IsUser() {
-		s.Observer.Placement(0, CauseRefused)
+		s.Metrics.Placement(0, CauseRefused)
 		return
 	}
 	process, err := proc.FromPidfd(c.PID, conn.TakePidfd())
 	if err != nil {
-		s.Observer.Placement(0, CauseTimeout) // it has ended already
+		s.Metrics.Placement(0, CauseTimeout) // it has ended already
 		return
 	}
 	defer process.Close()
@@ -142,7 +142,7 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 	case err == nil && request.Type == wire.Outside:
 		if caller.Runs(s.Wrapper) == nil {
 			s.Unplaced(caller.Handle)
-			s.Observer.Placement(time.Since(started), CauseOutside)
+			s.Metrics.Placement(time.Since(started), CauseOutside)
 		}
 		return
 	case err != nil || request.Type != wire.Prepare:
@@ -246,7 +246,7 @@ const answerTime = 50 * time.Millisecond
 // finish answers a request that has failed, and counts it either way.
 func (s *Server) finish(conn *net.UnixConn, caller watch.Caller, started time.Time, err error) {
 	cause := causeOf(err)
-	s.Observer.Placement(time.Since(started), cause)
+	s.Metrics.Placement(time.Since(started), cause)
 	// The request's own time may be what is over.
 	_ = conn.SetWriteDeadline(time.Now().Add(answerTime))
 	var ended watch.EndedError

@@ -24,8 +24,8 @@ const (
 // Methods lists every method that this package calls.
 func Methods() []Method { return []Method{StartTransientUnit, KillUnit, StopUnit, GetProperties} }
 
-// Observer is told of every call to systemd, including the wait for its job.
-type Observer interface {
+// Metrics is told of every call to systemd, including the wait for its job.
+type Metrics interface {
 	DBusRequest(method string, took time.Duration, err error)
 	DBusConnected()
 }
@@ -37,9 +37,9 @@ type Observer interface {
 // without the bus and while the bus restarts, and nobody but systemd can send
 // a JobRemoved on it.
 type bus struct {
-	dial     func(context.Context) (*systemd.Conn, error)
-	observer Observer
-	life     context.Context // ends every connection
+	dial    func(context.Context) (*systemd.Conn, error)
+	metrics Metrics
+	life    context.Context // ends every connection
 
 	mu      sync.Mutex
 	conn    *systemd.Conn
@@ -90,7 +90,7 @@ func (b *bus) redial(done chan struct{}) {
 	}
 	b.conn, b.dialErr, b.dialing = conn, err, nil
 	if err == nil {
-		b.observer.DBusConnected()
+		b.metrics.DBusConnected()
 	}
 	close(done)
 }
@@ -134,7 +134,7 @@ func (b *bus) call(ctx context.Context, method Method, request func(*systemd.Con
 	if isNoSuchUnit(err) || isUnitExists(err) {
 		counted = nil // an answer, not a failure to get one
 	}
-	b.observer.DBusRequest(string(method), time.Since(started), counted)
+	b.metrics.DBusRequest(string(method), time.Since(started), counted)
 	return err
 }
 

@@ -17,7 +17,7 @@ func newBus(t *testing.T, dial func(context.Context) (*systemd.Conn, error)) (*b
 	t.Helper()
 	life, end := context.WithCancel(context.Background())
 	seen := &counter{}
-	b := &bus{dial: dial, observer: seen, life: life}
+	b := &bus{dial: dial, metrics: seen, life: life}
 	t.Cleanup(func() {
 		end()
 		b.close()

@@ -67,14 +67,14 @@ type Manager struct {
 // where the host is not in unified cgroup mode; a systemd that does not answer
 // is found out, and asked again, with each call. The connections are made aside,
 // so that the first build that is cancelled does not wait for one.
-func Open(keeper string, accounts *proc.Accounts, observer Observer) (*Manager, error) {
+func Open(keeper string, accounts *proc.Accounts, metrics Metrics) (*Manager, error) {
 	root, err := openRoot(CgroupMount)
 	if err != nil {
 		return nil, err
 	}
 	life, end := context.WithCancel(context.Background())
 	connection := func() *bus {
-		return &bus{dial: func(ctx context.Context) (*systemd.Conn, error) { return dial(ctx, privateSocket) }, observer: observer, life: life}
+		return &bus{dial: func(ctx context.Context) (*systemd.Conn, error) { return dial(ctx, privateSocket) }, metrics: metrics, life: life}
 	}
 	m := &Manager{root: root, keeper: keeper, accounts: accounts, turns: newTurns(), life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
 	for _, b := range []*bus{m.placing, m.ending} {

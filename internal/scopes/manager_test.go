@@ -142,7 +142,7 @@ func newManager(t *testing.T) (*Manager, *fakeSystemd) {
 	root, own := realCgroups(t)
 	f := newFakeSystemd(t, own.mountPath(t))
 	life, end := context.WithCancel(context.Background())
-	connection := func() *bus { return &bus{dial: f.dial, observer: &counter{}, life: life} }
+	connection := func() *bus { return &bus{dial: f.dial, metrics: &counter{}, life: life} }
 	// The manager closes its root.
 	again, err := root.sub(".")
 	if err != nil {

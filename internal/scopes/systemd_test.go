@@ -269,7 +269,7 @@ func (f *fakeSystemd) stopUnit(unit, _ string) (dbus.ObjectPath, *dbus.Error) {
 	return f.job(unit), nil
 }
 
-// counter is an Observer.
+// counter is a Metrics.
 type counter struct {
 	mu        sync.Mutex
 	connected int

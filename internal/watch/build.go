@@ -321,7 +321,7 @@ func (b *build) rungEnded(stage lifecycle.Stage, empty bool) {
 	}
 	b.tell(api.Event{Kind: api.EventRung, Rung: &ended})
 	b.mu.Unlock()
-	b.watcher.observer.RungUsed(ended)
+	b.watcher.metrics.RungUsed(ended)
 	b.logRung(ended)
 }
 

@@ -229,13 +229,13 @@ func hangs(ctx context.Context) error {
 
 func helpsNot(context.Context) error { return nil }
 
-// recorder is an Observer.
+// recorder is a Metrics.
 type recorder struct {
 	started  chan api.Mode
 	ended    chan ending
 	reported chan api.Reason
 	mu       sync.Mutex
-	steps    []api.UsedRung
+	used     []api.UsedRung
 	freed    int
 	unstuck  []time.Duration
 	stalled  atomic.Int32 // how often
@@ -256,10 +256,10 @@ func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel ti
 func (r *recorder) BuildStalled()                       { r.stalled.Add(1) }
 func (r *recorder) AbandonedReported(reason api.Reason) { r.reported <- reason }
 
-func (r *recorder) RungUsed(step api.UsedRung) {
+func (r *recorder) RungUsed(used api.UsedRung) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.steps = append(r.steps, step)
+	r.used = append(r.used, used)
 }
 
 func (r *recorder) Freed() {
@@ -279,8 +279,8 @@ func (r *recorder) rungs() []api.Rung {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var rungs []api.Rung
-	for _, step := range r.steps {
-		rungs = append(rungs, step.Rung)
+	for _, used := range r.used {
+		rungs = append(rungs, used.Rung)
 	}
 	return rungs
 }
@@ -396,7 +396,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b.Watcher = New(Parts{
 		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
-		Observer: b.seen, Log: logrus.NewEntry(log),
+		Metrics: b.seen, Log: logrus.NewEntry(log),
 	}, timeouts, Policy{})
 	t.Cleanup(func() {
 		closed := make(chan struct{})

@@ -136,7 +136,7 @@ func (b *build) see(step processes.Followed) {
 	}
 	b.held.Unplaced.Add(step)
 	if first {
-		b.watcher.observer.BuildStarted(b.record.Mode)
+		b.watcher.metrics.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"pid": b.record.outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
 			Infof("Build %s of UID %d is observed: it did not come through the wrapper", b.id, b.record.UID)
 		b.tell(api.Event{Kind: api.EventStarted})

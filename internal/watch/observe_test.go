@@ -116,7 +116,7 @@ func TestSilentSystemdLeavesTimeForTheOrphans(t *testing.T) {
 	}
 	b.seen.mu.Lock()
 	defer b.seen.mu.Unlock()
-	if kill := b.seen.steps[0]; kill.TimedOut || kill.Error != "" || kill.Survivors != 0 {
+	if kill := b.seen.used[0]; kill.TimedOut || kill.Error != "" || kill.Survivors != 0 {
 		t.Errorf("the first rung is %+v", kill)
 	}
 }

@@ -122,7 +122,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 	}
 	first := b.held.None()
 	if first {
-		b.watcher.observer.BuildStarted(b.record.Mode)
+		b.watcher.metrics.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
 			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
 	}

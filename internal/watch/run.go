@@ -46,7 +46,7 @@ func (w *Watcher) Run(ctx context.Context, caller Caller, run Run) (api.Build, e
 		b.stop()
 		return api.Build{}, refusal(err)
 	}
-	w.observer.BuildStarted(api.ModeRun)
+	w.metrics.BuildStarted(api.ModeRun)
 	b.log.WithFields(logrus.Fields{"unit": scopes.UnitName(b.id), "pid": b.record.outermost().PID, "uid": b.record.UID}).
 		Infof("Build %s is watched: a command of UID %d", b.id, b.record.UID)
 	w.running.Go(b.learnCommand)

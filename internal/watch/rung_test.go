@@ -57,7 +57,7 @@ func TestEachRungIsInTheJournalWithWhatItLeft(t *testing.T) {
 	}
 	w.seen.mu.Lock()
 	defer w.seen.mu.Unlock()
-	if first := w.seen.steps[0]; first.Survivors != 2 || !first.TimedOut {
+	if first := w.seen.used[0]; first.Survivors != 2 || !first.TimedOut {
 		t.Errorf("counted as %+v", first)
 	}
 }

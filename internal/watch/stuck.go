@@ -110,7 +110,7 @@ func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context
 	b.remains.inspection, b.remains.report, b.remains.since, b.remains.left = inspection, report, since, len(left.PIDs)
 	b.mu.Unlock()
 	for _, number := range report.Aborted {
-		b.watcher.observer.Freed()
+		b.watcher.metrics.Freed()
 		b.mu.Lock()
 		b.tell(api.Event{Kind: api.EventFreed, Connection: number})
 		b.mu.Unlock()

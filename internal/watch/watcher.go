@@ -31,8 +31,8 @@ type Policy struct {
 	MaxRuntime time.Duration // of every build, counted from its beginning; 0 for no end
 }
 
-// Observer is told what happens, for those who count.
-type Observer interface {
+// Metrics counts what happens.
+type Metrics interface {
 	BuildStarted(mode api.Mode)
 	// AbandonedReported: the build would have been ended for that reason, but for
 	// the policy.
@@ -40,7 +40,7 @@ type Observer interface {
 	// BuildEnded: lived is from the first RUN step to gone; cancel from the
 	// fact that ended it to the last process gone, 0 for a build that nobody ended.
 	BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration)
-	RungUsed(step api.UsedRung)
+	RungUsed(used api.UsedRung)
 	// Freed: a FUSE connection that survivors waited for was aborted.
 	Freed()
 	// Unstuck: a stuck build is gone, after so long.
@@ -67,7 +67,7 @@ type Watcher struct {
 	timeouts    Timeouts
 	policy      Policy
 	since       time.Time // when it was made, and its policy came into force
-	observer    Observer
+	metrics     Metrics
 	events      hub
 	log         *logrus.Entry
 	args        *proc.Reader
@@ -94,7 +94,7 @@ type Parts struct {
 	Requests Requests
 	Examiner Examiner
 	Reader   *proc.Reader // of command lines
-	Observer Observer
+	Metrics  Metrics
 	Log      *logrus.Entry
 }
 
@@ -103,7 +103,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
 		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
-		timeouts: timeouts, observer: parts.Observer, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
+		timeouts: timeouts, metrics: parts.Metrics, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
 		places: share.NewPool(builds),
@@ -224,14 +224,14 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 		log.Infof("Build %s is kept, though its API request may have ended: that can't be told for certain", b.id)
 	case api.StateStalled:
 		b.logStalled(log)
-		w.observer.BuildStalled()
+		w.metrics.BuildStalled()
 	case api.StateRunning:
 		if before.State == api.StateStalled {
 			log.Infof("Build %s goes on: it is not stalled any more", b.id)
 		}
 	case api.StateAbandoned:
 		if after.Reported() {
-			w.observer.AbandonedReported(after.Reason)
+			w.metrics.AbandonedReported(after.Reason)
 			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.Reason, b.describeProcesses())
 			return
 		}
@@ -245,7 +245,7 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 			log.Infof("Build %s, which was over (%s) and left alone, has ended by itself", b.id, after.Reason)
 		case before.State == api.StateStuck:
 			after := time.Since(b.stuckSince())
-			w.observer.Unstuck(after)
+			w.metrics.Unstuck(after)
 			log.WithField("stuck_seconds", after.Seconds()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
 		case after.Reason == api.ReasonCompleted:
 			log.Infof("Build %s completed", b.id)
@@ -275,7 +275,7 @@ func (w *Watcher) gone(b *build) {
 			}
 		})
 	}
-	w.observer.BuildEnded(reason, b.record.Mode, time.Since(b.record.created()), cancel)
+	w.metrics.BuildEnded(reason, b.record.Mode, time.Since(b.record.created()), cancel)
 	if !stopped {
 		// Empty is not enough: systemd can miss the end of a process that lived
 		// only for milliseconds, and keep the scope for ever.
