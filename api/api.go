@@ -1,10 +1,3 @@
-// Package api holds what travels over buildwatchd's control socket: the JSON
-// documents, the states and reasons that they name, and the paths they are
-// asked for at. It is shared by the daemon and its clients, imports nothing of
-// either, and does no I/O.
-//
-// The JSON names are stable: programs read them (buildwatchctl list --json).
-// A name is added, never changed or given another meaning.
 package api
 
 import (
@@ -27,90 +20,6 @@ const (
 	PathInfo   = "/v1/info"             // GET: Info
 	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
-
-// State is where a build stands in its life.
-type State string
-
-// A build goes through these from top to bottom, and may leave out any but the
-// last. One that is running, stalled or unsure is left alone; a stalled or unsure one
-// can become running again.
-const (
-	StateRunning     State = "running"     // its owner lives
-	StateStalled     State = "stalled"     // its owner lives, but nothing of it can go on by itself
-	StateUnsure      State = "unsure"      // whether anybody wants it can't be told, so it is kept
-	StateAbandoned   State = "abandoned"   // nobody wants it any more; nothing was sent yet
-	StateTerminating State = "terminating" // its containers were killed; its owner may tidy up
-	StateKilling     State = "killing"     // systemd or the kernel was told to end all of it
-	StateStuck       State = "stuck"       // something survived SIGKILL
-	StateGone        State = "gone"        // no process of it is left
-)
-
-// States lists every state, in the order of a build's life.
-func States() []State {
-	return []State{StateRunning, StateStalled, StateUnsure, StateAbandoned, StateTerminating, StateKilling, StateStuck, StateGone}
-}
-
-// Reason is why a build came to its end.
-type Reason string
-
-// The reasons known to this version.
-const (
-	ReasonCompleted          Reason = "completed"           // the owner ended and nothing was left
-	ReasonOwnerExited        Reason = "owner_exited"        // the owner ended while RUN containers lived
-	ReasonClientDisconnected Reason = "client_disconnected" // the client of an API build is gone, its RUN containers lived
-	ReasonStopped            Reason = "stopped"             // a user asked for it
-	ReasonDeadline           Reason = "deadline"            // the time that it was given is over
-	ReasonStalled            Reason = "stalled"             // it was stalled for longer than is allowed
-)
-
-// Reasons lists every reason.
-func Reasons() []Reason {
-	return []Reason{ReasonCompleted, ReasonOwnerExited, ReasonClientDisconnected, ReasonStopped, ReasonDeadline, ReasonStalled}
-}
-
-// Placement is how a build is held.
-type Placement string
-
-// The placements known to this version.
-const (
-	PlacementScope    Placement = "scope"    // its RUN containers are born in its own scope
-	PlacementObserved Placement = "observed" // none came through the wrapper: watched where they are
-)
-
-// Placements lists every placement.
-func Placements() []Placement { return []Placement{PlacementScope, PlacementObserved} }
-
-// Mode is the way a build was started.
-type Mode string
-
-// The modes known to this version.
-const (
-	ModeLocal   Mode = "local"   // a podman or buildah process on this host
-	ModeAPI     Mode = "api"     // a request to `podman system service`
-	ModeRun     Mode = "run"     // a command of `buildwatchctl run`, all of it in the build's scope
-	ModeUnknown Mode = "unknown" // neither can be told
-)
-
-// Modes lists every mode.
-func Modes() []Mode { return []Mode{ModeLocal, ModeAPI, ModeRun, ModeUnknown} }
-
-// Rung is one rung of the kill ladder.
-type Rung string
-
-// The rungs, in the order in which they are used.
-const (
-	RungKill       Rung = "kill"        // KillUnit SIGKILL on the scope
-	RungOwner      Rung = "owner"       // an owner told to stop that does not end: SIGTERM, SIGKILL
-	RungStop       Rung = "stop"        // StopUnit on the scope, its job awaited
-	RungCgroupKill Rung = "cgroup_kill" // the kernel's cgroup.kill
-	RungSurvivors  Rung = "survivors"   // the FUSE connections that what is left waits for, if they are the build's own
-	RungHelpers    Rung = "helpers"     // fuse-overlayfs of the build's storage, where its owner is dead
-)
-
-// Rungs lists every rung, in the order in which they are used.
-func Rungs() []Rung {
-	return []Rung{RungKill, RungOwner, RungStop, RungCgroupKill, RungSurvivors, RungHelpers}
-}
 
 // Owner is the process that a build belongs to.
 type Owner struct {
@@ -155,12 +64,7 @@ type Build struct {
 	Cgroup     string   `json:"cgroup"`      // path below the cgroup mount, with a leading slash
 }
 
-// Wanted tells whether somebody may still want the build's outcome.
-func (s State) Wanted() bool {
-	return s == StateRunning || s == StateStalled || s == StateUnsure
-}
-
-// Live tells whether anything of the build may still be there.
+// Live reports whether anything of the build may still be there.
 func (b BuildHead) Live() bool { return b.State != StateGone }
 
 // Process is one process of a build.
@@ -193,27 +97,6 @@ type Wait struct {
 	Servers    []int  `json:"fuse_servers,omitempty"`    // PIDs of those that hold its device
 	Abort      Abort  `json:"fuse_abort,omitempty"`      // what was done about the connection
 	AbortPID   int    `json:"fuse_abort_pid,omitempty"`  // the process that spoke against an abort
-}
-
-// Abort is what was done about the FUSE connection that a survivor waits for.
-type Abort string
-
-// The outcomes known to this version.
-const (
-	AbortDone      Abort = "aborted"    // it was aborted
-	AbortLater     Abort = "later"      // it will be, when its requests have waited for a second
-	AbortOff       Abort = "off"        // the configuration says never
-	AbortNoControl Abort = "no_control" // /sys/fs/fuse/connections is not mounted
-	AbortNotNeeded Abort = "not_needed" // no request is waiting
-	AbortMounter   Abort = "mounter"    // another user has mounted it
-	AbortServer    Abort = "server"     // it is served by who is not the build's
-	AbortUsed      Abort = "used"       // somebody else uses it
-	AbortUnsure    Abort = "unsure"     // whose it is could not be found out
-)
-
-// Aborts lists every outcome.
-func Aborts() []Abort {
-	return []Abort{AbortDone, AbortLater, AbortOff, AbortNoControl, AbortNotNeeded, AbortMounter, AbortServer, AbortUsed, AbortUnsure}
 }
 
 // UsedRung is one rung as it was used on a build.
@@ -282,14 +165,30 @@ type ErrorCode string
 
 // The codes of the control API.
 const (
-	CodeNotFound   ErrorCode = "not_found"   // 404: no such build, or none that the caller may see
-	CodeAmbiguous  ErrorCode = "ambiguous"   // 409: the prefix fits several builds
-	CodeBadRequest ErrorCode = "bad_request" // 400
-	CodeRefused    ErrorCode = "refused"     // 403: the caller may not have what it asked for
-	CodePart       ErrorCode = "part"        // 409: the caller is part of a build already, and watched with it
-	CodeBusy       ErrorCode = "busy"        // 429: too many connections, or builds, of this user
-	CodeInternal   ErrorCode = "internal"    // 500
+	CodeNotFound   ErrorCode = "not_found"
+	CodeAmbiguous  ErrorCode = "ambiguous"
+	CodeBadRequest ErrorCode = "bad_request"
+	CodeRefused    ErrorCode = "refused"
+	CodePart       ErrorCode = "part"
+	CodeBusy       ErrorCode = "busy"
+	CodeInternal   ErrorCode = "internal"
 )
+
+var errorCodes = meanings[ErrorCode]{
+	{CodeNotFound, "404: no such build, or none that the caller may see"},
+	{CodeAmbiguous, "409: the prefix fits several builds"},
+	{CodeBadRequest, "400: the request can't be understood, or asks for what there is not"},
+	{CodeRefused, "403: the caller may not have what it asked for"},
+	{CodePart, "409: the caller is part of a build already, and watched with it"},
+	{CodeBusy, "429: too many connections, or builds, of this user"},
+	{CodeInternal, "500: buildwatchd, the kernel or systemd has failed"},
+}
+
+// ErrorCodes lists every code.
+func ErrorCodes() []ErrorCode { return errorCodes.words() }
+
+// Meaning says for people what went wrong, after the HTTP status that comes with it.
+func (c ErrorCode) Meaning() string { return errorCodes.of(c) }
 
 // Error is the body of every answer that is no success.
 type Error struct {

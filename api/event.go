@@ -1,9 +1,6 @@
 package api
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // EventKind is what an Event tells.
 type EventKind string
@@ -11,23 +8,38 @@ type EventKind string
 // The kinds known to this version. A client passes over those that it does not
 // know: more will come.
 const (
-	EventPresent   EventKind = "present"   // the build was there when the watching began, or after events were dropped
-	EventReady     EventKind = "ready"     // all that are present were told; what follows happens now
-	EventStarted   EventKind = "started"   // a build is watched
-	EventState     EventKind = "state"     // a build came to another state
-	EventRung      EventKind = "rung"      // a rung of the ladder was left
-	EventSurvivors EventKind = "survivors" // what has outlived SIGKILL
-	EventFreed     EventKind = "freed"     // a FUSE connection that survivors waited for was aborted
-	EventGone      EventKind = "gone"      // nothing of a build is left
-	EventDropped   EventKind = "dropped"   // who watches did not read in time: so many events are missing
-	EventAlive     EventKind = "alive"     // nothing has happened for a while
-	EventStopping  EventKind = "stopping"  // the daemon is being stopped; builds live on
+	EventPresent   EventKind = "present"
+	EventReady     EventKind = "ready"
+	EventStarted   EventKind = "started"
+	EventState     EventKind = "state"
+	EventRung      EventKind = "rung"
+	EventSurvivors EventKind = "survivors"
+	EventFreed     EventKind = "freed"
+	EventGone      EventKind = "gone"
+	EventDropped   EventKind = "dropped"
+	EventAlive     EventKind = "alive"
+	EventStopping  EventKind = "stopping"
 )
 
-// EventKinds lists every kind.
-func EventKinds() []EventKind {
-	return []EventKind{EventPresent, EventReady, EventStarted, EventState, EventRung, EventSurvivors, EventFreed, EventGone, EventDropped, EventAlive, EventStopping}
+var eventKinds = meanings[EventKind]{
+	{EventPresent, "the build was there when the watching began, or after events were dropped"},
+	{EventReady, "all that are there were told: what follows happens now"},
+	{EventStarted, "a build is watched"},
+	{EventState, "a build came to another state"},
+	{EventRung, "a rung of the ladder was left"},
+	{EventSurvivors, "a build is stuck: these processes have outlived SIGKILL, 16 of them at most"},
+	{EventFreed, "a FUSE connection that survivors waited for was aborted"},
+	{EventGone, "nothing of a build is left"},
+	{EventDropped, "who watches did not read in time: so many events are missing"},
+	{EventAlive, "nothing has happened for a while"},
+	{EventStopping, "the daemon is being stopped; builds live on"},
 }
+
+// EventKinds lists every kind.
+func EventKinds() []EventKind { return eventKinds.words() }
+
+// Meaning says for people what has happened.
+func (k EventKind) Meaning() string { return eventKinds.of(k) }
 
 // AliveInterval is how long the stream of events is silent at most.
 const AliveInterval = 15 * time.Second
@@ -46,10 +58,4 @@ type Event struct {
 	Survivors []Process `json:"survivors,omitempty"`
 	// Connection: of freed, as in Wait.
 	Connection uint32 `json:"fuse_connection,omitempty"`
-}
-
-// ReportedReasons lists the reasons for which a build can be reported instead of
-// ended: all but the end by itself and a user's wish.
-func ReportedReasons() []Reason {
-	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return r == ReasonCompleted || r == ReasonStopped })
 }

@@ -14,53 +14,80 @@ type FactName string
 
 // The facts known to this version.
 const (
-	FactOwner       FactName = "owner"               // the process that the build belongs to
-	FactWaiters     FactName = "waiters"             // the processes that wait for the owner
-	FactRequest     FactName = "request"             // of an API build: how its request stands, by both witnesses
-	FactDirectory   FactName = "request_directory"   // of an API build: the directory of its request
-	FactConnections FactName = "request_connections" // of an API build: the service's connections
-	FactContainers  FactName = "containers"          // processes of its RUN steps
-	FactDeadline    FactName = "deadline"            // the time that its user gave it
-	FactMaxRuntime  FactName = "max_runtime"         // the time that every build has
-	FactMotion      FactName = "motion"              // whether anything of it has moved, if it hangs
-	FactSurvivors   FactName = "survivors"           // what has outlived SIGKILL
-	FactLimits      FactName = "limits"              // those of the unit that started it, which its scope has too
-	FactStop        FactName = "stop"                // somebody has asked for its end
-	FactPolicy      FactName = "policy"              // what is done with an abandoned build
+	FactOwner       FactName = "owner"
+	FactWaiters     FactName = "waiters"
+	FactRequest     FactName = "request"
+	FactDirectory   FactName = "request_directory"
+	FactConnections FactName = "request_connections"
+	FactContainers  FactName = "containers"
+	FactDeadline    FactName = "deadline"
+	FactMaxRuntime  FactName = "max_runtime"
+	FactLimits      FactName = "limits"
+	FactMotion      FactName = "motion"
+	FactSurvivors   FactName = "survivors"
+	FactStop        FactName = "stop"
+	FactPolicy      FactName = "policy"
 )
 
-// FactNames lists every fact.
-func FactNames() []FactName {
-	return []FactName{
-		FactOwner, FactWaiters, FactRequest, FactDirectory, FactConnections, FactContainers,
-		FactDeadline, FactMaxRuntime, FactLimits, FactMotion, FactSurvivors, FactStop, FactPolicy,
-	}
+var factNames = meanings[FactName]{
+	{FactOwner, "the process that the build belongs to"},
+	{FactWaiters, "the processes that wait for the owner"},
+	{FactRequest, "of an API build: how its request stands, by the two below"},
+	{FactDirectory, "of an API build: the directory of its request"},
+	{FactConnections, "of an API build: the connections that the service had when the request was first seen"},
+	{FactContainers, "processes of its RUN steps"},
+	{FactDeadline, "the time of run --timeout"},
+	{FactMaxRuntime, "the time that every build has, by the configuration"},
+	{FactLimits, "those of the unit that the build was started in, which its scope has too"},
+	{FactMotion, "of a stalled build: since when nothing of it has moved"},
+	{FactSurvivors, "of a stuck build: how many processes have outlived SIGKILL"},
+	{FactStop, "somebody has asked for its end"},
+	{FactPolicy, "what is done with an abandoned build"},
 }
+
+// FactNames lists every fact.
+func FactNames() []FactName { return factNames.words() }
+
+// Meaning says for people what the fact is about.
+func (n FactName) Meaning() string { return factNames.of(n) }
 
 // FactSource is where a fact was read.
 type FactSource string
 
 // The sources known to this version.
 const (
-	SourcePidfd       FactSource = "pidfd"         // the kernel's word on a process that is held
-	SourceInotify     FactSource = "inotify"       // a watch on the directories of requests, and a look at each
-	SourceDescriptors FactSource = "descriptors"   // a look at the service's open sockets
-	SourceCgroup      FactSource = "cgroup.events" // the kernel's word on a cgroup
-	SourceCounters    FactSource = "cpu.stat"      // a cgroup's CPU time, and then the threads in /proc
-	SourceProc        FactSource = "/proc"         // a look at processes
-	SourceClock       FactSource = "clock"         // CLOCK_MONOTONIC
+	SourcePidfd       FactSource = "pidfd"
+	SourceInotify     FactSource = "inotify"
+	SourceDescriptors FactSource = "descriptors"
+	SourceCgroup      FactSource = "cgroup.events"
+	SourceCounters    FactSource = "cpu.stat"
+	SourceProc        FactSource = "/proc"
+	SourceClock       FactSource = "clock"
 	SourceConfig      FactSource = "configuration"
-	SourceSystemd     FactSource = "systemd"    // the properties of units
-	SourceUser        FactSource = "user"       // a request at the control socket
-	SourceConclusions FactSource = "conclusion" // from other facts that are listed
+	SourceSystemd     FactSource = "systemd"
+	SourceUser        FactSource = "user"
+	SourceConclusions FactSource = "conclusion"
 )
 
-// FactSources lists every source.
-func FactSources() []FactSource {
-	return []FactSource{
-		SourcePidfd, SourceInotify, SourceDescriptors, SourceCgroup, SourceCounters, SourceProc, SourceClock, SourceConfig, SourceSystemd, SourceUser, SourceConclusions,
-	}
+var factSources = meanings[FactSource]{
+	{SourcePidfd, "the kernel's word on a process that is held"},
+	{SourceInotify, "a watch on the directories of requests, and a look at each"},
+	{SourceDescriptors, "a look at the service's open sockets"},
+	{SourceCgroup, "the kernel's word on a cgroup"},
+	{SourceCounters, "a cgroup's CPU time, and then the threads in /proc"},
+	{SourceProc, "a look at processes"},
+	{SourceClock, "CLOCK_MONOTONIC"},
+	{SourceConfig, "the daemon's configuration"},
+	{SourceSystemd, "the properties of units"},
+	{SourceUser, "a request at the control socket"},
+	{SourceConclusions, "other facts that are listed"},
 }
+
+// FactSources lists every source.
+func FactSources() []FactSource { return factSources.words() }
+
+// Meaning says for people what was read.
+func (s FactSource) Meaning() string { return factSources.of(s) }
 
 // Decides is what a fact does to the verdict.
 type Decides string

@@ -23,15 +23,29 @@ const (
 	FeatureOOMPolicy   FeatureName = "scope_oom_policy"
 )
 
-// FeatureNames lists every feature: systemd's are the last.
-func FeatureNames() []FeatureName {
-	return []FeatureName{
-		FeaturePidfd, FeaturePeerPidfd, FeatureOpenat2, FeatureCgroupKill, FeatureCgroupXattr,
-		FeatureInotify, FeaturePidfdGetfd, FeatureFusectl, FeatureWchan, FeatureSyscall,
-		FeatureCPU, FeatureIO, FeatureMemory, FeaturePids,
-		FeatureOOMPolicy,
-	}
+var features = meanings[FeatureName]{
+	{FeaturePidfd, "to hold processes: Linux 5.10 has it, and buildwatchd does not run without"},
+	{FeaturePeerPidfd, "to know who asks (SO_PEERPIDFD, Linux 6.5)"},
+	{FeatureOpenat2, "to open cgroups without being led astray"},
+	{FeatureCgroupKill, "the rung cgroup_kill of the ladder"},
+	{FeatureCgroupXattr, "the record of a build, for the next daemon"},
+	{FeatureInotify, "to notice builds that do not come through the wrapper, and the ends of API requests"},
+	{FeaturePidfdGetfd, "whether the client of an API build is still connected"},
+	{FeatureFusectl, "to free processes that wait for a FUSE server that does not answer"},
+	{FeatureWchan, "what threads wait in: stalled builds, and what survives SIGKILL"},
+	{FeatureSyscall, "the same, with the arguments of their system calls"},
+	{FeatureCPU, "limits of builds: CPU time"},
+	{FeatureIO, "limits of builds: I/O"},
+	{FeatureMemory, "limits of builds: memory"},
+	{FeaturePids, "limits of builds: processes"},
+	{FeatureOOMPolicy, "that running out of memory ends a step, and not its neighbours"},
 }
+
+// FeatureNames lists every feature: systemd's are the last.
+func FeatureNames() []FeatureName { return features.words() }
+
+// Meaning says for people what the feature is used for.
+func (n FeatureName) Meaning() string { return features.of(n) }
 
 // A Feature is what came of trying one.
 type Feature struct {

@@ -7,28 +7,55 @@ type Plan struct {
 	Actions []PlanAction `json:"actions"` // in the order of the ladder; never null
 }
 
-// PlanCondition is when a step of a plan is taken.
+// PlanCondition is when an action of a plan is taken.
 type PlanCondition string
 
 // The conditions known to this version.
 const (
-	PlanAlways        PlanCondition = "always"         // in any case
-	PlanOwnerLives    PlanCondition = "owner_lives"    // if the owner has not ended by itself until then
-	PlanProcessesLeft PlanCondition = "processes_left" // if the steps before have left processes
+	PlanAlways        PlanCondition = "always"
+	PlanOwnerLives    PlanCondition = "owner_lives"
+	PlanProcessesLeft PlanCondition = "processes_left"
 )
 
-// PlanMeans is how a step is done.
+var planConditions = meanings[PlanCondition]{
+	{PlanAlways, "in any case"},
+	{PlanOwnerLives, "if the owner has not ended by itself until then"},
+	{PlanProcessesLeft, "if the actions before have left processes"},
+}
+
+// PlanConditions lists every condition.
+func PlanConditions() []PlanCondition { return planConditions.words() }
+
+// Meaning says for people when the action is taken.
+func (c PlanCondition) Meaning() string { return planConditions.of(c) }
+
+// PlanMeans is how an action is done.
 type PlanMeans string
 
 // The means known to this version.
 const (
-	MeansWait       PlanMeans = "wait"        // nothing is sent
-	MeansPidfd      PlanMeans = "pidfd"       // a signal to each process, by descriptor
-	MeansKillUnit   PlanMeans = "kill_unit"   // systemd's KillUnit on all of the unit
-	MeansStopUnit   PlanMeans = "stop_unit"   // systemd's StopUnit
-	MeansCgroupKill PlanMeans = "cgroup_kill" // the kernel's cgroup.kill
-	MeansFUSEAbort  PlanMeans = "fuse_abort"  // the end of FUSE connections
+	MeansWait       PlanMeans = "wait"
+	MeansPidfd      PlanMeans = "pidfd"
+	MeansKillUnit   PlanMeans = "kill_unit"
+	MeansStopUnit   PlanMeans = "stop_unit"
+	MeansCgroupKill PlanMeans = "cgroup_kill"
+	MeansFUSEAbort  PlanMeans = "fuse_abort"
 )
+
+var planMeans = meanings[PlanMeans]{
+	{MeansWait, "nothing is sent"},
+	{MeansPidfd, "a signal to each process, by pidfd"},
+	{MeansKillUnit, "systemd's KillUnit on all of the unit"},
+	{MeansStopUnit, "systemd's StopUnit"},
+	{MeansCgroupKill, "the kernel's cgroup.kill"},
+	{MeansFUSEAbort, "the end of FUSE connections"},
+}
+
+// AllPlanMeans lists every means.
+func AllPlanMeans() []PlanMeans { return planMeans.words() }
+
+// Meaning says for people how the action is done.
+func (m PlanMeans) Meaning() string { return planMeans.of(m) }
 
 // PlanAction is one thing that would be done.
 type PlanAction struct {

@@ -7,6 +7,41 @@ import (
 	"strings"
 )
 
+// Abort is what was done about the FUSE connection that a survivor waits for.
+type Abort string
+
+// The outcomes known to this version.
+const (
+	AbortDone      Abort = "aborted"
+	AbortLater     Abort = "later"
+	AbortOff       Abort = "off"
+	AbortNoControl Abort = "no_control"
+	AbortNotNeeded Abort = "not_needed"
+	AbortMounter   Abort = "mounter"
+	AbortServer    Abort = "server"
+	AbortUsed      Abort = "used"
+	AbortUnsure    Abort = "unsure"
+)
+
+// The meanings of all but the first say why the connection was not aborted.
+var aborts = meanings[Abort]{
+	{AbortDone, "it was aborted"},
+	{AbortLater, "its requests have not waited for a second yet"},
+	{AbortOff, "ladder.abort_fuse is never"},
+	{AbortNoControl, "/sys/fs/fuse/connections is not mounted"},
+	{AbortNotNeeded, "no request is waiting"},
+	{AbortMounter, "another user has mounted it"},
+	{AbortServer, "a process that is not the build's serves it"},
+	{AbortUsed, "another process uses it"},
+	{AbortUnsure, "whose it is could not be found out in time, or something could not be read"},
+}
+
+// Aborts lists every outcome.
+func Aborts() []Abort { return aborts.words() }
+
+// Meaning says for people what was done, or why nothing was.
+func (a Abort) Meaning() string { return aborts.of(a) }
+
 // String says it for people, on one line; what others have named is quoted.
 func (w Wait) String() string {
 	var parts []string
@@ -44,27 +79,16 @@ func DescribeWaits(waits []Wait) string {
 
 // aborted says what was done about the connection, and why.
 func (w Wait) aborted() string {
-	switch w.Abort {
-	case "":
+	why := w.Abort.Meaning()
+	switch {
+	case w.Abort == "":
 		return ""
-	case AbortDone:
-		return "aborted"
-	case AbortLater:
-		return "not aborted yet: it has not waited for a second"
-	case AbortOff:
-		return "not aborted: switched off by ladder.abort_fuse"
-	case AbortNoControl:
-		return "not aborted: /sys/fs/fuse/connections is not mounted"
-	case AbortNotNeeded:
-		return "not aborted: no request waits"
-	case AbortMounter:
-		return "not aborted: another user has mounted it"
-	case AbortServer:
-		return fmt.Sprintf("not aborted: process %d, which serves it, is not the build's", w.AbortPID)
-	case AbortUsed:
-		return fmt.Sprintf("not aborted: process %d uses it too", w.AbortPID)
-	case AbortUnsure:
-		return "not aborted: whose it is could not be found out"
+	case why == "":
+		return strconv.Quote(string(w.Abort)) // of a later version
+	case w.Abort == AbortDone:
+		return string(AbortDone)
+	case w.AbortPID != 0:
+		return fmt.Sprintf("not aborted: %s (PID %d)", why, w.AbortPID)
 	}
-	return strconv.Quote(string(w.Abort)) // of a later version
+	return "not aborted: " + why
 }

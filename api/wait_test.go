@@ -9,7 +9,7 @@ func TestWaitIsOneLineForPeople(t *testing.T) {
 		`"/a\nb"; "nfs4" on "/mnt\x1b[2J"`: {File: "/a\nb", Mount: "/mnt\x1b[2J", FSType: "nfs4"},
 		`"fuse" on "/m"; FUSE connection 7 with 2 requests, served by 3, 20; aborted`: {
 			Mount: "/m", FSType: "fuse", Connection: 7, Requests: 2, Servers: []int{20, 3}, Abort: AbortDone},
-		`FUSE connection 7 with 1 requests; not aborted: process 9 uses it too`: {Connection: 7, Requests: 1, Abort: AbortUsed, AbortPID: 9},
+		`FUSE connection 7 with 1 requests; not aborted: another process uses it (PID 9)`: {Connection: 7, Requests: 1, Abort: AbortUsed, AbortPID: 9},
 		`"of\ttomorrow"`: {Abort: "of\ttomorrow"},
 	} {
 		if got := w.String(); got != want {

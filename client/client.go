@@ -1,14 +1,3 @@
-// Package client asks buildwatchd over its control socket. It is all that a
-// program needs to do so, builds on every system that Go knows, and prints and
-// logs nothing.
-//
-//	c := client.New(api.ControlSocket)
-//	defer c.Close()
-//	builds, err := c.List(ctx)
-//
-// How long to wait is the context's to say. What the daemon refuses comes back
-// as *api.Error; that there is no daemon to ask, as ErrNotRunning or one of its
-// neighbours.
 package client
 
 import (
@@ -35,7 +24,7 @@ const (
 	busyPause = 20 * time.Millisecond
 )
 
-// Client asks one daemon. It may be used by several goroutines at once.
+// Client asks one daemon. It is safe for concurrent use.
 type Client struct {
 	socket string
 	http   *http.Client

@@ -121,7 +121,6 @@ func TestManualHasEveryPlaceholderFilterAndKey(t *testing.T) {
 			t.Errorf("show: .%s is not documented", method)
 		}
 	}
-	compare(t, "states", terms(sections["States"], "[a-z]+")[1:], strings.Split(alternatives(api.States()), ", "))
 }
 
 func methods[T any]() []string {
@@ -137,6 +136,7 @@ func methods[T any]() []string {
 func TestManualHasEveryJSONName(t *testing.T) {
 	section := manual(t)["JSON"]
 	build, detail, _ := strings.Cut(section, "`show --json`")
+	build, _, _ = strings.Cut(build, "<!-- table")
 	names := jsonNames("", reflect.TypeFor[api.Build]())
 	compare(t, "list --json", terms(build, `[a-z_.\[\]]+`), names)
 	all := jsonNames("", reflect.TypeFor[api.BuildDetail]())
@@ -145,35 +145,12 @@ func TestManualHasEveryJSONName(t *testing.T) {
 
 func TestManualHasEveryEventAndPlan(t *testing.T) {
 	sections := manual(t)
-	watch, names, _ := strings.Cut(sections["buildwatchctl watch"], "| name |")
-	var kinds []string
-	for _, kind := range api.EventKinds() {
-		if kind != api.EventAlive && kind != api.EventStopping { // for the client alone
-			kinds = append(kinds, string(kind))
-		}
-	}
-	_, table, _ := strings.Cut(watch, "| `kind` |")
-	compare(t, "kinds of events", terms(table, "[a-z_]+"), kinds)
+	_, names, _ := strings.Cut(sections["buildwatchctl watch"], "| name |")
 	compare(t, "watch --json", terms(names, `[a-z_.\[\]]+`), jsonNames("", reflect.TypeFor[api.Event]()))
 	_, names, _ = strings.Cut(sections["buildwatchctl stop"], "| name in `--json` |")
+	names, _, _ = strings.Cut(names, "<!-- table")
 	plan := slices.DeleteFunc(jsonNames("", reflect.TypeFor[api.Plan]()), func(name string) bool { return strings.HasPrefix(name, "build.") })
 	compare(t, "stop --dry-run --json", terms(names, `[a-z_.\[\]]+`), append(plan, "build"))
-	_, facts, _ := strings.Cut(sections["buildwatchctl show"], "| fact |")
-	var all []string
-	for _, name := range api.FactNames() {
-		all = append(all, string(name))
-	}
-	var features []string
-	for _, name := range api.FeatureNames() {
-		features = append(features, string(name))
-	}
-	compare(t, "features", terms(sections["buildwatchctl version"], "[a-z_0-9]+"), features)
-	compare(t, "facts", terms(facts, "[a-z_]+"), all)
-	for _, source := range api.FactSources() {
-		if !strings.Contains(facts, "`"+string(source)+"`") {
-			t.Errorf("source %s is not documented", source)
-		}
-	}
 }
 
 func TestManualHasEveryExitCodeOfCheck(t *testing.T) {

@@ -42,7 +42,15 @@ It may use the functions json, join, split, lower and upper.
 
 --filter takes key=value. It may be given several times: of the same key one must
 fit, and all keys must. The keys:
-` + filterHelp(),
+` + filterHelp() + `
+The states:
+` + wordHelp(api.States()) + `
+The reasons:
+` + wordHelp(api.Reasons()) + `
+The modes:
+` + wordHelp(api.Modes()) + `
+The placements:
+` + wordHelp(api.Placements()),
 		Example: `  buildwatchctl list --filter state=stuck --quiet
   buildwatchctl list --format '{{.ID}}\t{{.State}}'
   buildwatchctl list --format 'table {{.ID}}\t{{.Cgroup}}' --no-trunc`,

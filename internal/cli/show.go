@@ -21,12 +21,16 @@ func (a *app) show() *cobra.Command {
 		Use:   "show ID...",
 		Short: "Show all that is known of builds, with their processes",
 		Long: `Show all that is known of builds: why each is kept or being ended, since when and
-by which means that is known, and what would change it; the steps taken to end it; its
+by which means that is known, and what would change it; the rungs used to end it; its
 processes, and what those wait for. An ID may be shortened while it is unique.
 
 --format takes "json" or a Go template. Its placeholders are those of
 "buildwatchctl list", and:
-` + detailHelp,
+` + detailHelp + `
+The rungs, in the order in which they are used:
+` + wordHelp(api.Rungs()) + `
+The facts:
+` + wordHelp(api.FactNames()),
 		Example: `  buildwatchctl show bcd2
   buildwatchctl show bcd2 --format '{{range .ProcessTree}}{{.PID}} {{.WChan}}{{"\n"}}{{end}}'`,
 		Args:              someIDs,

@@ -35,7 +35,8 @@ after itself. The ID of each build that is gone is printed.
 An ID may be shortened while it is unique. --filter is as in "buildwatchctl list".
 
 --dry-run sends nothing. It shows, in the order of the ladder, which processes would
-get which signal by which means, and what would follow if that did not do.`,
+get which signal by which means, and what would follow if that did not do. The means:
+` + wordHelp(api.AllPlanMeans()),
 		Example: `  buildwatchctl stop bcd2
   buildwatchctl stop --dry-run bcd2
   buildwatchctl stop --filter user=alice --time 0`,

@@ -34,7 +34,8 @@ When the daemon is stopped or restarted that is said on standard error, and it i
 asked again until it is back; the builds that there are then are shown again. Who
 reads too slowly loses events: how many is told, and the builds are shown again.
 
---json prints a JSON object for each event, one a line.`,
+--json prints a JSON object for each event, one a line. The kinds:
+` + wordHelp(shownKinds()),
 		Example: `  buildwatchctl watch
   buildwatchctl watch --json --filter user=alice | jq -r 'select(.kind == "gone") | .build.reason'`,
 		ValidArgsFunction: a.completeIDs,

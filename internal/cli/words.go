@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/buildwatch/buildwatch/api"
+)
+
+// word is one of a closed set of package api.
+type word interface {
+	~string
+	Meaning() string
+}
+
+// helpWidth is how wide a list of meanings is: a manual page of 80 columns indents it.
+const helpWidth = 72
+
+// wordHelp lists words with their meanings, as package api has them.
+func wordHelp[T word](words []T) string {
+	var b strings.Builder
+	wide := 0
+	for _, w := range words {
+		wide = max(wide, len(w))
+	}
+	for _, w := range words {
+		at := fmt.Sprintf("  %-*s", wide, string(w))
+		column := len(at)
+		for part := range strings.FieldsSeq(w.Meaning()) {
+			if len(at)+1+len(part) > helpWidth {
+				b.WriteString(at + "\n")
+				at = strings.Repeat(" ", column)
+			}
+			at += " " + part
+		}
+		b.WriteString(at + "\n")
+	}
+	return b.String()
+}
+
+// shownKinds are the kinds of events that the client hands on.
+func shownKinds() []api.EventKind {
+	return slices.DeleteFunc(api.EventKinds(), func(k api.EventKind) bool {
+		return k == api.EventAlive || k == api.EventStopping
+	})
+}
