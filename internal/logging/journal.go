@@ -58,14 +58,22 @@ func (h journalHook) Fire(e *logrus.Entry) error {
 		}
 	}
 	fields := make(map[string]string, len(e.Data)+2)
+	of, private := e.Data[FieldJournalOf].(uint32)
 	for name, value := range e.Data {
+		if name == FieldJournalOf {
+			continue
+		}
 		fields[fieldName(name)] = printable(text(value))
 	}
 	if unit, ok := fields[fieldNames[FieldUnit]]; ok {
 		fields[objectUnit] = unit
 	}
 	fields["SYSLOG_IDENTIFIER"] = identifier
-	h.sender.add(record{message(e), priority(e.Level), fields})
+	r := record{message: message(e), priority: priority(e.Level), fields: fields}
+	if private {
+		r.journalOf = &of
+	}
+	h.sender.add(r)
 	return nil
 }
 

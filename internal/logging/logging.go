@@ -26,6 +26,9 @@ const (
 	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
 	FieldPID       = "pid"        // BUILDWATCH_PID=, and no name that journald knows: see fieldNames
 	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
+	// FieldJournalOf, a uint32, is no field of the entry: it goes into the journal of
+	// that user, where there is one, and nowhere else.
+	FieldJournalOf = "journal_of"
 )
 
 // Log is the daemon's log. Close it before the program ends: entries for the
@@ -45,7 +48,7 @@ type Log struct {
 func New(level string) (*Log, error) {
 	// A malformed $JOURNAL_STREAM is no journal, and no reason not to start.
 	if ok, err := journal.StderrIsJournalStream(); ok && err == nil {
-		return newLog(level, io.Discard, journal.Send)
+		return newLog(level, io.Discard, sendRecord)
 	}
 	return newLog(level, os.Stderr, nil)
 }

@@ -27,10 +27,10 @@ type fakeJournal struct {
 	err     error
 }
 
-func (j *fakeJournal) send(message string, priority journal.Priority, fields map[string]string) error {
+func (j *fakeJournal) send(r record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.records = append(j.records, record{message, priority, fields})
+	j.records = append(j.records, r)
 	return j.err
 }
 

@@ -16,13 +16,22 @@ const (
 	closePatience = time.Second
 )
 
-type sendFunc func(message string, priority journal.Priority, fields map[string]string) error
+type sendFunc func(record) error
 
 // record is one entry for the journal.
 type record struct {
-	message  string
-	priority journal.Priority
-	fields   map[string]string
+	message   string
+	priority  journal.Priority
+	fields    map[string]string
+	journalOf *uint32 // the user whose journal it is for; nil for the system's
+}
+
+// sendRecord hands one entry to the journal.
+func sendRecord(r record) error {
+	if r.journalOf != nil {
+		return sendAs(*r.journalOf, r)
+	}
+	return journal.Send(r.message, r.priority, r.fields)
 }
 
 // sender hands entries to the journal. A write to its socket waits while the
@@ -79,7 +88,8 @@ func (s *sender) run() {
 }
 
 func (s *sender) write(r record) {
-	if err := s.send(r.message, r.priority, r.fields); err != nil {
+	err := s.send(r)
+	if err != nil && r.journalOf == nil { // what is for a user is told to the system too
 		// systemd reads stderr line by line, with the priority in front
 		// (sd-daemon(3)). If that fails too, nobody is left to tell.
 		_, _ = fmt.Fprintf(s.fallback, "<%d>%s\n", r.priority, r.message)

@@ -13,9 +13,9 @@ import (
 func TestJournalThatDoesNotReadHoldsNobodyUp(t *testing.T) {
 	release := make(chan struct{})
 	j := &fakeJournal{}
-	s := startSender(func(m string, p journal.Priority, f map[string]string) error {
+	s := startSender(func(r record) error {
 		<-release
-		return j.send(m, p, f)
+		return j.send(r)
 	}, nil)
 	const more = 10
 	start := time.Now()
@@ -51,7 +51,7 @@ func TestEntryThatTheJournalRefusesGoesToStderr(t *testing.T) {
 
 func TestCloseWaitsForAStuckJournalOnlyAWhile(t *testing.T) {
 	release := make(chan struct{})
-	s := startSender(func(string, journal.Priority, map[string]string) error { <-release; return nil }, nil)
+	s := startSender(func(record) error { <-release; return nil }, nil)
 	s.add(record{message: "x"})
 	start := time.Now()
 	s.close()

@@ -20,6 +20,9 @@ const maxText = 4096
 type textFormatter struct{}
 
 func (textFormatter) Format(e *logrus.Entry) ([]byte, error) {
+	if _, ok := e.Data[FieldJournalOf]; ok {
+		return nil, nil // there is no journal
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s: %s", e.Time.UTC().Format("2006-01-02T15:04:05.000Z"), e.Level, message(e))
 	for _, name := range slices.Sorted(maps.Keys(e.Data)) {

@@ -1,0 +1,44 @@
+package logging
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+)
+
+// TestEntryForAUsersJournalIsForThatOneOnly: the field that says so is in no entry, and
+// where it can't be told to the user's journal it is not told twice to another.
+func TestEntryForAUsersJournalIsForThatOneOnly(t *testing.T) {
+	log := func(l *Log) {
+		l.WithFields(logrus.Fields{FieldJournalOf: uint32(1000), FieldID: "k3v9"}).Info("Build k3v9 ended")
+		l.Info("for all")
+	}
+	records := sent(t, log)
+	if len(records) != 2 || records[0].journalOf == nil || *records[0].journalOf != 1000 || records[1].journalOf != nil {
+		t.Fatalf("sent %+v", records)
+	}
+	if records[0].fields["BUILDWATCH_ID"] != "k3v9" || records[0].fields["BUILDWATCH_JOURNAL_OF"] != "" {
+		t.Errorf("its fields are %v", records[0].fields)
+	}
+	if text := printed(t, log); bytes.Contains([]byte(text), []byte("k3v9")) {
+		t.Errorf("there is no journal, and it says %q", text)
+	}
+	var stderr bytes.Buffer
+	s := startSender((&fakeJournal{err: errors.New("not permitted")}).send, &stderr)
+	s.add(records[0])
+	s.close()
+	if stderr.Len() > 0 {
+		t.Errorf("it was said again: %q", &stderr)
+	}
+}
+
+// TestNativeEntryIsAFieldALine, whatever was logged.
+func TestNativeEntryIsAFieldALine(t *testing.T) {
+	for _, r := range sent(t, func(l *Log) { l.WithField("comm", "a\nPRIORITY=0").WithField(FieldJournalOf, uint32(7)).Info("x\ny") }) {
+		if got := native(r); bytes.Count(got, []byte("\n")) != 2+len(r.fields) {
+			t.Errorf("%q", got)
+		}
+	}
+}
