@@ -26,6 +26,9 @@ type Owner struct {
 	PID     int    `json:"pid"`     // as seen by the daemon
 	Command string `json:"command"` // program and verb only, such as "podman build"; never its arguments
 	Exited  bool   `json:"exited"`  // it is no longer there
+	// Unit is the systemd unit that it was started in, if any: that of a CI runner, a
+	// timer's service, a session.
+	Unit string `json:"unit,omitempty"`
 }
 
 // User is whose build it is, by the kernel's word.

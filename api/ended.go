@@ -14,15 +14,15 @@ type Ended struct {
 	Reason    Reason    `json:"reason"`
 	AskedBy   *uint32   `json:"asked_by_uid,omitempty"` // who asked for its end
 	User      User      `json:"user"`
-	Command   string    `json:"command"`                // the owner's program and verb
-	OwnerPID  int       `json:"owner_pid"`              //
-	OwnerUnit string    `json:"owner_unit,omitempty"`   // see Owner
-	Mode      Mode      `json:"mode"`                   //
-	Placement Placement `json:"placement"`              //
-	Arch      []string  `json:"arch"`                   // emulated architectures that were seen; never null
-	Scope     string    `json:"scope,omitempty"`        // its systemd unit
-	CreatedAt time.Time `json:"created_at"`             //
-	EndedAt   time.Time `json:"ended_at"`               // last process gone
+	Command   string    `json:"command"`              // the owner's program and verb
+	OwnerPID  int       `json:"owner_pid"`            //
+	OwnerUnit string    `json:"owner_unit,omitempty"` // see Owner
+	Mode      Mode      `json:"mode"`                 //
+	Placement Placement `json:"placement"`            //
+	Arch      []string  `json:"arch"`                 // emulated architectures that were seen; never null
+	Scope     string    `json:"scope,omitempty"`      // its systemd unit
+	CreatedAt time.Time `json:"created_at"`           //
+	EndedAt   time.Time `json:"ended_at"`             // last process gone
 	// DurationSeconds is from the one to the other.
 	DurationSeconds float64 `json:"duration_seconds"`
 	// EndingSeconds is from the fact that ended it to its last process gone; 0 for one
@@ -44,7 +44,7 @@ const NativeArch = "native"
 
 // EndedRung is one rung of the ladder as it was used on a build.
 type EndedRung struct {
-	Rung      string  `json:"rung"`
+	Rung      Rung    `json:"rung"`
 	Seconds   float64 `json:"seconds"`
 	Survivors int     `json:"survivors"` // processes that were left after it
 	TimedOut  bool    `json:"timed_out"` // they were left when its time was over

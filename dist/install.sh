@@ -85,6 +85,13 @@ label() {
 	fi
 }
 
+# update_catalog: the texts that journalctl -x shows.
+update_catalog() {
+	if [ -z "$DESTDIR" ] && command -v journalctl >/dev/null; then
+		journalctl --update-catalog || echo "journalctl -x does not explain buildwatch's entries" >&2
+	fi
+}
+
 umask 022
 for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; do
 	[ -x "$built/$program" ] || {
@@ -106,6 +113,7 @@ done
 for unit in buildwatchd.socket buildwatchd.service; do
 	put_template "$here/systemd/$unit.in" "$DESTDIR$unit_dir/$unit"
 done
+put 0644 "$here/systemd/buildwatch.catalog" "$DESTDIR$PREFIX/lib/systemd/catalog/buildwatch.catalog"
 for page in "$here"/../man/*.[158]; do
 	put 0644 "$page" "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
 done
@@ -116,6 +124,8 @@ put_config "$here/buildwatchd.toml" "$DESTDIR/etc/buildwatch/buildwatchd.toml"
 
 label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$libexec" \
 	"$DESTDIR$unit_dir/buildwatchd.socket" "$DESTDIR$unit_dir/buildwatchd.service" "$DESTDIR/etc/buildwatch"
+
+update_catalog
 
 # Last: from here on podman uses what is all in place.
 if [ -n "$conf_d" ]; then

@@ -74,6 +74,11 @@ fi
 rm -f "$DESTDIR$libexec/buildwatch-runtime" "$DESTDIR$libexec/buildwatch-keeper" \
 	"$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl"
 
+rm -f "$DESTDIR$PREFIX/lib/systemd/catalog/buildwatch.catalog"
+if [ -z "$DESTDIR" ] && command -v journalctl >/dev/null; then
+	journalctl --update-catalog || true
+fi
+
 for page in "$here"/../man/*.[158]; do
 	rm -f "$DESTDIR$PREFIX/share/man/man${page##*.}/$(basename "$page")"
 done

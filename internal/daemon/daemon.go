@@ -94,6 +94,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Examiner: examiner{look},
 		Reader:   reader,
 		Metrics:  counters,
+		History:  chronicle{log},
 		Log:      logrus.NewEntry(log.Logger),
 	}, timeouts(cfg.Ladder), policy(cfg.Policy))
 	defer watcher.Close()

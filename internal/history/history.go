@@ -210,7 +210,7 @@ const timedOut = "timed_out"
 func writeRungs(e api.Ended) string {
 	words := make([]string, len(e.Rungs))
 	for i, r := range e.Rungs {
-		words[i] = r.Rung + "=" + seconds(r.Seconds)
+		words[i] = string(r.Rung) + "=" + seconds(r.Seconds)
 		switch {
 		case r.TimedOut:
 			words[i] += fmt.Sprintf(":%d:%s", r.Survivors, timedOut)
@@ -229,7 +229,7 @@ func readRungs(e *api.Ended, text string) error {
 		if err != nil {
 			return err
 		}
-		used := api.EndedRung{Rung: rung, Seconds: took}
+		used := api.EndedRung{Rung: api.Rung(rung), Seconds: took}
 		if len(parts) > 1 {
 			if used.Survivors, err = strconv.Atoi(parts[1]); err != nil {
 				return err

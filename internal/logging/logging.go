@@ -36,6 +36,7 @@ const (
 // read holds nobody up.
 type Log struct {
 	*logrus.Logger
+	always *logrus.Logger
 	sender *sender // nil where the log is text
 	quota  *quota
 }
@@ -58,12 +59,17 @@ func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
 	if err := l.SetLevelName(level); err != nil {
 		return nil, err
 	}
+	l.always = logrus.New()
 	l.SetOutput(text)
+	l.always.SetOutput(text)
 	l.SetFormatter(textFormatter{})
+	l.always.SetFormatter(textFormatter{})
 	if send != nil {
 		l.sender = startSender(send, os.Stderr)
-		l.SetFormatter(noFormatter{})
-		l.AddHook(journalHook{l.sender, l.quota})
+		for _, log := range []*logrus.Logger{l.Logger, l.always} {
+			log.SetFormatter(noFormatter{})
+			log.AddHook(journalHook{l.sender, l.quota})
+		}
 		l.ExitFunc = func(code int) { // what Fatal calls
 			l.Close()
 			os.Exit(code)
@@ -71,6 +77,12 @@ func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
 	}
 	return l, nil
 }
+
+// Always is the log for entries that are made whatever the level is.
+func (l *Log) Always() *logrus.Logger { return l.always }
+
+// InJournal reports whether the log is the journal.
+func (l *Log) InJournal() bool { return l.sender != nil }
 
 // SetLevelName changes the level, by name as in New.
 func (l *Log) SetLevelName(name string) error {

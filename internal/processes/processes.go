@@ -62,6 +62,7 @@ type Scope interface {
 	Carried() string
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
+	MemoryPeak() uint64
 	KillContainers(context.Context) error
 	SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error
 }
@@ -226,6 +227,15 @@ func (s Set) StepsCPUTime() (used time.Duration) {
 		used += part.StepsCPUTime()
 	}
 	return used
+}
+
+// MemoryPeak is the most memory that the scope had at once, in bytes; 0 where there is
+// none, or the kernel does not say.
+func (s Set) MemoryPeak() uint64 {
+	if s.Scope == nil {
+		return 0
+	}
+	return s.Scope.MemoryPeak()
 }
 
 // Discard stops scopes that are empty.

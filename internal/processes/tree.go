@@ -25,6 +25,22 @@ func Architectures(pids []int) []string {
 	return found
 }
 
+// CountByArch counts processes by the architecture that is emulated. Of very many some
+// are looked at, and the others taken to be as the last of these.
+func CountByArch(pids []int) map[string]int {
+	count := map[string]int{}
+	arch := api.NativeArch
+	for i, pid := range pids {
+		if i < MaxShown {
+			if arch = proc.Arch(pid); arch == "" {
+				arch = api.NativeArch
+			}
+		}
+		count[arch]++
+	}
+	return count
+}
+
 // Tree lists the build's processes, parents before their children, and how many it
 // leaves out.
 func (s Set) Tree() (shown []api.Process, omitted int) {

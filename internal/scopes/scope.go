@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -431,4 +432,17 @@ func (s *Scope) DiscardEmpty() bool {
 	}
 	s.manager.discard(s, true)
 	return true
+}
+
+// MemoryPeak is the most memory that the whole scope had at once, in bytes; 0 where the
+// kernel does not say, or the scope is gone.
+//
+// Source: linux, Documentation/admin-guide/cgroup-v2.rst, memory.peak: since 5.19.
+func (s *Scope) MemoryPeak() uint64 {
+	text, err := s.dir.read("memory.peak")
+	if err != nil {
+		return 0
+	}
+	peak, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return peak
 }

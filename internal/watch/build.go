@@ -51,6 +51,8 @@ type build struct {
 	ladder     []api.UsedRung
 	remains    remains
 	storage    storage
+	spent      spent
+	ownerUnit  string // see api.Owner
 
 	inspecting sync.Mutex // one look at survivors at a time
 	stalled    stalledBuild
@@ -87,6 +89,9 @@ func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func
 		stateSince: time.Now(),
 		known:      map[api.FactName]knowledge{},
 		tidyTime:   w.timeouts.Owner,
+	}
+	if o != nil {
+		b.ownerUnit = o.startedIn()
 	}
 	b.learnOwner()
 	b.placing <- struct{}{}
@@ -161,6 +166,7 @@ func (b *build) waitForOwner() {
 		if err := b.owner.Wait(b.life); err != nil {
 			return // the daemon stops
 		}
+		b.measure()
 	}
 	b.send(message{event: lifecycle.OwnerExited})
 }
@@ -231,6 +237,7 @@ func (b *build) apply(m message) {
 	case lifecycle.ActReport:
 		b.watcher.running.Go(func() { b.waitWhileReported(entry) })
 	case lifecycle.ActBegin:
+		b.countProcesses()
 		b.watcher.running.Go(b.waitForEmpty)
 		b.apply(message{event: lifecycle.Begin})
 	case lifecycle.ActEnter:

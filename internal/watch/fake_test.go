@@ -68,6 +68,7 @@ func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Un
 func (s *fakeScope) Carried() string              { return "" }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
+func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }
 func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
 func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
 
@@ -362,6 +363,11 @@ func (h *fakeHelper) End(context.Context, time.Duration) (bool, error) {
 
 func (h *fakeHelper) Close() { h.closed.Store(true) }
 
+// past is a History.
+type past chan api.Ended
+
+func (p past) Gone(e api.Ended) { p <- e }
+
 // bench is a Watcher with fakes around it.
 type bench struct {
 	*Watcher
@@ -372,6 +378,7 @@ type bench struct {
 	asked   *fakeRequests
 	looks   *fakeExaminer
 	foreign *processestest.Cgroups
+	past    past
 	script  func(*fakeScope)                                                // prepares each scope that is made; may be nil
 	begin   func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
@@ -392,11 +399,12 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
 		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &processestest.Cgroups{},
+		past: make(past, 1000),
 		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
 	b.Watcher = New(Parts{
 		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
-		Metrics: b.seen, Log: logrus.NewEntry(log),
+		Metrics: b.seen, History: b.past, Log: logrus.NewEntry(log),
 	}, timeouts, Policy{})
 	t.Cleanup(func() {
 		closed := make(chan struct{})

@@ -79,6 +79,7 @@ func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
 			return
 		}
 		for _, b := range builds {
+			b.measure()
 			if e := b.lookForStall(time.Now(), rules, sampler); e != "" {
 				b.send(message{event: e})
 			}

@@ -84,6 +84,9 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 	if request.OwnerTimeout != nil {
 		b.tidyTime = time.Duration(*request.OwnerTimeout)
 	}
+	if b.spent.askedBy == nil {
+		b.spent.askedBy = &by
+	}
 	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
 	b.mu.Unlock()
 	b.send(message{event: lifecycle.StopRequested})
@@ -114,7 +117,7 @@ func (b *build) head() api.BuildHead {
 	head := api.BuildHead{
 		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(),
 		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives},
+		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives, Unit: b.ownerUnit},
 		User:  b.user, Scope: b.held.Unit(),
 	}
 	if b.held.Scope == nil {
@@ -148,6 +151,7 @@ func (b *build) view() (api.Build, bool) {
 	view.Processes = len(pids)
 	view.CPUSeconds = held.CPUTime().Seconds()
 	view.Arch = processes.Architectures(pids)
+	b.use(held, time.Duration(view.CPUSeconds*float64(time.Second)), view.Arch)
 	return view, true
 }
 

@@ -68,6 +68,7 @@ type Watcher struct {
 	policy      Policy
 	since       time.Time // when it was made, and its policy came into force
 	metrics     Metrics
+	history     History
 	events      hub
 	log         *logrus.Entry
 	args        *proc.Reader
@@ -95,6 +96,7 @@ type Parts struct {
 	Examiner Examiner
 	Reader   *proc.Reader // of command lines
 	Metrics  Metrics
+	History  History
 	Log      *logrus.Entry
 }
 
@@ -103,7 +105,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
 		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
-		timeouts: timeouts, metrics: parts.Metrics, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
+		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
 		places: share.NewPool(builds),
@@ -247,11 +249,7 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 			after := time.Since(b.stuckSince())
 			w.metrics.Unstuck(after)
 			log.WithField("stuck_seconds", after.Seconds()).Infof("Build %s is gone: the kernel let go of the last process, %s after SIGKILL", b.id, after.Round(time.Millisecond))
-		case after.Reason == api.ReasonCompleted:
-			log.Infof("Build %s completed", b.id)
-		default:
-			log.Infof("Build %s is gone (%s)", b.id, after.Reason)
-		}
+		} // that it is gone, History is told
 	default:
 		log.Debugf("Build %s: %s", b.id, after.State)
 	}
@@ -264,6 +262,9 @@ func (w *Watcher) gone(b *build) {
 	held, reason, stopped := b.held, b.status.Reason, b.status.UnitStopped
 	cancel := b.tookToEnd()
 	b.mu.Unlock()
+	if e, ok := b.ended(); ok {
+		w.history.Gone(e) // first: who waits for the end may look for it there
+	}
 	b.settle()
 	if held.None() {
 		return

@@ -1,0 +1,153 @@
+package watch
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/processes"
+)
+
+// History is told of each build that is gone.
+type History interface {
+	Gone(api.Ended)
+}
+
+// spent is what a build has used, as far as it was looked at while it was there: of
+// what is gone the kernel says nothing. It is guarded by the build's lock.
+type spent struct {
+	cpu, before time.Duration // of the scope that it has now, and of those before
+	memory      uint64        // the most, in bytes
+	arch        []string
+	ended       map[string]int // processes that were there when its end was begun, by architecture
+	askedBy     *uint32        // who asked for that
+}
+
+// measure looks at what the build has used so far. It takes time, and is called without
+// the lock.
+func (b *build) measure() {
+	held := b.processes()
+	b.use(held, held.CPUTime(), processes.Architectures(held.PIDs()))
+}
+
+// use remembers what was seen of the build.
+func (b *build) use(held processes.Set, cpu time.Duration, arch []string) {
+	memory := held.MemoryPeak()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.spent
+	switch {
+	case cpu >= s.cpu:
+		s.cpu = cpu
+	case cpu > 0 && held.Scope != nil: // it counts from the beginning: a scope in the place of the one before
+		s.before, s.cpu = s.before+s.cpu, cpu
+	}
+	s.memory = max(s.memory, memory)
+	s.sawArch(arch)
+}
+
+func (s *spent) sawArch(names []string) {
+	for _, name := range names {
+		if name != api.NativeArch && !slices.Contains(s.arch, name) {
+			s.arch = append(s.arch, name)
+		}
+	}
+}
+
+// countProcesses remembers which processes are there as the build's end begins.
+func (b *build) countProcesses() {
+	held := b.processes()
+	count := processes.CountByArch(held.PIDs())
+	b.use(held, held.CPUTime(), slices.Collect(maps.Keys(count)))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent.ended = count
+}
+
+// ended is all that is to be told of a build that is gone.
+func (b *build) ended() (api.Ended, bool) {
+	view, placed := b.view()
+	if !placed {
+		return api.Ended{}, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.spent
+	e := api.Ended{
+		ID: view.ID, Name: view.Name, Reason: view.Reason, User: view.User, Mode: view.Mode, Placement: view.Placement,
+		Command: view.Owner.Command, OwnerPID: view.Owner.PID, OwnerUnit: view.Owner.Unit,
+		Arch: slices.Sorted(slices.Values(s.arch)), Scope: view.Scope,
+		CreatedAt: view.CreatedAt, EndedAt: view.EndedAt, DurationSeconds: view.EndedAt.Sub(view.CreatedAt).Seconds(),
+		EndingSeconds: max(0, b.tookToEnd()).Seconds(), CPUSeconds: (s.before + s.cpu).Seconds(), MemoryPeakBytes: s.memory,
+		ProcessesEnded: map[string]int{}, Rungs: []api.EndedRung{},
+	}
+	if e.Arch == nil {
+		e.Arch = []string{}
+	}
+	if len(b.ladder) > 0 && s.ended != nil {
+		e.ProcessesEnded = s.ended
+	}
+	if e.Reason == api.ReasonStopped {
+		e.AskedBy = s.askedBy
+	}
+	for _, used := range b.ladder {
+		e.Rungs = append(e.Rungs, api.EndedRung{
+			Rung: used.Rung, Seconds: time.Duration(used.Duration).Seconds(), Survivors: used.Survivors, TimedOut: used.TimedOut,
+		})
+	}
+	if n := len(e.Rungs); n > 0 && !b.remains.stuck.IsZero() {
+		e.Survivors = e.Rungs[n-1].Survivors
+	}
+	return e, true
+}
+
+// startedIn is the systemd unit that who started the build is in: where the owner has
+// moved, as a rootless podman does, its parent's. Empty where there is none.
+func (o *owner) startedIn() string {
+	process := o.Handle
+	if n := len(o.clients); n > 0 {
+		process = o.clients[n-1]
+	}
+	where, err := process.Cgroup()
+	if err != nil {
+		return ""
+	}
+	if unit := unitOf(where); unit != "" && !ownScope(unit) {
+		return unit
+	}
+	parent, err := process.Parent()
+	if err != nil {
+		return ""
+	}
+	defer parent.Close()
+	if where, err = parent.Cgroup(); err != nil {
+		return ""
+	}
+	if unit := unitOf(where); !ownScope(unit) {
+		return unit
+	}
+	return ""
+}
+
+// ownScope reports whether the unit is one that podman, or buildwatch, makes for a
+// single command.
+//
+// Source: containers/podman, libpod/../pkg/systemd, MovePauseProcessToScope and
+// utils.MaybeMoveToSubCgroup: podman-PID.scope.
+func ownScope(unit string) bool {
+	return strings.HasSuffix(unit, ".scope") && (strings.HasPrefix(unit, "podman-") || strings.HasPrefix(unit, "buildwatch-"))
+}
+
+// unitOf is the innermost unit on the path of a cgroup.
+func unitOf(cgroup string) string {
+	for ; cgroup != "/" && cgroup != "." && cgroup != ""; cgroup = path.Dir(cgroup) {
+		name := path.Base(cgroup)
+		if strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".scope") {
+			return name
+		}
+	}
+	return ""
+}
