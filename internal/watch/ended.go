@@ -108,8 +108,8 @@ func (b *build) ended() (api.Ended, bool) {
 // moved, as a rootless podman does, its parent's. Empty where there is none.
 func (o *owner) startedIn() string {
 	process := o.Handle
-	if n := len(o.clients); n > 0 {
-		process = o.clients[n-1]
+	if n := len(o.waiters); n > 0 {
+		process = o.waiters[n-1]
 	}
 	where, err := process.Cgroup()
 	if err != nil {
