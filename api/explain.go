@@ -38,7 +38,7 @@ var factNames = meanings[FactName]{
 	{FactContainers, "processes of its RUN steps"},
 	{FactDeadline, "the time of run --timeout"},
 	{FactMaxRuntime, "the time that every build has, by the configuration"},
-	{FactLimits, "those of the unit that the build was started in, which its scope has too"},
+	{FactLimits, "of its scope: by the configuration, by its user, and those of the unit that it was started in"},
 	{FactMotion, "of a stalled build: since when nothing of it has moved"},
 	{FactSurvivors, "of a stuck build: how many processes have outlived SIGKILL"},
 	{FactStop, "somebody has asked for its end"},

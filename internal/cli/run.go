@@ -69,7 +69,7 @@ Times are written as in systemd.time(7).`,
 	f.SetInterspersed(false) // what follows the command is the command's
 	f.StringVar(&flags.name, "name", "", "a `name` to find the build by: up to 64 letters, digits, _ - . +")
 	f.StringVar(&flags.timeout, "timeout", "", "end the build after this `time`")
-	f.StringArrayVar(&flags.properties, "property", nil, "limit the build: `NAME=VALUE`; may be given several times")
+	f.StringArrayVarP(&flags.properties, "property", "p", nil, "limit the build: `NAME=VALUE`; may be given several times")
 	_ = cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("property", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {

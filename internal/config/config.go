@@ -11,6 +11,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 // Config is everything that can be set. Load makes one; the zero value is not
@@ -85,9 +87,10 @@ const (
 	AbandonedReport = "report" // it is only shown
 )
 
-// Limits is section [limits].
+// Limits is section [limits], with [limits.user.NAME] and [limits.mode.MODE].
 type Limits struct {
-	ConnectionsPerUser int // open connections of one user to one socket
+	ConnectionsPerUser int           // open connections of one user to one socket
+	Builds             limits.Grants // what the scopes of builds are bounded by
 }
 
 // Default returns the configuration of a host that has no configuration file.

@@ -162,7 +162,7 @@ func TestPlacementEndsBeforeTheWrapperGivesUp(t *testing.T) {
 }
 
 // Every field of Config has exactly one key of its name, and the key sets that
-// field and no other.
+// field and no other. The limits of builds, which are a map, have tests of their own.
 func TestKeysAndFieldsAgree(t *testing.T) {
 	fields := make(map[string]bool)
 	config := reflect.TypeFor[Config]()
@@ -175,7 +175,11 @@ func TestKeysAndFieldsAgree(t *testing.T) {
 			fields[snake(section.Name)+"."+snake(section.Type.Field(j).Name)] = true
 		}
 	}
+	delete(fields, "limits.builds")
 	for _, k := range keys {
+		if _, ok := k.kind.(property); ok {
+			continue
+		}
 		if !fields[k.name] {
 			t.Errorf("key %s has no field, or two keys have one name", k.name)
 		}
@@ -219,7 +223,7 @@ func changedFields(c *Config) (names []string) {
 			continue
 		}
 		for j := range v.Field(i).NumField() {
-			if !v.Field(i).Field(j).Equal(before.Field(i).Field(j)) {
+			if f := v.Field(i).Field(j); f.Comparable() && !f.Equal(before.Field(i).Field(j)) {
 				names = append(names, snake(v.Type().Field(i).Name)+"."+snake(v.Field(i).Type().Field(j).Name))
 			}
 		}

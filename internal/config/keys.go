@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 // key is one thing that can be set.
@@ -13,17 +15,11 @@ type key struct {
 	doc  string // for people: sentences, without line breaks
 }
 
-// section returns the part before the dot.
-func (k key) section() string {
-	section, _, _ := strings.Cut(k.name, ".")
-	return section
-}
+// section returns the part before the last dot.
+func (k key) section() string { return k.name[:strings.LastIndexByte(k.name, '.')] }
 
-// base returns the part after the dot.
-func (k key) base() string {
-	_, base, _ := strings.Cut(k.name, ".")
-	return base
-}
+// base returns the part after it.
+func (k key) base() string { return k.name[strings.LastIndexByte(k.name, '.')+1:] }
 
 const (
 	// A step shorter than this ends before the kernel has killed anything.
@@ -40,8 +36,9 @@ const (
 )
 
 // keys is every key there is, in the order in which they are printed. Keys of
-// one section stand together.
-var keys = []key{
+// one section stand together. Those of [limits.user.NAME] and [limits.mode.MODE] are
+// made as they are met, see who.go.
+var keys = append([]key{
 	{
 		name: "log.level",
 		kind: choice{
@@ -160,6 +157,19 @@ var keys = []key{
 		},
 		doc: "How many connections to each of the daemon's sockets one user may have open at the same time.",
 	},
+}, propertyKeys()...)
+
+// propertyKeys are the limits of every build, called as systemd calls them.
+func propertyKeys() []key {
+	var made []key
+	for _, name := range limits.Grantable() {
+		made = append(made, key{
+			name: sectionLimits + "." + name,
+			kind: property{name: name, row: func(c *Config) *limits.Properties { return &c.Limits.Builds.All }},
+			doc:  limits.Describe(name) + " (" + name + "= of its scope, systemd.resource-control(5)).",
+		})
+	}
+	return made
 }
 
 // What is done about what was found.

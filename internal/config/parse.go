@@ -71,7 +71,7 @@ func (p *parser) expression(e *unstable.Node) {
 		name := dotted(p.section)
 		p.skip = true
 		switch {
-		case len(p.section) != 1 || !isSection(p.section[0]):
+		case !isTable(p.section):
 			p.problem(line, name, "unknown section"+suggestSection(name))
 		case e.Kind == unstable.ArrayTable:
 			p.problem(line, name, "must be a section, ["+name+"], not a list")
@@ -89,7 +89,7 @@ func (p *parser) expression(e *unstable.Node) {
 func (p *parser) keyValue(prefix []string, e *unstable.Node) {
 	path, line := p.path(prefix, e)
 	name := dotted(path)
-	if e.Value().Kind == unstable.InlineTable && len(path) == 1 && isSection(path[0]) {
+	if e.Value().Kind == unstable.InlineTable && isTable(path) {
 		for it := e.Value().Children(); it.Next(); {
 			if it.Node().Kind == unstable.KeyValue {
 				p.keyValue(path, it.Node())
@@ -98,6 +98,9 @@ func (p *parser) keyValue(prefix []string, e *unstable.Node) {
 		return
 	}
 	k, ok := lookup(name)
+	if !ok {
+		k, ok = ofWhom(path)
+	}
 	switch {
 	case ok:
 		if err := k.kind.set(p.config, valueOf(e.Value())); err != nil {
@@ -105,7 +108,7 @@ func (p *parser) keyValue(prefix []string, e *unstable.Node) {
 			return
 		}
 		p.config.origins[name] = Origin{File: p.file, Line: line}
-	case len(path) == 1 && isSection(path[0]):
+	case isTable(path):
 		p.problem(line, name, "is a section, ["+name+"], not a key")
 	default:
 		p.problem(line, name, "unknown key"+suggestKey(path))

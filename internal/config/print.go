@@ -10,9 +10,25 @@ import (
 // values: every key with its documentation and, behind it, where its value
 // comes from.
 func (c *Config) Print(w io.Writer) error {
-	return write(w, func(k key) string {
+	line := func(k key) string {
 		return fmt.Sprintf("%s = %s  # %s", k.base(), k.kind.literal(c), c.origins[k.name])
-	})
+	}
+	if err := write(w, line); err != nil {
+		return err
+	}
+	section := ""
+	for _, k := range c.whoKeys() {
+		if k.section() != section {
+			section = k.section()
+			if _, err := fmt.Fprintf(w, "\n[%s]\n", section); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintln(w, line(k)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // write writes every key in its section, below its documentation, as line

@@ -1,10 +1,17 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
+)
 
 // suggestKey returns ", did you mean …?" for a mistyped key, or nothing.
 func suggestKey(path []string) string {
 	name := dotted(path)
+	if len(path) == whoDepth+1 && isTable(path[:whoDepth]) {
+		return nearest(path[whoDepth], limits.Grantable())
+	}
 	for _, k := range keys {
 		// The right key in no section, or in the wrong one.
 		if k.base() == path[len(path)-1] {
@@ -24,7 +31,7 @@ func suggestSection(name string) string {
 	for i, k := range keys {
 		candidates[i] = k.section()
 	}
-	return nearest(name, candidates)
+	return nearest(name, append(candidates, sectionUser, sectionMode))
 }
 
 func suggestion(name string) string { return ", did you mean " + name + "?" }
@@ -37,7 +44,7 @@ func nearest(name string, candidates []string) string {
 		if len(name)-len(c) >= best || len(c)-len(name) >= best {
 			continue
 		}
-		if d := distance(strings.ToLower(name), c); d < best {
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < best {
 			best, found = d, c
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/control"
+	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/metrics"
 	"github.com/buildwatch/buildwatch/internal/peer"
@@ -88,6 +89,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}
 	watcher = watch.New(watch.Parts{
 		Start:    starter(manager),
+		Grant:    granter(cfg.Limits.Builds),
 		Gather:   gatherer(manager),
 		Cgroups:  manager,
 		Requests: request.NewWatcher(reader),
@@ -217,6 +219,12 @@ func starter(manager *scopes.Manager) watch.Starter {
 			return nil, err // not s: a nil *Scope is no nil processes.Scope
 		}
 		return s, nil
+	}
+}
+
+func granter(grants limits.Grants) watch.Granter {
+	return func(user api.User, mode api.Mode) []limits.Value {
+		return grants.For(user.UID, user.Name, string(mode))
 	}
 }
 

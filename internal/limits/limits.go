@@ -1,5 +1,6 @@
 // Package limits reads the resource limits and deadlines that a user may give a
-// build (buildwatchctl run --property, --timeout), and the name (--name). It owns
+// build (buildwatchctl run --property, --timeout), the name (--name), and the limits
+// that the administrator gives builds ([limits] of the configuration). It owns
 // which properties there are, how their values are written, and what systemd is
 // then told: typed values, never a string of the user's. It does no I/O and knows
 // nothing of systemd's connection.
@@ -41,28 +42,45 @@ type Limits struct {
 
 // property is one that may be given.
 type property struct {
-	name string
-	read func(value string) (Value, error)
+	name    string
+	allowed string // how its values are written, for people; "" for one that a configuration has not
+	doc     string // what it bounds, for people
+	read    func(value string) (Value, error)
 }
+
+// How values are written.
+const (
+	aSize   = `a size such as "512M" or "2G", a percentage or "infinity"`
+	aQuota  = `a percentage of one CPU above 0, such as "50%" or "200%"`
+	aWeight = "a number from 1 to 10000"
+	someCPU = `CPUs such as "0-3,6"`
+	aNumber = `a number above 0, a percentage or "infinity"`
+)
 
 // known are all of them.
 var known = []property{
-	{"AllowedCPUs", readCPUs},
-	{"CPUQuota", readQuota},
-	{"CPUWeight", func(value string) (Value, error) {
+	{"AllowedCPUs", someCPU, "Which CPUs a build may run on", readCPUs},
+	{"CPUQuota", aQuota, "How much CPU time a build may use", readQuota},
+	{"CPUWeight", aWeight + `, or "idle"`, "A build's share of CPU time beside what else runs in its slice", func(value string) (Value, error) {
 		if value == "idle" { // systemd 252
 			return Value{"CPUWeight", uint64(0)}, nil
 		}
 		return readWeight("CPUWeight", value)
 	}},
-	{"IOWeight", func(value string) (Value, error) { return readWeight("IOWeight", value) }},
-	{"MemoryHigh", func(value string) (Value, error) { return readMemory("MemoryHigh", value) }},
-	{"MemoryMax", func(value string) (Value, error) { return readMemory("MemoryMax", value) }},
-	{"RuntimeMaxSec", func(value string) (Value, error) {
+	{"IOWeight", aWeight, "A build's share of I/O beside what else runs in its slice", func(value string) (Value, error) { return readWeight("IOWeight", value) }},
+	{"MemoryHigh", aSize, "Above how much memory a build is slowed down, and has memory taken back from it", func(value string) (Value, error) { return readMemory("MemoryHigh", value) }},
+	{"MemoryMax", aSize, "How much memory a build may use; of one that needs more, the kernel kills a process", func(value string) (Value, error) { return readMemory("MemoryMax", value) }},
+	{"MemorySwapMax", aSize + `, or "0"`, "How much swap a build may use", func(value string) (Value, error) {
+		if value == "0" {
+			return Value{"MemorySwapMax", uint64(0)}, nil
+		}
+		return readMemory("MemorySwapMax", value)
+	}},
+	{"RuntimeMaxSec", "", "", func(value string) (Value, error) {
 		span, err := ParseTimespan(value)
 		return Value{"RuntimeMaxUSec", span}, err
 	}},
-	{"TasksMax", readTasks},
+	{"TasksMax", aNumber, "How many processes and threads a build may have at the same time", readTasks},
 }
 
 // Names lists the properties that may be given.
@@ -85,15 +103,15 @@ func Parse(properties []string) (Limits, error) {
 		if !ok {
 			return Limits{}, fmt.Errorf("property %s: not of the form NAME=VALUE", quote(one))
 		}
-		i := slices.IndexFunc(known, func(p property) bool { return p.name == name })
-		if i < 0 {
+		p, ok := find(name)
+		if !ok {
 			return Limits{}, fmt.Errorf("property %s is not allowed: those that are, are %s", quote(name), strings.Join(Names(), ", "))
 		}
 		if slices.Contains(given, name) {
 			return Limits{}, fmt.Errorf("property %s is given twice", name)
 		}
 		given = append(given, name)
-		read, err := known[i].read(value)
+		read, err := p.read(value)
 		if err != nil {
 			return Limits{}, fmt.Errorf("property %s=%s: %w", name, quote(value), err)
 		}
@@ -104,6 +122,15 @@ func Parse(properties []string) (Limits, error) {
 		limits.Values = append(limits.Values, read)
 	}
 	return limits, nil
+}
+
+// find returns the property of that name.
+func find(name string) (property, bool) {
+	i := slices.IndexFunc(known, func(p property) bool { return p.name == name })
+	if i < 0 {
+		return property{}, false
+	}
+	return known[i], true
 }
 
 // quote makes what a user has sent fit for a message.
@@ -134,7 +161,7 @@ func readMemory(name, value string) (Value, error) {
 	}
 	amount, err := number(digits)
 	if err != nil || amount == 0 || amount > math.MaxInt64>>shift {
-		return Value{}, fmt.Errorf(`not a size such as "512M" or "2G", a percentage or "infinity"`)
+		return Value{}, fmt.Errorf("not %s", aSize)
 	}
 	return Value{name, amount << shift}, nil
 }
@@ -179,7 +206,7 @@ func readQuota(value string) (Value, error) {
 	percent, ok := strings.CutSuffix(value, "%")
 	parts, err := permyriad(percent)
 	if !ok || err != nil || parts == 0 {
-		return Value{}, fmt.Errorf(`not a percentage of one CPU above 0, such as "50%%" or "200%%"`)
+		return Value{}, fmt.Errorf("not %s", aQuota)
 	}
 	return Value{"CPUQuotaPerSecUSec", parts * 100}, nil
 }
@@ -187,7 +214,7 @@ func readQuota(value string) (Value, error) {
 func readWeight(name, value string) (Value, error) {
 	weight, err := number(value)
 	if err != nil || weight < 1 || weight > 10_000 {
-		return Value{}, fmt.Errorf("not a number from 1 to 10000")
+		return Value{}, fmt.Errorf("not %s", aWeight)
 	}
 	return Value{name, weight}, nil
 }
@@ -201,7 +228,7 @@ func readTasks(value string) (Value, error) {
 	}
 	tasks, err := number(value)
 	if err != nil || tasks == 0 || tasks > math.MaxInt64 {
-		return Value{}, fmt.Errorf(`not a number above 0, a percentage or "infinity"`)
+		return Value{}, fmt.Errorf("not %s", aNumber)
 	}
 	return Value{"TasksMax", tasks}, nil
 }
@@ -217,7 +244,7 @@ const maxCPU = 8191
 // Source: systemd.resource-control(5), AllowedCPUs=; systemd,
 // src/shared/cpu-set-util.c, cpu_set_from_dbus.
 func readCPUs(value string) (Value, error) {
-	bad := fmt.Errorf(`not CPUs such as "0-3,6", from 0 to %d`, maxCPU)
+	bad := fmt.Errorf("not %s, from 0 to %d", someCPU, maxCPU)
 	var mask []byte
 	fields := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
 	for _, field := range fields {

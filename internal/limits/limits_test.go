@@ -29,6 +29,8 @@ func TestPropertiesAreReadAsSystemdWritesThem(t *testing.T) {
 		{"CPUWeight=10000", "CPUWeight", uint64(10_000)},
 		{"CPUWeight=idle", "CPUWeight", uint64(0)},
 		{"IOWeight=100", "IOWeight", uint64(100)},
+		{"MemorySwapMax=0", "MemorySwapMax", uint64(0)},
+		{"MemorySwapMax=1G", "MemorySwapMax", uint64(1 << 30)},
 		{"TasksMax=500", "TasksMax", uint64(500)},
 		{"TasksMax=infinity", "TasksMax", Infinity},
 		{"TasksMax=10%", "TasksMaxScale", uint32(429496730)},
@@ -184,7 +186,7 @@ func FuzzParse(f *testing.F) {
 		if got.RuntimeMax < 0 || got.RuntimeMax > MaxTimespan || len(got.Values) > 1 {
 			t.Errorf("%q: %v", text, got)
 		}
-		names := []string{"MemoryMax", "MemoryMaxScale", "MemoryHigh", "MemoryHighScale", "CPUQuotaPerSecUSec", "CPUWeight", "TasksMax", "TasksMaxScale", "IOWeight", "AllowedCPUs"}
+		names := []string{"MemoryMax", "MemoryMaxScale", "MemorySwapMax", "MemorySwapMaxScale", "MemoryHigh", "MemoryHighScale", "CPUQuotaPerSecUSec", "CPUWeight", "TasksMax", "TasksMaxScale", "IOWeight", "AllowedCPUs"}
 		for _, v := range got.Values {
 			listed := false
 			for _, name := range names {

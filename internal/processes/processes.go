@@ -59,7 +59,7 @@ type Part interface {
 type Scope interface {
 	Part
 	Door
-	Carried() string
+	Bounded() string
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
 	MemoryPeak() uint64

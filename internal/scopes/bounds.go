@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/limits"
 )
@@ -292,22 +294,25 @@ func intersection(a, b []byte) []byte {
 	return both
 }
 
-// with adds limits that were asked for. Of a number the smaller one holds, of anything
-// else what was asked for.
-func (b bounds) with(asked []limits.Value) []limits.Value {
+// with adds limits that were given to the build. Of a number the smaller one holds, of a
+// mask what is in both.
+func (b bounds) with(given []limits.Value) bounds {
 	all := slices.Clone(b.values)
-	for _, want := range asked {
+	for _, want := range given {
 		i := slices.IndexFunc(all, func(v limits.Value) bool { return v.Name == want.Name })
 		if i < 0 {
 			all = append(all, want)
 			continue
 		}
 		by := carried[slices.IndexFunc(carried, func(c carriable) bool { return c.name == want.Name })].how
+		if by == sibling {
+			by = smallest
+		}
 		if value, ok := merge(by, all[i].Value, want.Value); ok {
 			all[i].Value = value
 		}
 	}
-	return all
+	return bounds{all, b.from}
 }
 
 // String says what is carried over and from where; "" for nothing.
@@ -320,4 +325,49 @@ func (b bounds) String() string {
 		names = append(names, value.Name)
 	}
 	return fmt.Sprintf("%s of %s hold for the scope too, by themselves: no budget is shared", strings.Join(names, ", "), strings.Join(b.from, ", "))
+}
+
+// describe says for people which limits a scope has, and why.
+func describe(carried bounds, granted, asked []limits.Value) string {
+	var parts []string
+	for _, given := range []struct {
+		values []limits.Value
+		who    string
+	}{{granted, " by the configuration"}, {asked, " by its user"}} {
+		var words []string
+		for _, v := range given.values {
+			words = append(words, v.String())
+		}
+		if words != nil {
+			parts = append(parts, strings.Join(words, ", ")+given.who)
+		}
+	}
+	if text := carried.String(); text != "" {
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+// host is what percentages are of. What can't be found out limits nothing.
+//
+// Source: systemd, src/basic/limits-util.c, physical_memory, system_tasks_max.
+func (m *Manager) host() limits.Host {
+	h := limits.Host{Memory: limits.Infinity, Tasks: limits.Infinity}
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		h.Memory = info.Totalram * uint64(info.Unit)
+	}
+	for _, name := range []string{"/proc/sys/kernel/threads-max", "/proc/sys/kernel/pid_max"} {
+		content, _ := os.ReadFile(name)
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64); err == nil {
+			h.Tasks = min(h.Tasks, n)
+		}
+	}
+	for file, value := range map[string]*uint64{"memory.max": &h.Memory, "pids.max": &h.Tasks} { // in a container
+		content, _ := m.root.read(file)
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64); err == nil {
+			*value = min(*value, n)
+		}
+	}
+	return h
 }

@@ -94,11 +94,11 @@ func TestLimitsThatAreAskedForHoldAsWell(t *testing.T) {
 	for _, value := range b.with([]limits.Value{
 		{Name: "MemoryMax", Value: uint64(900)}, {Name: "TasksMax", Value: uint64(10)}, {Name: "AllowedCPUs", Value: []byte{0b100}},
 		{Name: "CPUWeight", Value: uint64(30)}, {Name: "MemoryHigh", Value: limits.Infinity},
-	}) {
+	}).values {
 		got[value.Name] = value.Value
 	}
 	want := map[string]any{
-		"MemoryMax": uint64(500), "TasksMax": uint64(10), "AllowedCPUs": []byte{0b011}, "CPUWeight": uint64(30), "MemoryHigh": limits.Infinity,
+		"MemoryMax": uint64(500), "TasksMax": uint64(10), "AllowedCPUs": []byte{0b011}, "CPUWeight": uint64(20), "MemoryHigh": limits.Infinity,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -146,5 +146,30 @@ func writeFile(t *testing.T, name, content string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestNobodyGetsMoreThanWasGranted: of what the caller's unit, the configuration and the
+// user say, the smallest holds; and what is told names each.
+func TestNobodyGetsMoreThanWasGranted(t *testing.T) {
+	read := func(written ...string) []limits.Value {
+		l, err := limits.Parse(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return limits.Host{Memory: 8 << 30, Tasks: 1000}.Absolute(l.Values)
+	}
+	unit := combine([]source{{"ci.slice", map[string]any{"MemoryMax": uint64(3 << 30), "TasksMax": uint64(50)}, false}})
+	granted, asked := read("CPUQuota=50%", "IOWeight=10", "MemoryMax=4G", "TasksMax=20"), read("IOWeight=5000", "MemoryMax=25%", "TasksMax=infinity")
+	var got []string
+	for _, v := range unit.with(granted).with(asked).values {
+		got = append(got, v.String())
+	}
+	if want := []string{"MemoryMax=2G", "TasksMax=20", "CPUQuota=50%", "IOWeight=10"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	want := "CPUQuota=50%, IOWeight=10, MemoryMax=4G, TasksMax=20 by the configuration; IOWeight=5000, MemoryMax=2G, TasksMax=infinity by its user; MemoryMax, TasksMax of ci.slice hold"
+	if said := describe(unit, granted, asked); !strings.HasPrefix(said, want) {
+		t.Errorf("%q, want %q", said, want)
 	}
 }

@@ -105,7 +105,8 @@ type Spec struct {
 
 	// Command: the scope is to hold the build's command too, see EnterCommand.
 	Command    bool
-	Limits     []limits.Value // on the scope as a whole
+	Granted    []limits.Value // by the administrator, on the scope as a whole
+	Limits     []limits.Value // by the build's user, likewise: of a number the smaller one holds
 	RuntimeMax time.Duration  // after which systemd itself stops the scope; 0 for never
 }
 
@@ -158,12 +159,15 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.Limits = carried.with(spec.Limits)
+	host := m.host()
+	spec.Granted, spec.Limits = host.Absolute(spec.Granted), host.Absolute(spec.Limits)
+	bounded := describe(carried, spec.Granted, spec.Limits)
+	spec.Limits = carried.with(spec.Granted).with(spec.Limits).values
 	k, err := startKeeper(m.keeper, spec.Owner)
 	if err != nil {
 		return nil, err
 	}
-	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, carried: carried.String()}
+	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, bounded: bounded}
 	if err := m.startUnit(ctx, spec, slice, uint32(k.pid)); err != nil {
 		k.kill()
 		if isUnitExists(err) {

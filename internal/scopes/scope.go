@@ -50,7 +50,7 @@ type Scope struct {
 	dir      *cgroup // the unit's cgroup; nil until it is known
 	keeper   *keeper // nil for a scope that was found
 	gathered bool    // made by Gather: the processes are in dir itself
-	carried  string  // see Carried
+	bounded  string  // see Bounded
 
 	entering sync.Mutex
 }
@@ -58,9 +58,9 @@ type Scope struct {
 // Unit is the unit's name.
 func (s *Scope) Unit() string { return s.unit }
 
-// Carried says which limits the scope has because the place beside it has them, see
-// Spec; "" for none, and of a scope that was found.
-func (s *Scope) Carried() string { return s.carried }
+// Bounded says which limits the scope has, and by whom; "" for none, and of a scope that
+// was found.
+func (s *Scope) Bounded() string { return s.bounded }
 
 // Cgroup is the unit's cgroup below the mount, with a leading slash.
 func (s *Scope) Cgroup() string { return s.dir.path }

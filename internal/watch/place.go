@@ -130,7 +130,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 		b.held.Scope.Close()
 	}
 	b.held.Scope = fresh
-	b.learn(api.FactLimits, fresh.Carried())
+	b.learn(api.FactLimits, fresh.Bounded())
 	if first {
 		b.tell(api.Event{Kind: api.EventStarted})
 	}
@@ -174,7 +174,7 @@ func (b *build) startScope(ctx context.Context, caller Caller, old processes.Sco
 		return nil, fmt.Errorf("the build's owner: %w", err)
 	}
 	defer pidfd.Close()
-	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(), Beside: b.beside()}
+	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(), Beside: b.beside(), Granted: b.granted()}
 	for {
 		s, err := b.watcher.start(ctx, spec)
 		if !errors.Is(err, scopes.ErrUnitExists) && !errors.Is(err, scopes.ErrGone) {

@@ -157,7 +157,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 	defer pidfd.Close()
 	spec := scopes.Spec{
 		ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(),
-		Command: true, Limits: run.Limits.Values,
+		Command: true, Granted: b.granted(), Limits: run.Limits.Values,
 	}
 	if caller.UID != 0 {
 		// The command would be where it was started. Root's containers would not.
@@ -193,7 +193,7 @@ func (b *build) startRun(ctx context.Context, caller Caller, run Run) error {
 		return err
 	}
 	b.held.Scope = s
-	b.learn(api.FactLimits, s.Carried())
+	b.learn(api.FactLimits, s.Bounded())
 	b.tell(api.Event{Kind: api.EventStarted})
 	return nil
 }

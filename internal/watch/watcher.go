@@ -60,6 +60,7 @@ type Requests interface {
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
 	start       Starter
+	grant       Granter // may be nil
 	gather      processes.Gatherer
 	cgroups     processes.Cgroups
 	requests    Requests
@@ -90,6 +91,7 @@ type Watcher struct {
 // Parts are what a watcher acts and looks by.
 type Parts struct {
 	Start    Starter
+	Grant    Granter // nil: no limits
 	Gather   processes.Gatherer
 	Cgroups  processes.Cgroups
 	Requests Requests
@@ -104,7 +106,7 @@ type Parts struct {
 func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	return &Watcher{
-		start: parts.Start, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
+		start: parts.Start, grant: parts.Grant, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
 		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
