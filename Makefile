@@ -24,7 +24,7 @@ UNITS     = buildwatchd.service buildwatchd.socket
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine specimens unit mutants test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
+.PHONY: help build machine-binaries cross testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ specimens:
 
 unit: ## run the unit tests (no root needed; what is left out without it comes last)
 	$(GO) run $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- ./...
+
+generate: ## write what is made from the code: tables in docs/, manual pages, the sample configuration
+	$(GO) test ./docs ./internal/config ./internal/metrics ./internal/cli -update
 
 # No part of CI: minutes for each package. docs/testing.md has what was found.
 mutants: ## try whether the unit tests notice changed conditions (PACKAGES="survivors daemon")
