@@ -46,6 +46,7 @@ type BuildHead struct {
 	StateSince time.Time `json:"state_since,omitzero"` // when it came to that state, or was found in it
 	Reason     Reason    `json:"reason,omitempty"`     // set once the build is no longer running
 	Reported   bool      `json:"reported,omitempty"`   // abandoned, and by the policy only reported: nothing is sent
+	Refusing   bool      `json:"refusing,omitempty"`   // to end, and no RUN step runs: its owner gets no signal, its next step is refused
 	Mode       Mode      `json:"mode"`
 	Placement  Placement `json:"placement"`
 	CreatedAt  time.Time `json:"created_at"`        // first RUN step; of ModeRun, its start

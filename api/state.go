@@ -23,7 +23,7 @@ var states = meanings[State]{
 	{StateRunning, "somebody wants it: its owner lives"},
 	{StateStalled, "its owner lives, but all of it hangs and can't go on by itself; it is kept, unless the policy for stalled builds is to end them"},
 	{StateUnsure, "whether anybody wants it can't be told; it is kept"},
-	{StateAbandoned, "nobody wants it any more, and nothing was sent yet; nothing will be if the policy is to report"},
+	{StateAbandoned, "nobody wants it any more, and nothing was sent yet; nothing will be if the policy is to report, or while no RUN step runs: then its next step is refused"},
 	{StateTerminating, "its containers were killed; an owner that lives may tidy up"},
 	{StateKilling, "systemd, then the kernel, was told to end all of it"},
 	{StateStuck, "something survived SIGKILL; it is looked at again and again"},
@@ -34,7 +34,7 @@ var advice = meanings[State]{
 	{StateRunning, "stop ends it cleanly"},
 	{StateStalled, "show says what hangs; stop ends it"},
 	{StateUnsure, "show says what is not known; stop ends it"},
-	{StateAbandoned, "stop ends it where the policy is to report; else it lasts for milliseconds"},
+	{StateAbandoned, "stop ends it where the policy is to report; while no RUN step runs wait for its next one, which is refused, or its end; else it lasts for milliseconds"},
 	{StateTerminating, "wait: it takes seconds at most"},
 	{StateKilling, "wait: it takes seconds at most"},
 	{StateStuck, "show names each process, and what it waits for: make that answer, or end it"},
@@ -150,7 +150,7 @@ const (
 
 var rungs = meanings[Rung]{
 	{RungKill, "SIGKILL to the containers: to all of the scope through systemd, or, where the owner is inside too, to the containers' cgroups alone; of an observed build to each process by pidfd while its owner lives, else to the scope that they are gathered into"},
-	{RungOwner, "nothing, then SIGTERM, then SIGKILL to an owner that lives after a stop or a deadline, or that nobody waits for any more; an API service gets only the time"},
+	{RungOwner, "nothing, then SIGTERM, then SIGKILL to an owner that lives after a stop or a deadline and has not seen the end of its step, or that nobody waits for any more; an API service gets only the time"},
 	{RungStop, "the scope is stopped through systemd, which is also how an empty one is put away"},
 	{RungCgroupKill, "the kernel's own kill of the scope's cgroup (cgroup.kill): whatever is in there, and whatever it forks"},
 	{RungSurvivors, "the FUSE connections that what is left waits for are aborted, where they are the build's own"},

@@ -20,6 +20,7 @@ var placeholders = []struct{ name, heading, help string }{
 	{"Reason", "REASON", "why it came to its end, see below; empty while it runs"},
 	{"StateSince", "STATE SINCE", "when it came to its state, as RFC 3339"},
 	{"Reported", "REPORTED", "true if it is abandoned and by the policy only reported"},
+	{"Refusing", "REFUSING", "true if it is to end and no RUN step runs: its next one is refused"},
 	{"Mode", "MODE", "how it was started, see below"},
 	{"Placement", "PLACEMENT", "how it is held, see below"},
 	{"CreatedAt", "CREATED AT", "when its first RUN step, or run, began, as RFC 3339"},
@@ -98,6 +99,7 @@ func (r row) State() string        { return r.text(string(r.build.State)) }
 func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
 func (r row) StateSince() string   { return r.text(timestamp(r.build.StateSince)) }
 func (r row) Reported() bool       { return r.build.Reported }
+func (r row) Refusing() bool       { return r.build.Refusing }
 func (r row) Mode() string         { return r.text(string(r.build.Mode)) }
 func (r row) Placement() string    { return r.text(string(r.build.Placement)) }
 func (r row) CreatedAt() string    { return r.text(timestamp(r.build.CreatedAt)) }

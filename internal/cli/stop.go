@@ -147,6 +147,8 @@ func stopOne(ctx context.Context, c *client.Client, id string, request api.StopR
 		return b, err
 	case b.State == api.StateGone:
 		return b, nil
+	case b.Refusing:
+		return b, fmt.Errorf(`build %s is to end, but no RUN step of it runs, so its owner, PID %d, got no signal: its next step is refused, and until then it may complete ("buildwatchctl show %s")`, b.ID, b.Owner.PID, b.ID)
 	case b.State != api.StateStuck:
 		return b, fmt.Errorf(`build %s is still %s: "buildwatchctl show %s" shows it`, b.ID, b.State, b.ID)
 	}

@@ -205,6 +205,9 @@ func describeEvent(e api.Event) string {
 	if e.Build.Reported {
 		state += ", only reported"
 	}
+	if e.Build.Refusing {
+		state += ", its next RUN step is refused"
+	}
 	what := quote(string(e.Kind))
 	switch e.Kind {
 	case api.EventPresent:

@@ -29,8 +29,9 @@ const helpersLook = 300 * time.Millisecond
 // Hands do what the ladder asks for. Each method returns when its call is answered,
 // not when the processes have ended, and at the latest when its context ends.
 type Hands interface {
-	AwaitStart(context.Context) error // of containers that are being made
-	KillSteps(context.Context) error  // and nothing of the command
+	RefuseSteps(context.Context) error // and end those that begin elsewhere
+	AwaitStart(context.Context) error  // of containers that are being made
+	KillSteps(context.Context) error   // and nothing of the command
 	Kill(context.Context) error
 	Wait(context.Context) error // does nothing
 	TerminateOwner(context.Context) error
@@ -54,6 +55,7 @@ type Rung struct {
 
 // The stages that are rungs.
 const (
+	StageRefuse     Stage = "refuse"      // nothing was sent: no step runs, and none is let begin
 	StageLetStart   Stage = "let_start"   // containers that are being made are awaited
 	StageContainers Stage = "containers"  // the containers alone were told to end, not the command
 	StageKill       Stage = "kill"        // KillUnit was called
@@ -69,6 +71,12 @@ const (
 // ladder is every rung. Which follows which is next's to say: it depends on what a
 // rung has left.
 var ladder = []Rung{
+	{
+		Stage: StageRefuse, Obeys: OwnerExited, Does: Hands.RefuseSteps,
+		Limit: func(t Timeouts) time.Duration { return t.Owner },
+		Now:   "no RUN step of it runs, so its owner gets no signal, and its next step is refused",
+		Words: always(Words{Means: api.MeansWait, Whom: Owner, Text: "no RUN step runs, so nothing is sent: the owner's next one is refused"}),
+	},
 	{
 		Stage: StageLetStart, Obeys: CallSucceeded, Does: Hands.AwaitStart,
 		Limit: func(Timeouts) time.Duration { return startTime },
@@ -106,14 +114,14 @@ var ladder = []Rung{
 			if s.CommandInside {
 				return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndCommand, Text: "all of the command is told to end"}
 			}
-			return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: Owner, Text: "the owner is told to end"}
+			return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: Owner, Text: "the owner is told to end, unless it has seen the end of its step"}
 		},
 	},
 	{
 		Stage: StageKillOwner, Name: api.RungOwner, Obeys: OwnerExited, Does: Hands.KillOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
 		Now:   "its owner got SIGKILL",
-		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner, Text: "the owner is killed"}),
+		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner, Text: "the owner is killed, unless it has seen the end of its step"}),
 	},
 	{
 		Stage: StageStop, Name: api.RungStop, Obeys: TimeOver, Does: Hands.Stop,

@@ -14,6 +14,7 @@ import (
 type recorder []string
 
 func (r *recorder) note(what string) error               { *r = append(*r, what); return nil }
+func (r *recorder) RefuseSteps(context.Context) error    { return r.note("refuse steps") }
 func (r *recorder) AwaitStart(context.Context) error     { return r.note("await start") }
 func (r *recorder) KillSteps(context.Context) error      { return r.note("kill steps") }
 func (r *recorder) Kill(context.Context) error           { return r.note("kill") }
@@ -29,12 +30,13 @@ func (r *recorder) EndHelpers(context.Context) error     { return r.note("helper
 func TestLadder(t *testing.T) {
 	timeouts := Timeouts{1 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second}
 	want := []string{
+		`refuse "": refuse steps 2s wait "" no RUN step runs, so nothing is sent: the owner's next one is refused`,
 		`let_start "": await start 400ms wait "" containers that are being made may be started`,
 		`containers "kill": kill steps 1s cgroup_kill "SIGKILL" the RUN steps are killed, the command is spared`,
 		`kill "kill": kill 1s kill_unit "SIGKILL" all in the scope is killed`,
 		`tidy "owner": wait 2s wait "" the owner may tidy up`,
-		`term "owner": SIGTERM 3s pidfd "SIGTERM" the owner is told to end`,
-		`kill_owner "owner": SIGKILL 3s pidfd "SIGKILL" the owner is killed`,
+		`term "owner": SIGTERM 3s pidfd "SIGTERM" the owner is told to end, unless it has seen the end of its step`,
+		`kill_owner "owner": SIGKILL 3s pidfd "SIGKILL" the owner is killed, unless it has seen the end of its step`,
 		`stop "stop": stop 4s stop_unit "SIGKILL" the scope is stopped, with what is left in it`,
 		`cgroup_kill "cgroup_kill": cgroup.kill 5s cgroup_kill "SIGKILL" the kernel kills what is left`,
 		`free "survivors": free 6s fuse_abort "" FUSE connections that what is left waits for are aborted, if they are the build's own`,

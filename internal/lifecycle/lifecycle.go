@@ -19,6 +19,12 @@ type Status struct {
 	// its owner is in there. So the containers are ended by themselves first, and
 	// all else that is in the scope when the owner is gone, or had its time.
 	CommandInside bool
+	// Deserted: a process that waited for the owner has ended before it: the owner works
+	// for nobody.
+	Deserted bool
+	// Refused: a RUN step that was to begin while the build was to end did not, or was
+	// ended at once.
+	Refused bool
 	// ReportOnly: a build that is over is left as it is, unless a user asks for its end.
 	ReportOnly bool
 	// Empty: the build is over and no process is left in its scope.
@@ -42,6 +48,10 @@ func (s Status) Open() bool { return s.State.Wanted() || s.Reported() }
 
 // Reported reports whether the build is over, and only shown as that.
 func (s Status) Reported() bool { return s.Stage == StageReported }
+
+// Refusing reports whether the build is to end, and nothing is sent to it: no RUN step of
+// it runs, and none is let begin.
+func (s Status) Refusing() bool { return s.Stage == StageRefuse }
 
 // Stage is what is being done about a build that is over.
 type Stage string
@@ -71,6 +81,8 @@ const (
 	StalledOver      Event = "the build goes on"
 	StalledTooLong   Event = "the build was stalled for too long"
 	StopRequested    Event = "stop requested"
+	OwnerGoesOn      Event = "the owner has seen the end of its step, and works on"
+	StepRefused      Event = "a RUN step was refused"
 	HelpersFound     Event = "the build's storage has helpers"
 	Begin            Event = "begin" // the answer to ActBegin
 	Emptied          Event = "emptied"
@@ -82,7 +94,11 @@ const (
 // AsksBusy reports whether it matters for what the event means that containers are
 // left. For all others Next does not look at busy.
 func (e Event) AsksBusy() bool {
-	return e == OwnerExited || e == RequestEnded || e == RequestLeft
+	switch e {
+	case OwnerExited, RequestEnded, RequestLeft, StopRequested, DeadlinePassed, MaxRuntimePassed, StalledTooLong:
+		return true
+	}
+	return false
 }
 
 // Action is what a transition asks for. A stage that begins is an action too:
@@ -95,5 +111,6 @@ const (
 	ActBegin   Action = "begin"  // say what was decided, then send Begin
 	ActReport  Action = "report" // say what would have been done
 	ActEnter   Action = "enter"  // do what the new stage does, and start its timer
+	ActRest    Action = "rest"   // tell who waits for the end that nothing more is done for now
 	ActForget  Action = "forget" // the build is gone; see that its scope is too
 )

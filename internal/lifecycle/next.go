@@ -12,6 +12,10 @@ import "github.com/buildwatch/buildwatch/api"
 // A rung that leaves processes is followed by the next; one that leaves none, by what
 // remains to be done for an empty scope. Where the command is inside, killing is done
 // twice: the containers first, and when the owner has gone all that is left.
+//
+// An owner is told to end only while a RUN step of its runs, or where it works for nobody:
+// in between it may do what is no build, or complete. Then its next step is refused, of
+// which it ends by itself.
 func Next(s Status, e Event, busy bool) (Status, Action) {
 	// Who removes a request's directory is its handler, at its end, or a cleaner: with
 	// nothing running it does not matter which.
@@ -25,6 +29,9 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 		s.Helpers = true
 	}
 
+	if s.Refusing() {
+		return whileRefusing(s, e, busy, over)
+	}
 	switch s.State {
 	case api.StateRunning, api.StateStalled, api.StateUnsure:
 		if over && !busy || e == Emptied { // emptied: orphans that nobody is known to own
@@ -32,12 +39,15 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 			return s, ActForget
 		}
 		switch e {
-		case OwnerExited, WaiterExited:
-			return unwanted(s, api.ReasonOwnerExited)
+		case OwnerExited:
+			return unwanted(s, api.ReasonOwnerExited, busy)
+		case WaiterExited:
+			s.Deserted = true
+			return unwanted(s, api.ReasonOwnerExited, busy)
 		case RequestEnded:
-			return unwanted(s, api.ReasonClientDisconnected)
+			return unwanted(s, api.ReasonClientDisconnected, busy)
 		case MaxRuntimePassed:
-			return unwanted(s, api.ReasonDeadline)
+			return unwanted(s, api.ReasonDeadline, busy)
 		case RequestDoubted, RequestLeft:
 			s.State = api.StateUnsure
 		case RequestCertain:
@@ -54,20 +64,20 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 			}
 		case StalledTooLong:
 			if s.State == api.StateStalled {
-				return unwanted(s, api.ReasonStalled)
+				return unwanted(s, api.ReasonStalled, busy)
 			}
 		case StopRequested:
-			return wished(s, api.ReasonStopped)
+			return wished(s, api.ReasonStopped, busy)
 		case DeadlinePassed:
-			return wished(s, api.ReasonDeadline)
+			return wished(s, api.ReasonDeadline, busy)
 		}
 
 	case api.StateAbandoned:
 		switch {
 		case s.Stage == StageReported && e == StopRequested:
-			return wished(s, api.ReasonStopped)
+			return wished(s, api.ReasonStopped, busy)
 		case s.Stage == StageReported && e == DeadlinePassed:
-			return wished(s, api.ReasonDeadline)
+			return wished(s, api.ReasonDeadline, busy)
 		case s.Stage == StageReported && (over && !busy || s.Empty && !s.OwnerLives):
 			s.State, s.Stage, s.Empty = api.StateGone, StageDone, true
 			return s, ActForget
@@ -94,19 +104,47 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 }
 
 // unwanted is the end of a build that nobody wants any more, by what is known of it.
-func unwanted(s Status, why api.Reason) (Status, Action) {
+func unwanted(s Status, why api.Reason, busy bool) (Status, Action) {
 	if s.ReportOnly {
 		s.State, s.Reason, s.Stage = api.StateAbandoned, why, StageReported
 		return s, ActReport
 	}
-	return wished(s, why)
+	return wished(s, why, busy)
 }
 
 // wished is the end of a build that a user has asked for: that is never only
 // reported.
-func wished(s Status, why api.Reason) (Status, Action) {
-	s.State, s.Reason, s.Stage = api.StateAbandoned, why, StageNone
+func wished(s Status, why api.Reason, busy bool) (Status, Action) {
+	s.State, s.Reason = api.StateAbandoned, why
+	if s.OwnerLives && !busy && !s.Deserted && !s.CommandInside {
+		return enter(s, StageRefuse)
+	}
+	s.Stage = StageNone
 	return s, ActBegin
+}
+
+// whileRefusing goes on with a build that is to end and of which no step runs, until its owner
+// has ended. over says that it has.
+func whileRefusing(s Status, e Event, busy, over bool) (Status, Action) {
+	switch {
+	case over && busy, e == WaiterExited: // left by a step that began all the same; or for nobody
+		s.Deserted = e == WaiterExited
+		s.State, s.Stage, s.Empty, s.OwnerTried, s.Freed = api.StateAbandoned, StageNone, false, false, false
+		return s, ActBegin
+	case over:
+		if s.State == api.StateAbandoned && !s.Refused {
+			s.Reason = api.ReasonCompleted // nothing of it was ended
+		}
+		s.State, s.Stage, s.Empty = api.StateGone, StageDone, true
+		return s, ActForget
+	case e == StepRefused:
+		s.Refused = true
+	case e == StopRequested: // who asks waits for another while
+		return s, ActEnter
+	case e == TimeOver:
+		return s, ActRest
+	}
+	return s, ActNothing
 }
 
 // climb takes the next rung of the ladder when the present one has had its
@@ -135,6 +173,8 @@ func climb(s Status, e Event) (Status, Action) {
 		case !s.OwnerLives:
 			s.OwnerTried = true
 			return afterEmpty(s)
+		case e == OwnerGoesOn && s.Empty && !s.Deserted && !s.CommandInside:
+			return enter(s, StageRefuse)
 		case e == TimeOver && s.Stage == StageTidy && !s.OwnerSpared:
 			return enter(s, StageTerm)
 		case e == TimeOver && s.Stage == StageTerm:

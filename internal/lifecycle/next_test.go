@@ -26,6 +26,8 @@ var (
 	careful      = with(running, isReportOnly)
 	reported     = at(with(abandoned, isReportOnly), api.StateAbandoned, StageReported)
 	reportedLive = with(reported, lives)
+	refusing     = at(stopped, api.StateAbandoned, StageRefuse)
+	refusedLater = at(stopped, api.StateTerminating, StageRefuse)
 )
 
 func at(s Status, state api.State, stage Stage) Status {
@@ -47,6 +49,7 @@ func isReportOnly(s *Status) { s.ReportOnly = true }
 func lives(s *Status)        { s.OwnerLives = true }
 func isFreed(s *Status)      { s.Freed = true }
 func isHelped(s *Status)     { s.Helpers = true }
+func isDeserted(s *Status)   { s.Deserted = true }
 
 // happening is an event, and whether containers were left then.
 type happening struct {
@@ -58,27 +61,33 @@ func (e happening) to(s Status) (Status, Action) { return Next(s, e.Event, e.bus
 
 // The events by what they mean. Where that hangs on busy, both are there.
 var (
-	ownerExitedIdle  = happening{OwnerExited, false}
-	ownerExitedBusy  = happening{OwnerExited, true}
-	requestEndedIdle = happening{RequestEnded, false}
-	requestEndedBusy = happening{RequestEnded, true}
-	requestLeftIdle  = happening{RequestLeft, false}
-	requestLeftBusy  = happening{RequestLeft, true}
-	waiterExited     = happening{WaiterExited, true}
-	requestDoubted   = happening{RequestDoubted, true}
-	requestCertain   = happening{RequestCertain, true}
-	deadlinePassed   = happening{DeadlinePassed, true}
-	maxRuntimePassed = happening{MaxRuntimePassed, true}
-	stalledSeen      = happening{StalledSeen, true}
-	stalledOver      = happening{StalledOver, true}
-	stalledTooLong   = happening{StalledTooLong, true}
-	stopRequested    = happening{StopRequested, true}
-	helpersFound     = happening{HelpersFound, true}
-	begin            = happening{Begin, true}
-	emptied          = happening{Emptied, true}
-	callSucceeded    = happening{CallSucceeded, true}
-	callFailed       = happening{CallFailed, true}
-	timeOver         = happening{TimeOver, true}
+	ownerExitedIdle      = happening{OwnerExited, false}
+	ownerExitedBusy      = happening{OwnerExited, true}
+	requestEndedIdle     = happening{RequestEnded, false}
+	requestEndedBusy     = happening{RequestEnded, true}
+	requestLeftIdle      = happening{RequestLeft, false}
+	requestLeftBusy      = happening{RequestLeft, true}
+	waiterExited         = happening{WaiterExited, true}
+	requestDoubted       = happening{RequestDoubted, true}
+	requestCertain       = happening{RequestCertain, true}
+	deadlinePassed       = happening{DeadlinePassed, true}
+	maxRuntimePassed     = happening{MaxRuntimePassed, true}
+	stalledSeen          = happening{StalledSeen, true}
+	stalledOver          = happening{StalledOver, true}
+	stalledTooLong       = happening{StalledTooLong, true}
+	stopRequested        = happening{StopRequested, true}
+	stopRequestedIdle    = happening{StopRequested, false}
+	maxRuntimePassedIdle = happening{MaxRuntimePassed, false}
+	stalledTooLongIdle   = happening{StalledTooLong, false}
+	deadlinePassedIdle   = happening{DeadlinePassed, false}
+	ownerGoesOn          = happening{OwnerGoesOn, false}
+	stepRefused          = happening{StepRefused, false}
+	helpersFound         = happening{HelpersFound, true}
+	begin                = happening{Begin, true}
+	emptied              = happening{Emptied, true}
+	callSucceeded        = happening{CallSucceeded, true}
+	callFailed           = happening{CallFailed, true}
+	timeOver             = happening{TimeOver, true}
 )
 
 // TestNext is the table of the state machine, row by row.
@@ -243,6 +252,32 @@ func TestNext(t *testing.T) {
 		{"reported: its owner ends, containers do not", reportedLive, ownerExitedBusy, api.StateAbandoned, StageReported, ActNothing},
 		{"reported: its request ends, and nothing is left", reportedLive, requestEndedIdle, api.StateGone, StageDone, ActForget},
 
+		{"a stop between two steps", running, stopRequestedIdle, api.StateAbandoned, StageRefuse, ActEnter},
+		{"the time of every build between two steps", running, maxRuntimePassedIdle, api.StateAbandoned, StageRefuse, ActEnter},
+		{"it hung for too long, and its step has just ended", stalled, stalledTooLongIdle, api.StateAbandoned, StageRefuse, ActEnter},
+		{"a stop of a service's build between two steps", with(running, isSpared), stopRequestedIdle, api.StateAbandoned, StageRefuse, ActEnter},
+		{"a stop of what was reported, between two steps", reportedLive, stopRequestedIdle, api.StateAbandoned, StageRefuse, ActEnter},
+		{"the time of every build between two steps is reported", careful, maxRuntimePassedIdle, api.StateAbandoned, StageReported, ActReport},
+		{"a stop of a command that is in the scope itself", with(running, isInside), stopRequestedIdle, api.StateAbandoned, StageNone, ActBegin},
+		{"its deadline likewise", with(running, isInside), deadlinePassedIdle, api.StateAbandoned, StageNone, ActBegin},
+		{"a stop of orphans that have just ended", orphans, stopRequestedIdle, api.StateAbandoned, StageNone, ActBegin},
+		{"who waits for the owner ends between two steps", running, waiterExited, api.StateAbandoned, StageNone, ActBegin},
+		{"refusing: it ends by itself", refusing, ownerExitedIdle, api.StateGone, StageDone, ActForget},
+		{"refusing: its request ends", refusing, requestLeftIdle, api.StateGone, StageDone, ActForget},
+		{"refusing: its next step", refusing, stepRefused, api.StateAbandoned, StageRefuse, ActNothing},
+		{"refusing: its owner leaves a step that was begun all the same", refusing, ownerExitedBusy, api.StateAbandoned, StageNone, ActBegin},
+		{"refusing: who waits for its owner ends", refusing, waiterExited, api.StateAbandoned, StageNone, ActBegin},
+		{"refusing: who asks again waits again", refusing, stopRequested, api.StateAbandoned, StageRefuse, ActEnter},
+		{"refusing: who waits is told", refusing, timeOver, api.StateAbandoned, StageRefuse, ActRest},
+		{"refusing: no time ends it", refusing, maxRuntimePassed, api.StateAbandoned, StageRefuse, ActNothing},
+		{"its step has ended, and its owner does not", at(with(stopped, isEmpty), api.StateTerminating, StageTerm), ownerGoesOn,
+			api.StateTerminating, StageRefuse, ActEnter},
+		{"it goes on right after SIGTERM", at(with(stopped, isEmpty), api.StateKilling, StageKillOwner), ownerGoesOn,
+			api.StateKilling, StageRefuse, ActEnter},
+		{"it goes on for nobody", with(at(with(stopped, isEmpty), api.StateTerminating, StageTerm), isDeserted), ownerGoesOn,
+			api.StateTerminating, StageTerm, ActNothing},
+		{"and ends later", refusedLater, ownerExitedIdle, api.StateGone, StageDone, ActForget},
+
 		{"the kernel lets go", stuck, emptied, api.StateGone, StageDone, ActForget},
 		{"the kernel lets go, the owner is left", with(stuck, lives), emptied, api.StateStuck, StageSurvivors, ActNothing},
 		{"the kernel lets go, the storage is served", with(stuck, isHelped), emptied, api.StateStuck, StageHelpers, ActEnter},
@@ -263,11 +298,11 @@ func TestNext(t *testing.T) {
 func TestEveryPathEnds(t *testing.T) {
 	// Without requestCertain and stalledOver: an unsure or stalled build may be running
 	// again, as often as it likes.
-	events := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, waiterExited, stopRequested, deadlinePassed, maxRuntimePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
+	events := []happening{stopRequestedIdle, maxRuntimePassedIdle, stalledTooLongIdle, ownerGoesOn, stepRefused, ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, waiterExited, stopRequested, deadlinePassed, maxRuntimePassed, stalledSeen, stalledTooLong, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver}
 	var walk func(s Status, onPath map[Status]bool, climbed int)
 	seen := map[Status]bool{}
 	walk = func(s Status, onPath map[Status]bool, climbed int) {
-		if climbed > 12 {
+		if climbed > 2*12 { // a ladder, and another for what is left by an owner that went on after the first
 			t.Fatalf("the ladder does not end: %+v", s)
 		}
 		if s.State == api.StateGone && !s.Empty {
@@ -314,6 +349,48 @@ func TestEveryPathEnds(t *testing.T) {
 				t.Errorf("%+v: %q hangs on whether containers are left, and does not ask", s, e.Event)
 			}
 		}
+	}
+}
+
+// TestAnOwnerIsNotSignalledWhileNoStepRuns: no path leads from a stop between two steps
+// to a rung that signals the owner, unless it works for nobody.
+func TestAnOwnerIsNotSignalledWhileNoStepRuns(t *testing.T) {
+	events := []happening{stopRequested, stopRequestedIdle, maxRuntimePassed, maxRuntimePassedIdle, stalledTooLongIdle, deadlinePassedIdle,
+		requestDoubted, requestCertain, stalledSeen, stepRefused, begin, emptied, callSucceeded, callFailed, timeOver, ownerGoesOn}
+	for _, kind := range []func(*Status){func(*Status) {}, isSpared, isHelped} {
+		for _, wish := range []happening{stopRequestedIdle, maxRuntimePassedIdle} {
+			s, _ := wish.to(with(running, kind))
+			seen := map[Status]bool{}
+			var walk func(Status)
+			walk = func(s Status) {
+				if seen[s] {
+					return
+				}
+				seen[s] = true
+				if !s.Refusing() {
+					t.Errorf("it comes to %+v", s)
+				}
+				for _, e := range events {
+					after, _ := e.to(s)
+					walk(after)
+				}
+			}
+			walk(s)
+		}
+	}
+}
+
+// TestWhatNobodyEndedHasCompleted: also where somebody has asked for its end.
+func TestWhatNobodyEndedHasCompleted(t *testing.T) {
+	if s, _ := ownerExitedIdle.to(refusing); s.Reason != api.ReasonCompleted {
+		t.Errorf("it has ended by itself: %s", s.Reason)
+	}
+	refused, _ := stepRefused.to(refusing)
+	if s, _ := ownerExitedIdle.to(refused); s.Reason != api.ReasonStopped {
+		t.Errorf("its step was refused: %s", s.Reason)
+	}
+	if s, _ := ownerExitedIdle.to(refusedLater); s.Reason != api.ReasonStopped {
+		t.Errorf("its step was ended: %s", s.Reason)
 	}
 }
 

@@ -72,8 +72,9 @@ type Planned struct {
 
 // Plan lists the rungs that a stop leads through from a status, in order: those
 // of a ladder that does its work, then those that come where processes are left.
-// The state machine that acts is walked for that, twice, with made-up outcomes.
-func Plan(from Status) []Planned {
+// The state machine that acts is walked for that, twice, with made-up outcomes. busy says
+// whether a step runs.
+func Plan(from Status, busy bool) []Planned {
 	var rungs []Planned
 	add := func(path []Status, condition func(i int) api.PlanCondition) {
 		for i, s := range path {
@@ -87,7 +88,7 @@ func Plan(from Status) []Planned {
 			}
 		}
 	}
-	works := walk(from, func(r Rung) Event { return r.Obeys })
+	works := walk(from, busy, func(r Rung) Event { return r.Obeys })
 	add(works, func(i int) api.PlanCondition {
 		switch {
 		case works[i].Stage == StageTerm, works[i].Stage == StageKillOwner:
@@ -97,16 +98,16 @@ func Plan(from Status) []Planned {
 		}
 		return api.PlanAlways
 	})
-	add(walk(from, func(Rung) Event { return TimeOver }), func(int) api.PlanCondition { return api.PlanProcessesLeft })
+	add(walk(from, busy, func(Rung) Event { return TimeOver }), func(int) api.PlanCondition { return api.PlanProcessesLeft })
 	return rungs
 }
 
 // walk returns what the build is in each stage of the ladder, if the stages have
 // these outcomes.
-func walk(s Status, outcome func(Rung) Event) []Status {
+func walk(s Status, busy bool, outcome func(Rung) Event) []Status {
 	if s.Open() {
-		s, _ = Next(s, StopRequested, true)
-		s, _ = Next(s, Begin, true)
+		s, _ = Next(s, StopRequested, busy)
+		s, _ = Next(s, Begin, busy)
 	}
 	var path []Status
 	for {

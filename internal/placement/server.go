@@ -254,7 +254,7 @@ func (s *Server) finish(conn *net.UnixConn, caller watch.Caller, started time.Ti
 	case err == nil:
 		return
 	case errors.As(err, &ended):
-		_ = send(conn, wire.Message{Type: wire.Ended, Reason: string(ended.Reason)})
+		_ = send(conn, wire.Message{Type: wire.Ended, Reason: ended.Words()})
 	case errors.Is(err, errElsewhere):
 		_ = send(conn, wire.Message{Type: wire.Refused, Reason: errElsewhere.Error()})
 	default:

@@ -471,13 +471,13 @@ func TestContainerOfAnEndedBuildIsTurnedAway(t *testing.T) {
 			c := connect(t, d)
 			if name == "meanwhile" {
 				c.want(t, prepare, wire.Prepared)
-				if got := c.want(t, enter, wire.Ended); got.Reason != string(api.ReasonStopped) {
+				if got := c.want(t, enter, wire.Ended); got.Reason != ended.Words() {
 					t.Errorf("the reason is %q", got.Reason)
 				}
 				if !c.takeClaim() {
 					t.Error("the claim was taken")
 				}
-			} else if got := c.want(t, prepare, wire.Ended); got.Reason != string(api.ReasonStopped) {
+			} else if got := c.want(t, prepare, wire.Ended); got.Reason != ended.Words() {
 				t.Errorf("the reason is %q", got.Reason)
 			}
 			if cause := d.counts.next(t); cause != CauseRefused {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -193,6 +195,32 @@ func (h *Handle) Parent() (*Handle, error) {
 		return nil, ErrGone // the PID may have been used again before it was opened
 	}
 	return parent, nil
+}
+
+// Children lists the PIDs of the process's children, those among them that have ended and
+// were not waited for. One that is started or ends meanwhile may be missing.
+//
+// Source: proc_tid_children(5).
+func (h *Handle) Children() ([]int, error) {
+	return read(h, func(p procfs.Proc) ([]int, error) {
+		threads, err := procfs.AllThreads(p.PID)
+		if err != nil {
+			return nil, err
+		}
+		var children []int
+		for _, thread := range threads {
+			content, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", p.PID, thread.PID))
+			if err != nil {
+				continue // the thread has ended
+			}
+			for _, field := range strings.Fields(string(content)) {
+				if pid, err := strconv.Atoi(field); err == nil {
+					children = append(children, pid)
+				}
+			}
+		}
+		return children, nil
+	})
 }
 
 // read reads something of the process from /proc, and believes it only if the

@@ -60,6 +60,7 @@ type Scope interface {
 	Part
 	Door
 	Bounded() string
+	SetRecord([]byte) error
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
 	MemoryPeak() uint64

@@ -49,7 +49,7 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	}
 	// What is left to do for a daemon that finds the scope later does not need
 	// the record to be there: without one it is left alone, not taken for another.
-	_ = unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, spec.Record, 0)
+	_ = s.SetRecord(spec.Record)
 	return s, nil
 }
 

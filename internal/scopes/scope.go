@@ -85,8 +85,8 @@ func (s *Scope) arrange(spec Spec) error {
 	if s.dir, err = s.manager.root.sub(strings.TrimPrefix(where, "/")); err != nil {
 		return err
 	}
-	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, spec.Record, 0); err != nil {
-		return fmt.Errorf("keep the record: %w", err)
+	if err := s.SetRecord(spec.Record); err != nil {
+		return err
 	}
 	sleeping, err := s.dir.ensure(supervisorDir)
 	if err != nil {
@@ -394,7 +394,15 @@ func (s *Scope) stepsDir() string {
 	return payloadDir
 }
 
-// Record returns what the scope was started with.
+// SetRecord keeps what Find is to give back.
+func (s *Scope) SetRecord(record []byte) error {
+	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, record, 0); err != nil {
+		return fmt.Errorf("keep the record of %s: %w", s.unit, err)
+	}
+	return nil
+}
+
+// Record returns what the scope was started with, or was given since.
 func (s *Scope) Record() ([]byte, error) {
 	record := make([]byte, MaxRecord)
 	n, err := unix.Fgetxattr(int(s.dir.dir.Fd()), recordXattr, record)

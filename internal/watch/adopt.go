@@ -85,6 +85,7 @@ func (w *Watcher) adopt(s processes.Scope, r record, o *owner, waiterGone bool) 
 		of = w.args.OfProcess(o.Handle, r.UID)
 	}
 	b := w.makeBuild(r, o, processes.Set{Scope: s}, w.places.Force(of))
+	b.refuseAgain()
 	w.add(b, o != nil)
 	b.begin()
 	if waiterGone {

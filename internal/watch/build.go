@@ -28,15 +28,15 @@ type build struct {
 	user    api.User
 	log     *logrus.Entry
 
-	events  chan message
-	settled chan struct{}      // closed when the build is gone, or stuck for the first time
-	stop    context.CancelFunc // ends the goroutines of this build
-	life    context.Context
+	events chan message
+	stop   context.CancelFunc // ends the goroutines of this build
+	life   context.Context
 
 	placing chan struct{} // holds a token; who has it may change scope
 	release func()        // gives the build's place back
 
 	mu         sync.Mutex
+	settled    chan struct{} // closed when the build has come to rest: gone, stuck, or refusing for a while
 	held       processes.Set
 	command    string // see api.Owner
 	status     lifecycle.Status
@@ -222,7 +222,7 @@ func (b *build) apply(m message) {
 	if act == lifecycle.ActEnter || act == lifecycle.ActReport {
 		b.entry++
 	}
-	entry := b.entry
+	entry, own := b.entry, b.held.Scope
 	ended := b.note(before, after, m, busy)
 	b.mu.Unlock()
 
@@ -233,7 +233,12 @@ func (b *build) apply(m message) {
 	if isNews(before, after) {
 		b.watcher.changed(b, before, after)
 	}
+	if after.Refusing() && !before.Refusing() {
+		b.beginRefusing(own, after.Reason)
+	}
 	switch act {
+	case lifecycle.ActRest:
+		b.settle()
 	case lifecycle.ActReport:
 		b.watcher.running.Go(func() { b.waitWhileReported(entry) })
 	case lifecycle.ActBegin:

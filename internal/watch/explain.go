@@ -146,6 +146,14 @@ func judge(s lifecycle.Status, mode api.Mode) (verdict, changes string) {
 	if s.ReportOnly {
 		fate = "it is reported, and left alone"
 	}
+	if s.Refusing() {
+		if s.Refused {
+			return fmt.Sprintf("it is to end (%s): a RUN step of it was refused, and its owner gets no signal while none runs", s.Reason),
+				"its owner ends; nothing calls the end back"
+		}
+		return fmt.Sprintf("it is to end (%s): %s", s.Reason, s.Stage.Now()),
+			"its owner ends, completes the build, or begins another RUN step, which fails; nothing calls the end back"
+	}
 	switch s.State {
 	case api.StateRunning:
 		if mode == api.ModeAPI {

@@ -36,6 +36,8 @@ func (b *build) enter(stage lifecycle.Stage, entry int) {
 		switch err := rung.Does(hands{b}, ctx); {
 		case err == nil:
 			b.send(message{event: lifecycle.CallSucceeded, of: entry})
+		case errors.Is(err, errGoesOn):
+			b.send(message{event: lifecycle.OwnerGoesOn, of: entry})
 		case ctx.Err() == nil: // else TimeOver says it
 			b.send(message{event: lifecycle.CallFailed, of: entry, err: err})
 		}
@@ -86,24 +88,26 @@ func (h hands) Kill(ctx context.Context) error {
 func (h hands) Wait(context.Context) error { return nil }
 
 func (h hands) TerminateOwner(context.Context) error {
-	h.signalOwner(unix.SIGTERM)
+	err := h.signalOwner(unix.SIGTERM)
 	if h.b.record.Mode == api.ModeRun {
 		if err := h.b.processes().TerminateCommand(); err != nil {
 			h.b.log.WithError(err).Error("Cannot send SIGTERM to the build's command")
 		}
 	}
-	return nil
+	return err
 }
 
-func (h hands) KillOwner(context.Context) error {
-	h.signalOwner(unix.SIGKILL)
-	return nil
-}
+func (h hands) KillOwner(context.Context) error { return h.signalOwner(unix.SIGKILL) }
 
-func (h hands) signalOwner(signal unix.Signal) {
+// signalOwner is errGoesOn, and sends nothing, where the owner is not in a step.
+func (h hands) signalOwner(signal unix.Signal) error {
+	if h.b.ownerGoesOn() {
+		return errGoesOn
+	}
 	if err := h.b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
 		h.b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
 	}
+	return nil
 }
 
 func (h hands) Stop(ctx context.Context) error {

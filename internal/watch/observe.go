@@ -48,7 +48,10 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	seen.DropOver()
 	if over {
 		// It was started while its build was being ended.
-		w.running.Go(func() { b.endLate() })
+		w.running.Go(func() {
+			b.send(message{event: lifecycle.StepRefused})
+			b.endLate()
+		})
 	}
 	return true
 }

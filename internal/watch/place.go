@@ -19,7 +19,18 @@ import (
 // must not start.
 type EndedError struct{ Reason api.Reason }
 
-func (e EndedError) Error() string { return "the build is over: " + string(e.Reason) }
+func (e EndedError) Error() string { return "the build is over: " + e.Words() }
+
+// Words say to the build's user why the step does not start.
+func (e EndedError) Words() string {
+	switch e.Reason {
+	case api.ReasonStopped:
+		return "somebody has asked for its end (buildwatchctl stop), so this RUN step does not start"
+	case api.ReasonDeadline:
+		return "the time that it was given is over, so this RUN step does not start"
+	}
+	return string(e.Reason) + ", so this RUN step does not start"
+}
 
 // Caller is the process that asks for a place: the OCI runtime wrapper.
 type Caller struct {
@@ -72,7 +83,7 @@ func (p *Place) Enter(act func() error) error {
 	p.build.mu.Lock()
 	defer p.build.mu.Unlock()
 	if !p.build.status.Open() {
-		return EndedError{p.build.status.Reason}
+		return p.build.refuse()
 	}
 	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
 }
@@ -91,11 +102,9 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	b.mu.Lock()
-	s, now := b.held.Scope, b.status
-	b.mu.Unlock()
-	if !now.Open() {
-		return nil, EndedError{now.Reason}
+	s, err := b.openScope()
+	if err != nil {
+		return nil, err
 	}
 	if err := b.life.Err(); err != nil {
 		return nil, fmt.Errorf("the build's first scope could not be made: %w", err)
@@ -118,7 +127,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 			fresh.Discard(b.watcher.life)
 			fresh.Close()
 		})
-		return nil, EndedError{b.status.Reason}
+		return nil, b.refuse()
 	}
 	first := b.held.None()
 	if first {
@@ -135,6 +144,17 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 		b.tell(api.Event{Kind: api.EventStarted})
 	}
 	return fresh, nil
+}
+
+// openScope is the build's scope, nil before its first; an EndedError for a build that is
+// over.
+func (b *build) openScope() (processes.Scope, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.status.Open() {
+		return nil, b.refuse()
+	}
+	return b.held.Scope, nil
 }
 
 // beside is the cgroup in or below which the OCI runtime would make the build's

@@ -195,6 +195,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 			if calls := s.until(t, "close"); !slices.Equal(calls, []string{"discard", "close"}) {
 				t.Errorf("called %v", calls)
 			}
+			builder.end() // its step has failed
 			eventually(t, "the build is forgotten", func() bool { return len(w.Count()) == 0 })
 			if len(w.seen.started) != 0 || len(w.seen.ended) != 0 {
 				t.Error("a build that never was is counted")

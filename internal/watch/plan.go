@@ -16,15 +16,16 @@ func (w *Watcher) Plan(ctx context.Context, id string, request api.StopRequest) 
 	if err != nil {
 		return api.Plan{}, err
 	}
+	b.processes().Look()
 	b.mu.Lock()
-	head, now := b.head(), b.status
+	head, now, busy := b.head(), b.status, b.busy()
 	b.mu.Unlock()
 	actions := []api.PlanAction{}
 	targets := b.targets(ctx)
-	for _, planned := range lifecycle.Plan(now) {
+	for _, planned := range lifecycle.Plan(now, busy) {
 		action := b.describePlanned(planned, targets)
 		action.Limit = api.Seconds(b.limit(planned.Rung))
-		if planned.Stage == lifecycle.StageTidy && request.OwnerTimeout != nil {
+		if (planned.Stage == lifecycle.StageTidy || planned.Stage == lifecycle.StageRefuse) && request.OwnerTimeout != nil {
 			action.Limit = *request.OwnerTimeout
 		}
 		actions = append(actions, action)

@@ -27,6 +27,7 @@ type record struct {
 	Waiters     []proc.Identity `json:"waiters,omitempty"` // see owner
 	Command     string          `json:"command"`
 	Spared      bool            `json:"spared,omitempty"` // the owner is never signalled
+	Ending      api.Reason      `json:"ending,omitempty"` // the build is to end for that: its next step is refused
 	// Request is the API request that the build belongs to, if it came through one.
 	Request *request.Request `json:"request,omitempty"`
 
@@ -69,6 +70,8 @@ func decodeRecord(content []byte) (record, error) {
 		return record{}, errors.New("record: a request without bounds")
 	case !slices.Contains(api.Modes(), r.Mode):
 		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
+	case r.Ending != "" && !slices.Contains(api.Reasons(), r.Ending):
+		return record{}, fmt.Errorf("record: unknown reason %q", r.Ending)
 	case r.Name != "" && limits.CheckName(r.Name) != nil:
 		return record{}, errors.New("record: bad name")
 	case r.DeadlineUSec < 0 || r.StartedUSec < 0:

@@ -73,7 +73,7 @@ func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) 
 }
 
 // Stop ends a build that may still be wanted, and returns when it is gone, or
-// stuck.
+// stuck. Where no step of it runs, it returns when the owner's time is over at the latest.
 func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error) {
 	b, err := w.find(id)
 	if err != nil {
@@ -87,11 +87,15 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 	if b.spent.askedBy == nil {
 		b.spent.askedBy = &by
 	}
+	if b.status.Refusing() { // it has come to rest, for an earlier one
+		b.settled = make(chan struct{})
+	}
+	settled := b.settled
 	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
 	b.mu.Unlock()
 	b.send(message{event: lifecycle.StopRequested})
 	select {
-	case <-b.settled:
+	case <-settled:
 		view, _ := b.view()
 		return view, nil
 	case <-b.life.Done():
@@ -115,7 +119,7 @@ func (b *build) settle() {
 // head is what is known of the build. It is called with the lock.
 func (b *build) head() api.BuildHead {
 	head := api.BuildHead{
-		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(),
+		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(), Refusing: b.status.Refusing(),
 		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
 		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives, Unit: b.ownerUnit},
 		User:  b.user, Scope: b.held.Unit(),

@@ -74,6 +74,7 @@ type Watcher struct {
 	log         *logrus.Entry
 	args        *proc.Reader
 	findProcess func(proc.Identity) (*proc.Handle, error) // proc.Find
+	inStep      func(context.Context, *owner) bool        // see seesStep
 
 	life    context.Context
 	end     context.CancelFunc
@@ -105,7 +106,7 @@ type Parts struct {
 // New returns a watcher that holds no build yet.
 func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
-	return &Watcher{
+	w := &Watcher{
 		start: parts.Start, grant: parts.Grant, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
 		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
@@ -113,6 +114,8 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		places: share.NewPool(builds),
 		byID:   map[string]*build{}, byOwner: map[ownerKey]*build{},
 	}
+	w.inStep = w.seesStep
+	return w
 }
 
 // Close stops watching. Builds and their scopes live on, for the next daemon.
@@ -237,6 +240,10 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 		if after.Reported() {
 			w.metrics.AbandonedReported(after.Reason)
 			log.Warnf("Build %s would be ended (%s), and is left alone by [policy] abandoned = \"report\": %s", b.id, after.Reason, b.describeProcesses())
+			return
+		}
+		if after.Refusing() {
+			log.Infof("Build %s is to end (%s): %s", b.id, after.Reason, after.Stage.Now())
 			return
 		}
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.Reason)

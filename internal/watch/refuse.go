@@ -1,0 +1,103 @@
+package watch
+
+import (
+	"context"
+	"errors"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
+)
+
+// beginRefusing sees to it that the next daemon refuses the build's steps as well. An
+// observed build has nothing to write that on.
+func (b *build) beginRefusing(s processes.Scope, why api.Reason) {
+	if s == nil {
+		return
+	}
+	r := b.record
+	r.Ending = why
+	if err := s.SetRecord(r.encode()); err != nil {
+		b.log.WithError(err).Warnf("Build %s: that it is to end is forgotten when buildwatchd is restarted", b.id)
+	}
+}
+
+// refuseAgain goes on with what an earlier daemon has begun: the build's user was told
+// so. What the policy alone would have ended is left to the policy that is in force now.
+// It is called before anybody else knows the build.
+func (b *build) refuseAgain() {
+	why := b.record.Ending
+	if why == "" || !b.status.OwnerLives || why != api.ReasonStopped && b.watcher.policy.Report {
+		return
+	}
+	b.status.State, b.status.Reason, b.status.Stage = api.StateAbandoned, why, lifecycle.StageRefuse
+	event := map[api.Reason]lifecycle.Event{
+		api.ReasonStopped: lifecycle.StopRequested, api.ReasonDeadline: lifecycle.MaxRuntimePassed, api.ReasonStalled: lifecycle.StalledTooLong,
+	}[why]
+	b.cause, b.overSince = causeOf(event), b.stateSince
+	if b.cause != "" {
+		b.learn(b.cause, "it was to end for that before buildwatchd was restarted")
+	}
+}
+
+// refuse is the answer to a step of a build that is over. It is called with the lock.
+func (b *build) refuse() error {
+	b.watcher.running.Go(func() { b.send(message{event: lifecycle.StepRefused}) })
+	return EndedError{b.status.Reason}
+}
+
+// RefuseSteps ends what has begun without a place. What asks for one is refused by the
+// build's state.
+func (h hands) RefuseSteps(ctx context.Context) error {
+	if unplaced := h.b.processes().Unplaced; unplaced != nil {
+		return unplaced.Kill(ctx)
+	}
+	return nil
+}
+
+// errGoesOn is returned for an owner that is not in a step: it gets no signal.
+var errGoesOn = errors.New("the owner has seen the end of its step, and works on")
+
+// ownerGoesOn reports whether the owner, as far as it knows, is in no RUN step: it tidies
+// up, commits, copies, or does what is no build. One that works for nobody, and a command
+// that is in the scope itself, is told to end whatever it does.
+func (b *build) ownerGoesOn() bool {
+	now := b.current()
+	if now.Deserted || now.CommandInside {
+		return false
+	}
+	if busy, err := b.processes().Busy(); busy || err != nil {
+		return false
+	}
+	return !b.watcher.inStep(b.life, b.owner)
+}
+
+// seesStep reports whether a builder has a step's monitor that it has not waited for. So
+// a step is not over for a builder that is stopped, hangs, or waits for a monitor that
+// does. In doubt it is over.
+func (w *Watcher) seesStep(ctx context.Context, o *owner) bool {
+	children, err := o.Children()
+	if err != nil {
+		return false // it has ended
+	}
+	for _, pid := range children {
+		if look, err := proc.Look(pid); err == nil && look.PPID == o.PID && look.State == "Z" || w.isMonitor(ctx, pid) {
+			return true
+		}
+	}
+	return false
+}
+
+// isMonitor reports whether a builder's child is called as monitors are. A name will do:
+// who has it is the builder's own child.
+func (w *Watcher) isMonitor(ctx context.Context, pid int) bool {
+	child, err := proc.Open(pid)
+	if err != nil {
+		return false
+	}
+	defer child.Close()
+	args, err := w.args.Args(ctx, child)
+	return err == nil && len(args) > 0 && (args[0] == podman.OCIMonitor || args[0] == podman.ChrootMonitor)
+}
