@@ -10,6 +10,8 @@ VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
 GREMLINS    ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
 PACKAGES    ?= survivors runner observe scopes daemon
+NFPM        ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+CYCLONEDX   ?= github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOLANGCI    ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
 
 ifeq ($(strip $(VERSION)),)
@@ -21,10 +23,11 @@ LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$
 GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
 UNITS     = buildwatchd.service buildwatchd.socket
+PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packages/build.sh
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units lint-packages install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +46,14 @@ linux-%:
 cross: machine-binaries ## build that, and buildwatchctl for macOS and Windows, into build/OS-ARCH/
 	GOOS=darwin GOARCH=arm64 $(GO_BUILD) -o build/darwin-arm64/ ./cmd/buildwatchctl
 	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o build/windows-amd64/ ./cmd/buildwatchctl
+
+packages: build machine-binaries ## make .deb and .rpm for amd64 and arm64, in build/packages/
+	rm -rf build/packages
+	$(PACKAGE) amd64
+	$(PACKAGE) arm64
+
+release: packages cross ## make all that is published of a version, with checksums and SBOMs, in build/release/
+	VERSION='$(VERSION)' SBOM='$(GO) run $(CYCLONEDX)' dist/packages/release.sh
 
 testmachine: specimens
 	$(GO_BUILD) -o build/ ./test/machine/cmd/testmachine
@@ -65,7 +76,7 @@ mutants: ## try whether the unit tests notice changed conditions (PACKAGES="surv
 		$(GO) run $(GREMLINS) unleash --invert-logical --timeout-coefficient 20 -S lt "./internal/$$package" || exit 1; \
 	done
 
-integration: build testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie)
+integration: build packages testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie)
 	$(GO) test -c -tags integration -o build/integration.test ./test/integration
 	$(GO_BUILD) -o build/ ./test/suites
 	$(GO) run $(GOTESTSUM) --format testname --jsonfile build/integration.json \
@@ -97,7 +108,7 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-lint: cross lint-text lint-units ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
+lint: cross lint-text lint-units lint-packages ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
@@ -110,6 +121,14 @@ lint-text:
 	shellcheck -x -P SCRIPTDIR $$(git grep -lE '^#!.*sh$$')
 	mandoc -T lint -W warning man/*.[58]
 	mandoc -T lint -W error man/*.1 # they are made by the commands, with tabs that it warns of
+
+# apt-get install lintian rpmlint. Built again, they are the same.
+lint-packages: packages
+	sha256sum build/packages/* >build/packages.sha256
+	$(PACKAGE) amd64
+	sha256sum --check --quiet build/packages.sha256
+	lintian --fail-on error,warning --tag-display-limit 0 build/packages/*.deb
+	rpmlint --config dist/packages/rpmlint.toml build/packages/*.rpm
 
 # systemd looks for the programs and says what a unit exposes of the host; maxExposure of the integration tests.
 lint-units:

@@ -2,14 +2,18 @@
 # Installs what "make build" has built: make install calls it, with DESTDIR and
 # PREFIX; podman-machine/inside.sh with BUILT, UNITDIR and CONF_D too, the
 # directories of the programs, of units and of drop-ins for containers.conf
-# (empty: no drop-in). Every file appears whole or not at all, by a rename: running builds
-# execute the wrapper ten times a second.
+# (empty: no drop-in); packages/build.sh with CTL, a buildwatchctl that runs here. Every
+# file appears whole or not at all, by a rename: running builds execute the wrapper ten
+# times a second.
 set -eu
 
 here=$(dirname "$0")
+DESTDIR=${DESTDIR:-}
+PREFIX=${PREFIX:-/usr/local}
 built=${BUILT:-$here/../build}
 unit_dir=${UNITDIR:-$PREFIX/lib/systemd/system}
 conf_d=${CONF_D-/etc/containers/containers.conf.d}
+ctl=${CTL:-$built/buildwatchctl}
 libexec=$DESTDIR$PREFIX/libexec/buildwatch
 
 # put MODE FROM TO
@@ -27,16 +31,10 @@ put_template() {
 	mv -fT "$2.tmp$$" "$2"
 }
 
-# put_link TARGET LINK
-put_link() {
-	ln -s "$1" "$2.tmp$$"
-	mv -fT "$2.tmp$$" "$2"
-}
-
 # put_completion SHELL TO: buildwatchctl itself writes the script.
 put_completion() {
 	install -d "$(dirname "$2")"
-	if "$built/buildwatchctl" completion "$1" >"$2.tmp$$"; then
+	if "$ctl" completion "$1" >"$2.tmp$$"; then
 		chmod 0644 "$2.tmp$$"
 		mv -fT "$2.tmp$$" "$2"
 	else # built for another architecture
@@ -53,27 +51,6 @@ put_config() {
 		put 0644 "$1" "$2.new"
 		echo "$2 was changed here and stays as it is; the new default is $2.new"
 	fi
-}
-
-# put_drop_in FROM TO: with the rows that fit this host's configuration. Of a host that
-# is made elsewhere it is not known: its rows are those of the template. What the daemon
-# says of other rows is for the administrator to read.
-put_drop_in() {
-	install -d "$(dirname "$2")"
-	if [ -n "$DESTDIR" ]; then
-		put_template "$1" "$2"
-		return
-	fi
-	rows=$("$PREFIX/bin/buildwatchd" --print-runtimes) || {
-		echo "$PREFIX/bin/buildwatchd can't tell this host's runtimes: podman is not told of buildwatch" >&2
-		exit 1
-	}
-	{
-		sed '/^\[engine.runtimes\]/,$d' "$1"
-		printf '%s\n' "$rows"
-	} >"$2.tmp$$"
-	chmod 0644 "$2.tmp$$"
-	mv -fT "$2.tmp$$" "$2"
 }
 
 # label PATH...: SELinux labels as the host's policy has them for these paths. A
@@ -100,16 +77,12 @@ for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; d
 	}
 done
 
-# Left by a former make uninstall: what is installed now must outlive the boot.
-rm -f "$DESTDIR/etc/tmpfiles.d/buildwatch-removed.conf"
-
 put 0755 "$built/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchd"
 put 0755 "$built/buildwatchctl" "$DESTDIR$PREFIX/bin/buildwatchctl"
 put 0755 "$built/buildwatch-keeper" "$libexec/buildwatch-keeper"
 put 0755 "$built/buildwatch-runtime" "$libexec/buildwatch-runtime"
-for runtime in crun runc; do
-	put_link buildwatch-runtime "$libexec/$runtime"
-done
+put 0755 "$here/register.sh" "$libexec/register"
+put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$PREFIX/share/buildwatch/50-buildwatch.conf"
 for unit in buildwatchd.socket buildwatchd.service; do
 	put_template "$here/systemd/$unit.in" "$DESTDIR$unit_dir/$unit"
 done
@@ -127,8 +100,13 @@ label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$li
 
 update_catalog
 
-# Last: from here on podman uses what is all in place.
-if [ -n "$conf_d" ]; then
-	put_drop_in "$here/containers/50-buildwatch.conf.in" "$DESTDIR$conf_d/50-buildwatch.conf"
-	label "$DESTDIR$conf_d/50-buildwatch.conf"
+# Last: from here on podman uses what is all in place. Of a host that is made elsewhere the
+# configuration is not known: its rows are those of the template. A package registers itself.
+if [ -z "$DESTDIR" ]; then
+	CONF_D=$conf_d PREFIX=$PREFIX sh "$here/register.sh" on
+elif [ -n "$conf_d" ]; then
+	for runtime in crun runc; do
+		ln -sfT buildwatch-runtime "$libexec/$runtime"
+	done
+	put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$conf_d/50-buildwatch.conf"
 fi

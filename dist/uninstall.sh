@@ -1,47 +1,20 @@
 #!/bin/sh
 # Removes what install.sh installed: make uninstall calls it, with DESTDIR and
-# PREFIX; podman-machine/inside.sh with UNITDIR and CONF_D too. A podman process looks its runtime up once, at its start, and may live
-# for days: the path that it found goes on working for as long as one lives.
+# PREFIX; podman-machine/inside.sh with UNITDIR and CONF_D too.
 set -eu
 
 here=$(dirname "$0")
+DESTDIR=${DESTDIR:-}
+PREFIX=${PREFIX:-/usr/local}
 libexec=$PREFIX/libexec/buildwatch
 unit_dir=${UNITDIR:-$PREFIX/lib/systemd/system}
 conf_d=${CONF_D-/etc/containers/containers.conf.d}
-drop_in=$DESTDIR$conf_d/50-buildwatch.conf
-if [ -z "$conf_d" ] || [ ! -e "$drop_in" ]; then
-	drop_in=$here/containers/50-buildwatch.conf.in
-fi
-rows=$(cat "$drop_in")
-snippet=/etc/tmpfiles.d/buildwatch-removed.conf
-
-# podman_lives: does any process run that may have found the wrapper? By its
-# executable: a process can call itself what it likes.
-podman_lives() {
-	for exe in /proc/[0-9]*/exe; do
-		path=$(readlink "$exe" 2>/dev/null) || continue
-		case ${path%' (deleted)'} in
-		*/podman | */buildah | */conmon) return 0 ;;
-		esac
-	done
-	return 1
-}
-
-# real_runtime NAME prints where podman would find NAME without the wrapper:
-# the first path of the drop-in's row that exists, the wrapper's own aside.
-real_runtime() {
-	printf '%s\n' "$rows" | sed -n "s/^$1 = \[\(.*\)\]$/\1/p" | tr -d '" ' | tr ',' '\n' | while read -r path; do
-		case $path in @PREFIX@* | "$libexec"/*) continue ;; esac
-		if [ -x "$path" ]; then
-			echo "$path"
-			break
-		fi
-	done
-}
 
 # First: podman processes that start from here on do without the wrapper.
-if [ -n "$conf_d" ]; then
-	rm -f "$DESTDIR$conf_d/50-buildwatch.conf"
+if [ -z "$DESTDIR" ]; then
+	CONF_D=$conf_d PREFIX=$PREFIX sh "$here/register.sh" off
+else
+	rm -f "${DESTDIR:?}$conf_d/50-buildwatch.conf" "$DESTDIR$libexec/crun" "$DESTDIR$libexec/runc"
 fi
 
 if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
@@ -53,25 +26,8 @@ if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi
 
-if [ -z "$DESTDIR" ] && [ -d "$libexec" ] && podman_lives; then
-	install -d /etc/tmpfiles.d
-	echo '# Written by "make uninstall" of buildwatch; removes itself too.' >"$snippet"
-	for runtime in crun runc; do
-		real=$(real_runtime "$runtime")
-		if [ -n "$real" ]; then
-			ln -s "$real" "$libexec/$runtime.tmp$$"
-			mv -fT "$libexec/$runtime.tmp$$" "$libexec/$runtime"
-			echo "r! $libexec/$runtime" >>"$snippet"
-		else
-			rm -f "$libexec/$runtime"
-		fi
-	done
-	printf 'r! %s\n' "$libexec" "$snippet" >>"$snippet"
-	echo "podman or buildah is running: $libexec/crun and runc lead to the real runtimes until the next boot removes them"
-else
-	rm -f "$DESTDIR$libexec/crun" "$DESTDIR$libexec/runc" "$DESTDIR$snippet"
-fi
 rm -f "$DESTDIR$libexec/buildwatch-runtime" "$DESTDIR$libexec/buildwatch-keeper" \
+	"$DESTDIR$libexec/register" "$DESTDIR$PREFIX/share/buildwatch/50-buildwatch.conf" \
 	"$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl"
 
 rm -f "$DESTDIR$PREFIX/lib/systemd/catalog/buildwatch.catalog"
@@ -98,4 +54,4 @@ if [ -e "$config" ]; then
 		echo "$config was changed here and stays"
 	fi
 fi
-rmdir "$DESTDIR$libexec" "$DESTDIR/etc/buildwatch/buildwatchd.toml.d" "$DESTDIR/etc/buildwatch" 2>/dev/null || true
+rmdir "$DESTDIR$libexec" "$DESTDIR$PREFIX/share/buildwatch" "$DESTDIR/etc/buildwatch/buildwatchd.toml.d" "$DESTDIR/etc/buildwatch" 2>/dev/null || true
