@@ -85,7 +85,6 @@ type Process struct {
 
 	// Of a survivor only:
 	Since time.Time `json:"since,omitzero"`  // when it was first seen to have outlived SIGKILL
-	Stack []string  `json:"stack,omitempty"` // its kernel stack, innermost first, where the daemon may read it
 	Waits []Wait    `json:"waits,omitempty"` // what it waits for; several where it can't be told which
 }
 

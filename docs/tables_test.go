@@ -13,6 +13,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 )
 
 var update = flag.Bool("update", false, "write the tables that are made from package api")
@@ -38,23 +39,24 @@ func table[T meant](heading string, words []T, more ...func(T) string) string {
 	return b.String()
 }
 
-// limits are the keys of the configuration that bound each rung.
-var limits = map[api.Rung]func(config.Ladder) string{
-	api.RungKill: func(l config.Ladder) string { return limit("kill_timeout", l.KillTimeout) },
-	api.RungOwner: func(l config.Ladder) string {
-		return limit("owner_timeout", l.OwnerTimeout) + ", then twice " + limit("owner_term_timeout", l.OwnerTermTimeout)
+// limits bound each rung, some by a key of the configuration.
+var limits = map[api.Rung]func(lifecycle.Timeouts) string{
+	api.RungKill: func(l lifecycle.Timeouts) string { return limit("kill_timeout", l.Kill) },
+	api.RungOwner: func(l lifecycle.Timeouts) string {
+		return limit("owner_timeout", l.Owner) + ", then twice " + l.OwnerTerm.String()
 	},
-	api.RungStop:       func(l config.Ladder) string { return limit("stop_timeout", l.StopTimeout) },
-	api.RungCgroupKill: func(l config.Ladder) string { return limit("cgroup_kill_timeout", l.CgroupKillTimeout) },
-	api.RungSurvivors:  func(l config.Ladder) string { return limit("survivors_timeout", l.SurvivorsTimeout) },
-	api.RungHelpers:    func(l config.Ladder) string { return limit("helpers_timeout", l.HelpersTimeout) },
+	api.RungStop:       func(l lifecycle.Timeouts) string { return limit("stop_timeout", l.Stop) },
+	api.RungCgroupKill: func(l lifecycle.Timeouts) string { return l.CgroupKill.String() },
+	api.RungSurvivors:  func(l lifecycle.Timeouts) string { return l.Survivors.String() },
+	api.RungHelpers:    func(l lifecycle.Timeouts) string { return l.Helpers.String() },
 }
 
 func limit(key string, value time.Duration) string { return fmt.Sprintf("`%s` (%s)", key, value) }
 
 // tables are those that are made, by the names of their places.
 func tables() map[string]string {
-	ladder := config.Default().Ladder
+	keys := config.Default().Ladder
+	ladder := lifecycle.Times(keys.KillTimeout, keys.OwnerTimeout, keys.StopTimeout)
 	shown := slices.DeleteFunc(api.EventKinds(), func(k api.EventKind) bool {
 		return k == api.EventAlive || k == api.EventStopping // for clients of the API alone
 	})

@@ -67,7 +67,7 @@ func (a *app) client() *client.Client { return client.New(a.socket) }
 // its exit code.
 func Main(args []string, environment Environment) int {
 	a := &app{Environment: environment}
-	root := a.root()
+	root := a.root(args)
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
 	if err == nil {

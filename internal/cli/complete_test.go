@@ -15,7 +15,7 @@ func TestCompletion(t *testing.T) {
 		{"show bcdf", alices + ":4\n"},
 		{"stop bcdf2345 b", other + ":4\n"},
 		{"list ", ":4\n"},
-		{"list --sort ", "created\nid\nstate\nuser\narch\nprocesses\ncpu\n:4\n"},
+		{"list --sort ", "created\nid\nstate\nprocesses\ncpu\n:4\n"},
 		{"list --filter mode=", "mode=local\nmode=api\nmode=run\nmode=unknown\n:4\n"},
 		{"--socket /nowhere stop ", ":4\n"},
 	} {

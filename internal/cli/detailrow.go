@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
@@ -19,7 +18,7 @@ type detailRow struct {
 // detailHelp describes the placeholders that a detailRow has beyond a row's.
 const detailHelp = `  .ProcessTree   its processes, parents before children: {{range .ProcessTree}} with
                  .PID .PPID .Command .Exe .Arch .State .WChan .Cgroup .Survivor
-                 and of survivors .Since .Stack .Waits
+                 and of survivors .Since .Waits
   .Ladder        the rungs used to end it: {{range .Ladder}} with
                  .Rung .StartedAt .Duration .TimedOut .Survivors .Error
   .Verdict       what is done with it, and why
@@ -76,7 +75,6 @@ func (r processRow) WChan() string                { return quote(r.process.WChan
 func (r processRow) Cgroup() string               { return quote(r.process.Cgroup) }
 func (r processRow) Survivor() bool               { return r.process.Survivor }
 func (r processRow) Since() string                { return timestamp(r.process.Since) }
-func (r processRow) Stack() string                { return quote(strings.Join(r.process.Stack, " < ")) }
 func (r processRow) Waits() string                { return api.DescribeWaits(r.process.Waits) }
 func (r processRow) MarshalJSON() ([]byte, error) { return json.Marshal(r.process) }
 

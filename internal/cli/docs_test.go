@@ -61,7 +61,7 @@ func compare(t *testing.T, what string, documented, real []string) {
 func TestManualHasEveryVerbAndFlag(t *testing.T) {
 	sections := manual(t)
 	a := &app{Environment: Environment{Getenv: func(string) string { return "" }}}
-	root := a.root()
+	root := a.root(nil)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {
 		section, ok := sections["buildwatchctl "+cmd.Name()]
@@ -194,7 +194,7 @@ func jsonNames(prefix string, of reflect.Type) []string {
 func TestEveryCommandIsDescribed(t *testing.T) {
 	a := &app{Environment: Environment{Getenv: func(string) string { return "" }}}
 	seen := make(map[string]*cobra.Command)
-	for _, cmd := range a.root().Commands() {
+	for _, cmd := range a.root(nil).Commands() {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: %q", cmd.Name(), cmd.Short)
 		}

@@ -27,9 +27,9 @@ type listFlags struct {
 func (a *app) list() *cobra.Command {
 	var flags listFlags
 	cmd := &cobra.Command{
-		Use:     "list",
-		Aliases: []string{"ls", "ps"},
-		Short:   "List the builds",
+		Use:        "list",
+		SuggestFor: []string{"ls", "ps"},
+		Short:      "List the builds",
 		Long: `List the builds that there are, oldest first. Below the table standard error
 says which are stuck, stalled, or abandoned and only reported; on a terminal their
 rows are red, unless $NO_COLOR is set.

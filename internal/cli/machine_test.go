@@ -25,7 +25,7 @@ func TestMachineIsAskedWhatWasUnderstood(t *testing.T) {
 		want string
 	}{
 		{[]string{"--machine", "list"}, "<list>"},
-		{[]string{"--machine=vm", "ls", "--json"}, "<list><--json=true>"},
+		{[]string{"--machine=vm", "list", "--json"}, "<list><--json=true>"},
 		{[]string{"list", "-q", "--machine=vm", "-f", "user=a b", "-f", "state=stuck", "--sort", "cpu"}, "<list><--filter=user=a b><--filter=state=stuck><--quiet=true><--sort=cpu>"},
 		{[]string{"--machine=vm", "--socket", "/run/x", "show", "$(id)", "it's"}, "<show><--socket=/run/x><--><$(id)><it's>"},
 		{[]string{"list", "--machine=vm", "--format", "--machine"}, "<list><--format=--machine>"},

@@ -24,7 +24,7 @@ const manDir = "../../man"
 func TestManualPagesAreThoseOfTheCommands(t *testing.T) {
 	// A date of its own: the page must not change by the day.
 	written := time.Date(2026, time.November, 24, 0, 0, 0, 0, time.UTC)
-	root := (&app{Environment: Environment{Getenv: func(string) string { return "" }}}).root()
+	root := (&app{Environment: Environment{Getenv: func(string) string { return "" }}}).root(nil)
 	root.DisableAutoGenTag = true
 	root.InitDefaultCompletionCmd()
 	pages := map[string]bool{}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ import (
 // socketVariable names the environment variable that --socket defaults to.
 const socketVariable = "BUILDWATCH_SOCKET"
 
-func (a *app) root() *cobra.Command {
+func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "buildwatchctl",
 		Short: "Run, show and stop the container image builds that buildwatchd watches",
@@ -28,15 +29,15 @@ Root sees all builds, everybody else their own.`,
 			if len(args) == 0 {
 				return errors.New("missing command")
 			}
-			if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-				return fmt.Errorf("unknown command %q, did you mean %s", args[0], strings.Join(like, " or "))
-			}
-			if a.machine.Machine != nil {
-				return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", args[0])
-			}
-			return fmt.Errorf("unknown command %q", args[0])
+			return a.unknown(cmd, args[0])
 		},
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if !cmd.HasParent() && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+			return a.unknown(cmd, args[0]) // the flags are of a command that there is not
+		}
+		return err
+	})
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SetVersionTemplate("buildwatchctl {{.Version}}\n")
@@ -56,6 +57,17 @@ Root sees all builds, everybody else their own.`,
 	}
 	root.AddCommand(a.run())
 	return root
+}
+
+// unknown is the error for a command that there is not.
+func (a *app) unknown(root *cobra.Command, command string) error {
+	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 {
+		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
+	}
+	if a.machine.Machine != nil {
+		return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", command)
+	}
+	return fmt.Errorf("unknown command %q", command)
 }
 
 // noArguments refuses arguments in one line.

@@ -19,8 +19,6 @@ var sortKeys = []struct {
 	{"state", func(a, b api.Build) int {
 		return cmp.Compare(slices.Index(api.States(), a.State), slices.Index(api.States(), b.State))
 	}},
-	{"user", func(a, b api.Build) int { return strings.Compare(userName(a.User), userName(b.User)) }},
-	{"arch", func(a, b api.Build) int { return slices.Compare(a.Arch, b.Arch) }},
 	{"processes", func(a, b api.Build) int { return cmp.Compare(b.Processes, a.Processes) }},
 	{"cpu", func(a, b api.Build) int { return cmp.Compare(b.CPUSeconds, a.CPUSeconds) }},
 }

@@ -16,15 +16,12 @@ func writeSurvivors(out io.Writer, processes []api.Process) error {
 	}
 	for _, p := range processes {
 		row := processRow{p}
-		if !row.Survivor() || p.Since.IsZero() && len(p.Waits) == 0 && len(p.Stack) == 0 {
+		if !row.Survivor() || p.Since.IsZero() && len(p.Waits) == 0 {
 			continue
 		}
 		line("Survivor", "%d %s, since %s", row.PID(), orNone(row.Command()), orNone(row.Since()))
 		for _, w := range p.Waits {
 			line("waits for", "%s", w)
-		}
-		if stack := row.Stack(); stack != "" {
-			line("in", "%s", stack)
 		}
 	}
 	_, err := out.Write(text.Bytes())

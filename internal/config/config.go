@@ -18,13 +18,12 @@ import (
 // Config is everything that can be set. Load makes one; the zero value is not
 // valid.
 type Config struct {
-	Log       Log
-	Metrics   Metrics
-	Ladder    Ladder
-	Stalled   Stalled
-	Placement Placement
-	Policy    Policy
-	Limits    Limits
+	Log     Log
+	Metrics Metrics
+	Ladder  Ladder
+	Stalled Stalled
+	Policy  Policy
+	Limits  Limits
 
 	origins map[string]Origin
 }
@@ -39,23 +38,13 @@ type Metrics struct {
 	Listen netip.AddrPort // a loopback address; the zero value switches metrics off
 }
 
-// Ladder is section [ladder]: how long each step of a build's end may take
-// before the next one is tried.
+// Ladder is section [ladder]: how long a build's end may take where that
+// depends on the host and its builds.
 type Ladder struct {
-	KillTimeout       time.Duration // from SIGKILL to the containers' last process gone
-	OwnerTimeout      time.Duration // for a living owner to tidy up, before SIGTERM
-	OwnerTermTimeout  time.Duration // after the owner's SIGTERM, and again after its SIGKILL
-	StopTimeout       time.Duration // for systemd's job that stops the scope
-	CgroupKillTimeout time.Duration // from cgroup.kill to the last process gone
-	SurvivorsTimeout  time.Duration // to free what is left then
-	HelpersTimeout    time.Duration // for the storage's helper processes to unmount and end
-	AbortFuse         string        // never, build or user, see package survivors
-}
-
-// Total is the longest time that all steps together take before what is left
-// counts as stuck.
-func (l Ladder) Total() time.Duration {
-	return l.KillTimeout + l.OwnerTimeout + 2*l.OwnerTermTimeout + l.StopTimeout + l.CgroupKillTimeout + l.SurvivorsTimeout + l.HelpersTimeout
+	KillTimeout  time.Duration // from SIGKILL to the containers' last process gone
+	OwnerTimeout time.Duration // for a living owner to tidy up, before SIGTERM
+	StopTimeout  time.Duration // for systemd's job that stops the scope
+	AbortFuse    string        // never or user, see package survivors
 }
 
 // Stalled is section [stalled]: when a live build that hangs is called stalled, and
@@ -68,11 +57,6 @@ type Stalled struct {
 
 // Kills tells whether stalled builds are ended.
 func (s Stalled) Kills() bool { return s.Policy == policyKill }
-
-// Placement is section [placement].
-type Placement struct {
-	Timeout time.Duration // for placing one RUN container, from request to answer
-}
 
 // Policy is section [policy]: what is done with builds that are over, and when
 // one is.

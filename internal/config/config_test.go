@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 	"unicode"
-
-	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // tree makes a root directory that holds files, by path. A content that begins
@@ -80,7 +78,6 @@ func TestLaterFilesWinKeyByKey(t *testing.T) {
 		"log.level":                   {root + MainFile, 2},
 		"ladder.kill_timeout":         {root + AdminDropIns + "/20-b.toml", 1},
 		"limits.connections_per_user": {root + VendorDropIns + "/30-c.toml", 1},
-		"placement.timeout":           {},
 	} {
 		if got := c.Origin(key); got != want {
 			t.Errorf("origin of %s is %v, want %v", key, got, want)
@@ -135,14 +132,6 @@ func TestMetricsAddressMayBeIPv6(t *testing.T) {
 	}
 }
 
-// GitHub Actions kills a cancelled job's processes 7.5 s after it asked them to
-// end: by then all must be over.
-func TestDefaultLadderFitsIntoACancelledJob(t *testing.T) {
-	if total := Default().Ladder.Total(); total >= 7500*time.Millisecond {
-		t.Errorf("all steps together may take %v", total)
-	}
-}
-
 func TestMaxRuntimeMayBeNone(t *testing.T) {
 	if d := Default().Policy.MaxRuntime; d != 0 {
 		t.Errorf("by default it is %v", d)
@@ -152,12 +141,6 @@ func TestMaxRuntimeMayBeNone(t *testing.T) {
 		if c.Policy.MaxRuntime != want {
 			t.Errorf("%q is %v", text, c.Policy.MaxRuntime)
 		}
-	}
-}
-
-func TestPlacementEndsBeforeTheWrapperGivesUp(t *testing.T) {
-	if maxPlacement >= wire.Patience {
-		t.Errorf("placement may take %v, the wrapper waits %v", maxPlacement, wire.Patience)
 	}
 }
 

@@ -28,13 +28,10 @@ func FuzzFile(f *testing.F) {
 			checkProblems(t, err, strings.Count(string(data), "\n")+1)
 			return
 		}
-		for _, d := range []time.Duration{c.Ladder.KillTimeout, c.Ladder.OwnerTimeout, c.Ladder.OwnerTermTimeout, c.Ladder.StopTimeout, c.Ladder.CgroupKillTimeout} {
+		for _, d := range []time.Duration{c.Ladder.KillTimeout, c.Ladder.OwnerTimeout, c.Ladder.StopTimeout} {
 			if d < 10*time.Millisecond || d > 10*time.Minute {
 				t.Errorf("accepted %+v", c.Ladder)
 			}
-		}
-		if p := c.Placement.Timeout; p < 10*time.Millisecond || p > 900*time.Millisecond {
-			t.Errorf("accepted %+v", c.Placement)
 		}
 		if n := c.Limits.ConnectionsPerUser; n < 1 || n > 4096 {
 			t.Errorf("accepted %+v", c.Limits)

@@ -25,9 +25,6 @@ const (
 	// A step shorter than this ends before the kernel has killed anything.
 	minTimeout = 10 * time.Millisecond
 	maxTimeout = 10 * time.Minute
-	// maxPlacement leaves the answer time to reach the wrapper, which gives up
-	// after one second (package wire, Patience).
-	maxPlacement = 900 * time.Millisecond
 	// In less than a second too little happens under emulation to tell a hang.
 	minStalled = time.Second
 	maxStalled = 24 * time.Hour
@@ -67,38 +64,18 @@ var keys = append([]key{
 		doc:  "How long the podman or buildah process of a build that was stopped may take to tidy up (working containers, mounts) after its containers were ended, before it gets SIGTERM.",
 	},
 	{
-		name: "ladder.owner_term_timeout",
-		kind: timeout(500*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.OwnerTermTimeout }),
-		doc:  "How long that process may then take to end by itself, before it gets SIGKILL; and how long it may take to go after that.",
-	},
-	{
 		name: "ladder.stop_timeout",
 		kind: timeout(800*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.StopTimeout }),
 		doc:  "How long systemd may take to stop the build's scope.",
-	},
-	{
-		name: "ladder.cgroup_kill_timeout",
-		kind: timeout(500*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.CgroupKillTimeout }),
-		doc:  "How long the build's processes may take to go after the kernel was told to kill their cgroup.",
-	},
-	{
-		name: "ladder.survivors_timeout",
-		kind: timeout(500*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.SurvivorsTimeout }),
-		doc:  "How long freeing what is left then may take, see abort_fuse. What is left after that is reported as stuck, and freed later if that becomes possible.",
-	},
-	{
-		name: "ladder.helpers_timeout",
-		kind: timeout(200*time.Millisecond, func(c *Config) *time.Duration { return &c.Ladder.HelpersTimeout }),
-		doc:  "How long a fuse-overlayfs that served the storage of a dead rootless build may take to unmount and end after SIGTERM, before it gets SIGKILL.",
 	},
 	{
 		name: "ladder.abort_fuse",
 		kind: choice{
 			field:  func(c *Config) *string { return &c.Ladder.AbortFuse },
 			preset: "user",
-			words:  []string{"never", "build", "user"},
+			words:  []string{"never", "user"},
 		},
-		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. build: only what the build itself serves, or fuse-overlayfs for its storage. user: also what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
+		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. user: what the build itself serves, fuse-overlayfs for its storage, and what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
 	{
 		name: "stalled.after",
@@ -118,16 +95,6 @@ var keys = append([]key{
 		name: "stalled.kill_after",
 		kind: stalledFor(func(c *Config) *time.Duration { return &c.Stalled.KillAfter }),
 		doc:  "With policy kill, for how long a build must have been called stalled before it is ended. One that goes on meanwhile is not.",
-	},
-	{
-		name: "placement.timeout",
-		kind: duration{
-			field:  func(c *Config) *time.Duration { return &c.Placement.Timeout },
-			preset: 850 * time.Millisecond,
-			min:    minTimeout,
-			max:    maxPlacement,
-		},
-		doc: "How long putting one RUN container into its build's scope may take. When it is over, the step runs without supervision. The OCI runtime wrapper itself waits one second at most.",
 	},
 	{
 		name: "policy.abandoned",

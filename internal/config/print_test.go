@@ -10,7 +10,7 @@ func TestPrintedConfigurationLoadsAgainToTheSameValues(t *testing.T) {
 	for name, files := range map[string]map[string]string{
 		"defaults": {},
 		"all set": {
-			MainFile:                   "[log]\nlevel = \"error\"\n[metrics]\nlisten = \"\"\n[placement]\ntimeout = \"0.25s\"\n",
+			MainFile:                   "[log]\nlevel = \"error\"\n[metrics]\nlisten = \"\"\n",
 			AdminDropIns + "/1 b.toml": "[ladder]\nkill_timeout = \"10m\"\nowner_timeout = \"90s\"\nstop_timeout = \"10ms\"\n[limits]\nconnections_per_user = 0x10\n",
 		},
 		"odd file name": {AdminDropIns + "/a\nb\x1b.toml": "[log]\nlevel = \"debug\"\n"},

@@ -52,7 +52,6 @@ func TestBadFilesAreRefusedWithLineKeyAndReason(t *testing.T) {
 		"duration too short":    {"[ladder]\nkill_timeout = \"9ms\"", `F:2: ladder.kill_timeout: "9ms" is out of bounds: 10ms to 10m`},
 		"duration too long":     {"[ladder]\nkill_timeout = \"601s\"", `F:2: ladder.kill_timeout: "601s" is out of bounds: 10ms to 10m`},
 		"duration negative":     {"[ladder]\nkill_timeout = \"-1s\"", `F:2: ladder.kill_timeout: "-1s" is out of bounds: 10ms to 10m`},
-		"placement too long":    {"[placement]\ntimeout = \"1s\"", `F:2: placement.timeout: "1s" is out of bounds: 10ms to 900ms`},
 		"integer too small":     {"[limits]\nconnections_per_user = 0", "F:2: limits.connections_per_user: 0 is out of bounds: 1 to 4096"},
 		"integer too large":     {"[limits]\nconnections_per_user = 4097", "F:2: limits.connections_per_user: 4097 is out of bounds: 1 to 4096"},
 		"integer of 70 bits":    {"[limits]\nconnections_per_user = 1000000000000000000000", "F:2: limits.connections_per_user: 1000000000000000000000 is out of bounds: 1 to 4096"},

@@ -18,6 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/control"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/metrics"
@@ -32,6 +33,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/survivors"
 	"github.com/buildwatch/buildwatch/internal/version"
 	"github.com/buildwatch/buildwatch/internal/watch"
+	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
 // Names of the helper programs in libexec/buildwatch.
@@ -43,6 +45,10 @@ const (
 // ctlName is the program whose processes may ask to become a build's command. It is
 // installed beside the daemon.
 const ctlName = "buildwatchctl"
+
+// placementTime is how long putting a RUN container into its scope may take: the answer
+// must reach the wrapper before that gives up.
+const placementTime = wire.Patience - 150*time.Millisecond
 
 // connections is how many connections all users but root may have together on
 // each socket, and root as many.
@@ -98,7 +104,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Metrics:  counters,
 		History:  chronicle{log},
 		Log:      logrus.NewEntry(log.Logger),
-	}, timeouts(cfg.Ladder), policy(cfg.Policy))
+	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
 	watcher.WatchStalled(stalled(cfg.Stalled), hung)
@@ -126,7 +132,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		return placement.New(placement.Options{
 			Places:   places(watcher),
 			Wrapper:  filepath.Join(libexec, wrapperName),
-			Limit:    cfg.Placement.Timeout,
+			Limit:    placementTime,
 			Limiter:  limiter(),
 			Metrics:  placementMetrics{counters},
 			Unplaced: follower.Expect,
@@ -244,11 +250,8 @@ func runner(watcher *watch.Watcher, program string) control.Runner {
 	}
 }
 
-func timeouts(l config.Ladder) watch.Timeouts {
-	return watch.Timeouts{
-		Kill: l.KillTimeout, Owner: l.OwnerTimeout, OwnerTerm: l.OwnerTermTimeout,
-		Stop: l.StopTimeout, CgroupKill: l.CgroupKillTimeout, Survivors: l.SurvivorsTimeout, Helpers: l.HelpersTimeout,
-	}
+func timeouts(l config.Ladder) lifecycle.Timeouts {
+	return lifecycle.Times(l.KillTimeout, l.OwnerTimeout, l.StopTimeout)
 }
 
 func stalled(s config.Stalled) watch.Stalled {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/survivors"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -40,19 +41,22 @@ func complete(t *testing.T, values ...any) {
 
 // TestEveryTimeoutIsItsOwn: each key of [ladder] bounds the rung that it is named for.
 func TestEveryTimeoutIsItsOwn(t *testing.T) {
-	cfg := config.Ladder{
-		KillTimeout: 1, OwnerTimeout: 2, OwnerTermTimeout: 3, StopTimeout: 4, CgroupKillTimeout: 5, SurvivorsTimeout: 6,
-		HelpersTimeout: 7, AbortFuse: "build",
-	}
-	want := watch.Timeouts{Kill: 1, Owner: 2, OwnerTerm: 3, Stop: 4, CgroupKill: 5, Survivors: 6, Helpers: 7}
+	cfg := config.Ladder{KillTimeout: 1, OwnerTimeout: 2, StopTimeout: 3, AbortFuse: "user"}
+	want := lifecycle.Times(1, 2, 3)
 	complete(t, cfg, want)
-	if got := timeouts(cfg); got != want {
+	if got := timeouts(cfg); got != want || got.Kill != 1 || got.Owner != 2 || got.Stop != 3 {
 		t.Errorf("the ladder has %+v, want %+v", got, want)
 	}
-	for i, name := range []string{"never", "build", "user"} {
-		if mode := survivors.Mode(name); i >= len(survivors.Modes()) || mode != survivors.Modes()[i] {
-			t.Errorf("abort_fuse = %q is no mode", name)
-		}
+	if never, user := survivors.Mode("never"), survivors.Mode("user"); never != survivors.Never || user != survivors.OfUser {
+		t.Error("the words of abort_fuse are no modes")
+	}
+}
+
+// GitHub Actions kills a cancelled job's processes 7.5 s after it asked them to
+// end: by then all must be over.
+func TestDefaultLadderFitsIntoACancelledJob(t *testing.T) {
+	if total := timeouts(config.Default().Ladder).Total(); total >= 7500*time.Millisecond {
+		t.Errorf("all rungs together may take %v", total)
 	}
 }
 

@@ -18,6 +18,21 @@ type Timeouts struct {
 	Helpers    time.Duration // the storage's helper processes, SIGTERM until SIGKILL
 }
 
+// Times are the timeouts of every host's ladder, but for three that depend on how fast
+// its disks, its systemd and its builds' owners are.
+func Times(kill, owner, stop time.Duration) Timeouts {
+	return Timeouts{
+		Kill: kill, Owner: owner, Stop: stop,
+		OwnerTerm: 500 * time.Millisecond, CgroupKill: 500 * time.Millisecond, Survivors: 500 * time.Millisecond, Helpers: 200 * time.Millisecond,
+	}
+}
+
+// Total is the longest time that all rungs together take before what is left counts as
+// stuck.
+func (t Timeouts) Total() time.Duration {
+	return t.Kill + t.Owner + 2*t.OwnerTerm + t.Stop + t.CgroupKill + t.Survivors + t.Helpers
+}
+
 // startTime is how long a living owner may take to start containers that are being
 // made, before they are killed.
 const startTime = 400 * time.Millisecond

@@ -80,7 +80,7 @@ func decide(f facts) verdict {
 
 // servedByUs tells whether who serves the connection does not speak against an abort.
 func (f facts) servedByUs() bool {
-	return f.serving != byAnother && (f.serving != byUser || f.mode == OfUser && !f.others)
+	return f.serving != byAnother && (f.serving != byUser || !f.others)
 }
 
 // judge decides about one connection that the threads can reach, and aborts it if

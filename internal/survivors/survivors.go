@@ -28,13 +28,9 @@ type Mode string
 
 // The modes, from the most careful to the least.
 const (
-	Never   Mode = "never"
-	OfBuild Mode = "build" // what the build itself serves, or a helper of its storage
-	OfUser  Mode = "user"  // and what the build's user serves, and nobody but the build uses
+	Never  Mode = "never"
+	OfUser Mode = "user" // and what the build's user serves, and nobody but the build uses
 )
-
-// Modes lists every mode.
-func Modes() []Mode { return []Mode{Never, OfBuild, OfUser} }
 
 // Control is where the kernel lists FUSE connections: a mount of fusectl.
 //
@@ -95,9 +91,8 @@ type Report struct {
 
 // Process is what is known of one survivor.
 type Process struct {
-	State string   // of the thread that waits deepest, one letter; "?" where it could not be read in time
-	WChan string   // the kernel function in which that thread waits
-	Stack []string // its kernel stack, innermost first; nil where it can't be read
+	State string // of the thread that waits deepest, one letter; "?" where it could not be read in time
+	WChan string // the kernel function in which that thread waits
 	Waits []api.Wait
 }
 
@@ -181,7 +176,7 @@ func (c *Case) look(ctx context.Context, pids []int) (Report, sight) {
 			continue // it has ended
 		}
 		seen.threads = append(seen.threads, found)
-		report.Processes[pid] = Process{State: found.state, WChan: found.wchan, Stack: found.stack}
+		report.Processes[pid] = Process{State: found.state, WChan: found.wchan}
 	}
 	waiting := c.open(seen)
 	if len(waiting) > 0 {

@@ -1,8 +1,6 @@
 package survivors
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -20,7 +18,6 @@ type thread struct {
 	pid, tid  int
 	state     string
 	wchan     string
-	stack     []string
 	namespace string  // its mount namespace
 	mounts    []mount // in that namespace
 	file      string  // the open file that its system call is about, if any
@@ -57,7 +54,6 @@ func (e *Examiner) deepest(pid int) (thread, error) {
 	if wchan, err := best.Wchan(); err == nil && wchan != "0" {
 		found.wchan = wchan
 	}
-	found.stack = kernelStack(found.path("stack"))
 	found.namespace = proc.Namespace(best.PID, "mnt")
 	// One that is past the end of its namespaces has none left.
 	if infos, err := best.MountInfo(); err == nil {
@@ -69,35 +65,6 @@ func (e *Examiner) deepest(pid int) (thread, error) {
 
 func (t thread) path(name string) string {
 	return "/proc/" + strconv.Itoa(t.pid) + "/task/" + strconv.Itoa(t.tid) + "/" + name
-}
-
-// maxStack is how many functions of a kernel stack are kept.
-const maxStack = 16
-
-// kernelStack reads /proc/PID/task/TID/stack, which asks for CAP_SYS_ADMIN: the
-// installed service does not have it.
-//
-// Source: linux, fs/proc/base.c, proc_pid_stack.
-func kernelStack(path string) []string {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return nil
-	}
-	return parseStack(content)
-}
-
-func parseStack(content []byte) []string {
-	var stack []string
-	for line := range bytes.Lines(content) {
-		// [<0>] request_wait_answer+0x13e/0x250
-		_, function, ok := strings.Cut(strings.TrimSpace(string(line)), "] ")
-		if !ok || len(stack) == maxStack {
-			continue
-		}
-		function, _, _ = strings.Cut(function, "+")
-		stack = append(stack, function)
-	}
-	return stack
 }
 
 // onDescriptor are system calls that are about the file of a descriptor, and which
@@ -119,40 +86,17 @@ var onDescriptor = map[int]int{
 // its registers and its descriptors; and the mount that it is on. Where the call
 // names no descriptor, as open(2), neither is known.
 func (t thread) openFile() (name string, mountID int) {
-	content, err := os.ReadFile(t.path("syscall"))
-	if err != nil {
+	call, err := proc.SyscallOf(t.pid, t.tid)
+	at, known := onDescriptor[call.Number]
+	if err != nil || !known {
 		return "", 0
 	}
-	number, args, ok := parseSyscall(string(content))
-	at, known := onDescriptor[number]
-	if !ok || !known {
-		return "", 0
-	}
-	fd := strconv.FormatInt(int64(int32(args[at])), 10)
+	fd := strconv.FormatInt(int64(int32(call.Args[at])), 10)
 	name, err = os.Readlink(t.path("fd/" + fd))
 	if err != nil {
 		return "", 0
 	}
 	return name, mountIDOf(t.path("fdinfo/" + fd))
-}
-
-// parseSyscall reads the number and the arguments of the system call that a thread
-// waits in, see proc_pid_syscall(5).
-func parseSyscall(content string) (number int, args [6]uint64, ok bool) {
-	fields := strings.Fields(content)
-	if len(fields) < 7 {
-		return 0, args, false // running, or not in a system call
-	}
-	number, err := strconv.Atoi(fields[0])
-	if err != nil {
-		return 0, args, false
-	}
-	for i := range args {
-		if _, err := fmt.Sscanf(fields[1+i], "0x%x", &args[i]); err != nil {
-			return 0, args, false
-		}
-	}
-	return number, args, true
 }
 
 // waits says what the thread may wait for: the file that its system call is about,

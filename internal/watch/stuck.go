@@ -64,7 +64,7 @@ func (r remains) addTo(p *api.Process) {
 	if !ok || !p.Survivor {
 		return
 	}
-	p.State, p.WChan, p.Stack, p.Waits = found.State, found.WChan, found.Stack, found.Waits
+	p.State, p.WChan, p.Waits = found.State, found.WChan, found.Waits
 	p.Since = r.since[p.PID]
 }
 
