@@ -125,18 +125,20 @@ func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
 	}
 	defer parent.Close()
 	original, err := parent.Program()
-	return err == nil && p.trusts(original) && seen(program, nil).RunsProgramOf(seen(original, nil)) && sameUser(h, parent)
+	uid, uidErr := h.UID()
+	parents, parentsErr := parent.UID()
+	return errors.Join(err, uidErr, parentsErr) == nil && p.trustsCopy(program, original, uid, parents)
+}
+
+// trustsCopy reports whether a copy in memory that a user runs is believed: of a program
+// that is trusted, and that the parent runs as the same user.
+func (p *programs) trustsCopy(program, original proc.Program, uid, parents uint32) bool {
+	return p.trusts(original) && seen(program, nil).RunsProgramOf(seen(original, nil)) && uid == parents
 }
 
 // seen is a process as package podman judges it.
 func seen(program proc.Program, args []string) podman.Process {
 	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}
-}
-
-func sameUser(one, other *proc.Handle) bool {
-	uid, err := one.UID()
-	otherUID, otherErr := other.UID()
-	return err == nil && otherErr == nil && uid == otherUID
 }
 
 var errNotOurs = errors.New("a user namespace that is not below ours")

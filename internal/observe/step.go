@@ -132,22 +132,28 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 	}
 }
 
-// inside tells whether a process below the monitor is in the step: in a PID or a UTS
-// namespace that was made for it. Where the step shares both with the host, it is
-// one in another mount namespace and another cgroup than the monitor. A mount
-// namespace alone tells nothing: a thread of the monitor's may have one of its
-// own, and the runtime that it starts is then in it.
+// inside reports whether a process below the monitor is in the step.
 func (s *Step) inside(h *proc.Handle) bool {
-	outer := namespaces{mnt: proc.Namespace(s.Monitor.PID, "mnt"), uts: proc.Namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
-	inner := namespaces{mnt: proc.Namespace(h.PID, "mnt"), uts: proc.Namespace(h.PID, "uts"), pid: proc.Namespace(h.PID, "pid")}
-	if outer.mnt == "" || outer.uts == "" || inner.mnt == "" || inner.uts == "" || inner.pid == "" || !h.Alive() {
-		return false // in doubt not; it is looked at again
+	monitor := namespaces{mnt: proc.Namespace(s.Monitor.PID, "mnt"), uts: proc.Namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
+	its := namespaces{mnt: proc.Namespace(h.PID, "mnt"), uts: proc.Namespace(h.PID, "uts"), pid: proc.Namespace(h.PID, "pid")}
+	apart := proc.Cgroup(h.PID) != proc.Cgroup(s.Monitor.PID)
+	return h.Alive() && isInside(its, monitor, s.outside, s.follower.self, apart)
+}
+
+// isInside reports whether a process is in the step, by its namespaces, those that the
+// monitor has now, those that it had when it was found, and the host's: it is in a PID or
+// a UTS namespace that was made for the step. Where the step shares both with the host, it
+// is in another mount namespace and, apart, in another cgroup than the monitor. A mount
+// namespace alone tells nothing: a thread of the monitor's may have one of its own, and the
+// runtime that it starts is then in it. In doubt it is not; it is looked at again.
+func isInside(its, monitor, found, host namespaces, apart bool) bool {
+	if monitor.mnt == "" || monitor.uts == "" || its.mnt == "" || its.uts == "" || its.pid == "" {
+		return false
 	}
-	if inner.pid != outer.pid || inner.uts != outer.uts && inner.uts != s.outside.uts && inner.uts != s.follower.self.uts {
+	if its.pid != monitor.pid || its.uts != monitor.uts && its.uts != found.uts && its.uts != host.uts {
 		return true
 	}
-	return inner.mnt != outer.mnt && inner.mnt != s.outside.mnt && inner.mnt != s.follower.self.mnt &&
-		proc.Cgroup(h.PID) != proc.Cgroup(s.Monitor.PID)
+	return its.mnt != monitor.mnt && its.mnt != found.mnt && its.mnt != host.mnt && apart
 }
 
 // descendFrom takes hold of what the held processes from the first one on have started,

@@ -55,14 +55,20 @@ func (s *Scope) SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool)
 		return err
 	}
 	defer command.close()
+	return command.signal(signal, spare)
+}
+
+// signal sends the signal to every process in the cgroup and below it that is not spared.
+func (c *cgroup) signal(signal unix.Signal, spare func(*proc.Handle) bool) error {
 	var failed error
-	for _, member := range command.members() {
+	for _, member := range c.members() {
 		process, err := proc.Open(member.PID)
 		if err != nil {
 			continue // it has ended
 		}
+		// Held first, asked then: the list is of PIDs, and they are used again.
 		where, err := process.Cgroup()
-		if err == nil && (where == command.path || strings.HasPrefix(where, command.path+"/")) && !spare(process) {
+		if err == nil && c.holds(where) && !spare(process) {
 			if err := process.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
 				failed = errors.Join(failed, err)
 			}
@@ -73,6 +79,9 @@ func (s *Scope) SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool)
 }
 
 // Holds tells whether a cgroup, below the mount, is the scope's or in it.
-func (s *Scope) Holds(cgroup string) bool {
-	return cgroup == s.dir.path || strings.HasPrefix(cgroup, s.dir.path+"/")
+func (s *Scope) Holds(cgroup string) bool { return s.dir.holds(cgroup) }
+
+// holds reports whether another cgroup is this one, or below it.
+func (c *cgroup) holds(path string) bool {
+	return path == c.path || strings.HasPrefix(path, c.path+"/")
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +72,7 @@ func (c *cgroup) signalLeft(told map[proc.Identity]bool) error {
 		}
 		// Held first, asked then: it is this very process that has a thread here.
 		where, err := h.CgroupOfThread(tid)
-		if err == nil && !told[h.Identity] && (where == c.path || strings.HasPrefix(where, c.path+"/")) {
+		if err == nil && !told[h.Identity] && c.holds(where) {
 			if err := h.Signal(unix.SIGKILL); err != nil && !errors.Is(err, proc.ErrGone) {
 				failed = errors.Join(failed, err)
 			}

@@ -40,7 +40,7 @@ func (e *Examiner) Helpers(ctx context.Context, uid uint32, builders []proc.Iden
 		}
 		var found []*Helper
 		for _, p := range all {
-			if !p.is(uid) || !p.isHelper() {
+			if !p.helps(uid, process.isHelper) {
 				continue
 			}
 			h, err := proc.Open(p.PID)

@@ -133,7 +133,7 @@ func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, seen s
 		}
 	}
 	sure, perhaps := seen.host.servers(number)
-	f.serving, f.server = who(sure, perhaps, c.uid, proc.Namespace(os.Getpid(), "pid"), inside)
+	f.serving, f.server = who(sure, perhaps, c.uid, proc.Namespace(os.Getpid(), "pid"), inside, process.isHelper)
 	if !f.servedByUs() {
 		return
 	}
@@ -154,14 +154,14 @@ func (c *Case) surroundings(ctx context.Context, f *facts, number uint32, seen s
 // who tells who serves a connection: whoever of the servers is least the build's.
 // Where the kernel does not say whose connection is whose, each that holds some
 // connection counts.
-func who(sure, perhaps []process, uid uint32, pidNamespace string, inside func(process) bool) (serving, int) {
+func who(sure, perhaps []process, uid uint32, pidNamespace string, inside, isHelper func(process) bool) (serving, int) {
 	kind, server := byNobody, 0
 	for _, p := range slices.Concat(sure, perhaps) {
 		this := byAnother
 		switch {
 		case inside(p):
 			this = byBuild
-		case p.is(uid) && p.isHelper():
+		case p.helps(uid, isHelper):
 			this = byHelper
 		case p.is(uid) && p.pidNamespace == pidNamespace:
 			this = byUser

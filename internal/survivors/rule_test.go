@@ -56,6 +56,7 @@ func TestWho(t *testing.T) {
 	inside, user, root, contained := of(10, 1000, here), of(20, 1000, here), of(30, 0, here), of(40, 1000, elsewhere)
 	mixed := of(50, 1000, here)
 	mixed.uids[1] = 0 // a set-user-ID program
+	helper, roots, others := of(60, 1000, elsewhere), of(61, 0, here), of(62, 1001, here)
 	for _, row := range []struct {
 		name          string
 		sure, perhaps []process
@@ -71,8 +72,12 @@ func TestWho(t *testing.T) {
 		{"a set-user-ID program", []process{mixed}, nil, byAnother, 50},
 		{"root perhaps", []process{inside}, []process{root}, byAnother, 30},
 		{"its user perhaps", nil, []process{user}, byUser, 20},
+		{"the helper of its storage", []process{helper}, nil, byHelper, 60},
+		{"root's helper", []process{roots}, nil, byAnother, 61},
+		{"another user's helper", []process{others}, nil, byAnother, 62},
 	} {
-		got, pid := who(row.sure, row.perhaps, 1000, here, func(p process) bool { return p.PID == 10 })
+		got, pid := who(row.sure, row.perhaps, 1000, here, func(p process) bool { return p.PID == 10 },
+			func(p process) bool { return p.PID >= 60 })
 		if got != row.want || pid != row.pid {
 			t.Errorf("%s: %d by %d, want %d by %d", row.name, got, pid, row.want, row.pid)
 		}

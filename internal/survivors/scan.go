@@ -136,8 +136,11 @@ func isFuseDevice(link string) bool {
 	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && unix.Mkdev(st.Rdev_major, st.Rdev_minor) == fuseDevice
 }
 
-// isHelper tells whether the process runs the host's fuse-overlayfs: a file that is
-// root's and that nobody else may write.
+// helps reports whether the process serves the storage of the UID's: it is all theirs,
+// and isHelper, which is process.isHelper but in tests.
+func (p process) helps(uid uint32, isHelper func(process) bool) bool { return p.is(uid) && isHelper(p) }
+
+// isHelper reports whether the process runs the host's fuse-overlayfs.
 func (p process) isHelper() bool {
 	exe, err := p.Executable()
 	if err != nil || !podman.IsMountHelper(exe) {
@@ -145,7 +148,13 @@ func (p process) isHelper() bool {
 	}
 	var st unix.Statx_t
 	err = unix.Statx(unix.AT_FDCWD, p.file("exe"), unix.AT_STATX_DONT_SYNC|unix.AT_NO_AUTOMOUNT, unix.STATX_BASIC_STATS, &st)
-	return err == nil && proc.IsRoots(st)
+	return err == nil && isHelperFile(exe, st)
+}
+
+// isHelperFile reports whether a program is the host's fuse-overlayfs: a file that is
+// root's and that nobody else may write.
+func isHelperFile(exe string, st unix.Statx_t) bool {
+	return podman.IsMountHelper(exe) && proc.IsRoots(st)
 }
 
 // scan is the host at one moment: its processes and the mount tables they see.

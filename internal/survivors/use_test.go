@@ -321,6 +321,27 @@ func TestOnlyTheHostsFuseOverlayfsIsAHelper(t *testing.T) {
 	}
 }
 
+// TestHelpersFileIsRootsAlone, of that name, wherever it is installed.
+func TestHelpersFileIsRootsAlone(t *testing.T) {
+	for _, row := range []struct {
+		exe  string
+		uid  uint32
+		mode uint16
+		want bool
+	}{
+		{"/usr/bin/fuse-overlayfs", 0, 0o755, true},
+		{"/opt/fuse-overlayfs (deleted)", 0, 0o755, true},
+		{"/usr/bin/fuse-overlayfs", 1000, 0o755, false},
+		{"/usr/bin/fuse-overlayfs", 0, 0o775, false},
+		{"/usr/bin/fuse-overlayfs", 0, 0o757, false},
+		{"/usr/bin/sshfs", 0, 0o755, false},
+	} {
+		if got := isHelperFile(row.exe, unix.Statx_t{Uid: row.uid, Mode: unix.S_IFREG | row.mode}); got != row.want {
+			t.Errorf("%+v: %v", row, got)
+		}
+	}
+}
+
 // TestHelperEndsOnceNobodyUsesItsMount by SIGTERM, or else by SIGKILL; what somebody
 // uses stays.
 func TestHelperEndsOnceNobodyUsesItsMount(t *testing.T) {
