@@ -19,13 +19,12 @@ import (
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/control"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/metrics"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
 	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -94,13 +93,9 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		return err, nil
 	}
 	watcher = watch.New(watch.Parts{
-		Start:    starter(manager),
-		Grant:    granter(cfg.Limits.Builds),
-		Gather:   gatherer(manager),
-		Cgroups:  manager,
-		Requests: request.NewWatcher(reader),
+		Host:     acting{manager, cfg.Limits.Builds},
+		Owners:   owners.New(request.NewWatcher(reader), reader, log),
 		Examiner: examiner{look},
-		Reader:   reader,
 		Metrics:  counters,
 		History:  chronicle{log},
 		Log:      logrus.NewEntry(log.Logger),
@@ -218,35 +213,13 @@ func adopt(manager *scopes.Manager, watcher *watch.Watcher, log logrus.FieldLogg
 	}
 }
 
-func starter(manager *scopes.Manager) watch.Starter {
-	return func(ctx context.Context, spec scopes.Spec) (processes.Scope, error) {
-		s, err := manager.Start(ctx, spec)
-		if err != nil {
-			return nil, err // not s: a nil *Scope is no nil processes.Scope
-		}
-		return s, nil
-	}
-}
-
-func granter(grants limits.Grants) watch.Granter {
-	return func(user api.User, mode api.Mode) []limits.Value {
-		return grants.For(user.UID, user.Name, string(mode))
-	}
-}
-
 func places(watcher *watch.Watcher) placement.Places {
-	return func(ctx context.Context, caller watch.Caller, container watch.Container) (placement.Place, error) {
+	return func(ctx context.Context, caller owners.Caller, container watch.Container) (placement.Place, error) {
 		place, err := watcher.Prepare(ctx, caller, container)
 		if err != nil {
 			return nil, err
 		}
 		return place, nil
-	}
-}
-
-func runner(watcher *watch.Watcher, program string) control.Runner {
-	return func(ctx context.Context, process *proc.Handle, uid, gid uint32, r control.RunRequest) (api.Build, error) {
-		return watcher.Run(ctx, watch.Caller{Handle: process, UID: uid, GID: gid}, watch.Run{Name: r.Name, Limits: r.Limits, Program: program})
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/observe"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -15,7 +15,7 @@ import (
 // newFollower makes what follows the builds that do not come through the wrapper.
 func newFollower(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
 	sighting := func(s *observe.Step) watch.Sighting {
-		return watch.Sighting{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID, Processes: s}
+		return watch.Sighting{Seen: owners.Seen{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID}, Processes: s}
 	}
 	return observe.New(observe.Options{
 		Seen:     func(ctx context.Context, s *observe.Step) bool { return watcher.Observe(ctx, sighting(s)) },
@@ -25,14 +25,4 @@ func newFollower(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLo
 		Reader:   reader,
 		Log:      log,
 	})
-}
-
-func gatherer(manager *scopes.Manager) processes.Gatherer {
-	return func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (processes.Scope, error) {
-		s, err := manager.Gather(ctx, spec, orphans)
-		if err != nil {
-			return nil, err // not s: a nil *Scope is no nil processes.Scope
-		}
-		return s, nil
-	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
-	"github.com/buildwatch/buildwatch/internal/watch"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -49,7 +49,7 @@ func FuzzConversation(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(self.Close)
-	caller := watch.Caller{Handle: self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	caller := owners.Caller{Handle: self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	log := logrus.New()
 	log.SetOutput(&buffer{})
 	program := proctest.Self(f)

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
@@ -88,8 +89,8 @@ func (o recorder) none(t *testing.T) {
 // fakePlaces stands for package watch. It hands out places whose Enter counts
 // as a move where act allows it.
 type fakePlaces struct {
-	find  func(ctx context.Context, caller watch.Caller) error                   // may be nil
-	enter func(ctx context.Context, caller watch.Caller, act func() error) error // in the place of act itself; may be nil
+	find  func(ctx context.Context, caller owners.Caller) error                   // may be nil
+	enter func(ctx context.Context, caller owners.Caller, act func() error) error // in the place of act itself; may be nil
 
 	mu    sync.Mutex
 	asked []asked
@@ -104,7 +105,7 @@ type asked struct {
 
 const cgroupsPath = "/test.slice/buildwatch-x.scope/payload/run-c"
 
-func (f *fakePlaces) places(ctx context.Context, caller watch.Caller, container watch.Container) (Place, error) {
+func (f *fakePlaces) places(ctx context.Context, caller owners.Caller, container watch.Container) (Place, error) {
 	f.mu.Lock()
 	f.asked = append(f.asked, asked{caller.PID, caller.UID, caller.GID, container.ID})
 	f.mu.Unlock()
@@ -125,7 +126,7 @@ func (f *fakePlaces) seen() (questions []asked, moved []int) {
 type fakePlace struct {
 	*fakePlaces
 	ctx    context.Context
-	caller watch.Caller
+	caller owners.Caller
 }
 
 func (p *fakePlace) CgroupsPath() string { return cgroupsPath }
@@ -483,7 +484,7 @@ var roles = proctest.Roles{
 func say(line string) { _, _ = os.Stdout.WriteString(line + "\n") }
 
 // exited waits until the process has ended, in the daemon's eyes.
-func exited(caller watch.Caller) error {
+func exited(caller owners.Caller) error {
 	for deadline := time.Now().Add(patience); caller.Alive(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return errors.New("the caller does not exit")

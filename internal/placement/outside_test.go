@@ -5,9 +5,9 @@ import (
 	"os"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
-	"github.com/buildwatch/buildwatch/internal/watch"
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
@@ -48,7 +48,7 @@ func TestBuildInACgroupNamespaceOfItsOwnIsNotPlaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	caller := watch.Caller{Handle: h}
+	caller := owners.Caller{Handle: h}
 	if err := s.seesOurs(caller); err != nil {
 		t.Errorf("in the daemon's own: %v", err)
 	}

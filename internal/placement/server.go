@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -58,7 +59,7 @@ type Place interface {
 }
 
 // Places finds the place of a container: package watch's Prepare.
-type Places func(ctx context.Context, caller watch.Caller, container watch.Container) (Place, error)
+type Places func(ctx context.Context, caller owners.Caller, container watch.Container) (Place, error)
 
 // Options is what a Server is made of.
 type Options struct {
@@ -124,11 +125,11 @@ func (s *Server) serve(ctx context.Context, conn *peer.Conn) {
 		return
 	}
 	defer process.Close()
-	s.handle(ctx, conn.UnixConn, watch.Caller{Handle: process, UID: c.UID(), GID: c.GID()})
+	s.handle(ctx, conn.UnixConn, owners.Caller{Handle: process, UID: c.UID(), GID: c.GID()})
 }
 
 // handle serves one connection: one container.
-func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Caller) {
+func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller owners.Caller) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limit)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
@@ -154,7 +155,7 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller watch.Ca
 
 // place goes through the conversation of package wire. The error is what made
 // it end early.
-func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller watch.Caller, container watch.Container) (failed error) {
+func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller owners.Caller, container watch.Container) (failed error) {
 	if err := caller.Runs(s.Wrapper); err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ var errElsewhere = errors.New("the build runs in a cgroup namespace of its own")
 // seesOurs tells whether the caller is in the daemon's own cgroup namespace.
 //
 // Source: cgroup_namespaces(7).
-func (s *Server) seesOurs(caller watch.Caller) error {
+func (s *Server) seesOurs(caller owners.Caller) error {
 	its := proc.Namespace(caller.PID, "cgroup")
 	if !caller.Alive() {
 		return errGivenUp
@@ -244,7 +245,7 @@ func badRequest(err error) error {
 const answerTime = 50 * time.Millisecond
 
 // finish answers a request that has failed, and counts it either way.
-func (s *Server) finish(conn *net.UnixConn, caller watch.Caller, started time.Time, err error) {
+func (s *Server) finish(conn *net.UnixConn, caller owners.Caller, started time.Time, err error) {
 	cause := causeOf(err)
 	s.Metrics.Placement(time.Since(started), cause)
 	// The request's own time may be what is over.
@@ -282,7 +283,7 @@ func causeOf(err error) Cause {
 		return CauseNone
 	case errors.As(err, &bad):
 		return CauseBadRequest
-	case errors.As(err, &ended), errors.Is(err, watch.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
+	case errors.As(err, &ended), errors.Is(err, owners.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
 		errors.Is(err, proc.ErrHangs):
 		return CauseRefused
 	case errors.Is(err, errElsewhere):

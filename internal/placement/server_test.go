@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
@@ -108,18 +109,18 @@ func TestCallerThatIsNoLongerTheWrapperIsNotMoved(t *testing.T) {
 		cause Cause
 	}{
 		"it exits while its build is looked for": {"prepare", &fakePlaces{
-			find: func(_ context.Context, caller watch.Caller) error {
+			find: func(_ context.Context, caller owners.Caller) error {
 				asked <- struct{}{}
 				return exited(caller)
 			},
 		}, CauseTimeout},
 		"it exits before it is moved": {"enter", &fakePlaces{
-			enter: func(_ context.Context, caller watch.Caller, act func() error) error {
+			enter: func(_ context.Context, caller owners.Caller, act func() error) error {
 				return errors.Join(exited(caller), act())
 			},
 		}, CauseTimeout},
 		"it becomes the runtime": {"become", &fakePlaces{
-			enter: func(_ context.Context, caller watch.Caller, act func() error) error {
+			enter: func(_ context.Context, caller owners.Caller, act func() error) error {
 				return errors.Join(runsAnother(caller.Handle, wrapper), act())
 			},
 		}, CauseRefused},
@@ -357,9 +358,9 @@ func TestDescriptorsAreNotReceived(t *testing.T) {
 			}
 			fakes := &fakePlaces{}
 			if at == wire.Prepare {
-				fakes.find = func(context.Context, watch.Caller) error { return hold() }
+				fakes.find = func(context.Context, owners.Caller) error { return hold() }
 			} else {
-				fakes.enter = func(_ context.Context, _ watch.Caller, act func() error) error {
+				fakes.enter = func(_ context.Context, _ owners.Caller, act func() error) error {
 					return errors.Join(hold(), act())
 				}
 			}
@@ -422,13 +423,13 @@ func TestRequestHasOneTimeLimit(t *testing.T) {
 		moved int
 	}{
 		"systemd is silent": {&fakePlaces{
-			find: func(ctx context.Context, _ watch.Caller) error { late(ctx); return context.Cause(ctx) },
+			find: func(ctx context.Context, _ owners.Caller) error { late(ctx); return context.Cause(ctx) },
 		}, wire.Refused, CauseSystemd, 0},
 		"over before the move": {&fakePlaces{
-			enter: func(ctx context.Context, _ watch.Caller, act func() error) error { late(ctx); return act() },
+			enter: func(ctx context.Context, _ owners.Caller, act func() error) error { late(ctx); return act() },
 		}, wire.Refused, CauseTimeout, 0},
 		"over after the move: it was placed": {&fakePlaces{
-			enter: func(ctx context.Context, _ watch.Caller, act func() error) error {
+			enter: func(ctx context.Context, _ owners.Caller, act func() error) error {
 				err := act()
 				late(ctx)
 				return err
@@ -461,8 +462,8 @@ func TestRequestHasOneTimeLimit(t *testing.T) {
 func TestContainerOfAnEndedBuildIsTurnedAway(t *testing.T) {
 	ended := watch.EndedError{Reason: api.ReasonStopped}
 	for name, fakes := range map[string]*fakePlaces{
-		"at once": {find: func(context.Context, watch.Caller) error { return fmt.Errorf("wrapped: %w", ended) }},
-		"meanwhile": {enter: func(context.Context, watch.Caller, func() error) error {
+		"at once": {find: func(context.Context, owners.Caller) error { return fmt.Errorf("wrapped: %w", ended) }},
+		"meanwhile": {enter: func(context.Context, owners.Caller, func() error) error {
 			return ended
 		}},
 	} {
@@ -589,7 +590,7 @@ func TestCausesOfFailures(t *testing.T) {
 		{badRequest(nil), CauseBadRequest},
 		{badRequest(os.ErrDeadlineExceeded), CauseBadRequest},
 		{watch.EndedError{Reason: api.ReasonStopped}, CauseRefused},
-		{watch.ErrNoBuilder, CauseRefused},
+		{owners.ErrNoBuilder, CauseRefused},
 		{proc.ErrOtherProgram, CauseRefused},
 		{errElsewhere, CauseOutside},
 		{errGivenUp, CauseTimeout},
@@ -630,14 +631,14 @@ func TestEveryFailureIsAnsweredAndCounted(t *testing.T) {
 		cause Cause
 		warns bool
 	}{
-		{watch.ErrNoBuilder, CauseRefused, false},
+		{owners.ErrNoBuilder, CauseRefused, false},
 		{scopes.ErrNoSystemd, CauseSystemd, true},
 		{scopes.ErrLeft, CauseTimeout, false},
 		{unix.EBUSY, CauseCgroup, true},
 	} {
 		t.Run(string(row.cause), func(t *testing.T) {
 			d := serve(t, listen(t), &fakePlaces{
-				enter: func(context.Context, watch.Caller, func() error) error { return row.err },
+				enter: func(context.Context, owners.Caller, func() error) error { return row.err },
 			}, Options{})
 			for range 3 {
 				c := connect(t, d)

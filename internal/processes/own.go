@@ -30,7 +30,7 @@ func (o *Unplaced) killOwn(ctx context.Context) {
 	}
 	for len(left) > 0 {
 		var shared []proc.CgroupID // somebody else is in it as well
-		for i, err := range o.of.Cgroups.KillForeign(ctx, left, o.ours) {
+		for i, err := range o.of.Host.KillForeign(ctx, left, o.ours) {
 			if errors.Is(err, scopes.ErrShared) {
 				shared = append(shared, left[i])
 			}
@@ -99,7 +99,7 @@ func (o *Unplaced) RemoveCgroups(ctx context.Context) error {
 		o.mu.Unlock()
 		var err error
 		for _, own := range emptied {
-			err = errors.Join(err, o.of.Cgroups.RemoveForeign(own))
+			err = errors.Join(err, o.of.Host.RemoveForeign(own))
 		}
 		if left == 0 && err == nil {
 			return nil

@@ -41,27 +41,13 @@ const maxAncestors = 32
 // isChrootStep reports whether the process, or one above it up to the owner, runs a
 // RUN step with chroot isolation.
 func (c Command) isChrootStep(ctx context.Context, process *proc.Handle) bool {
-	last := process
-	defer func() {
-		if last != process {
-			last.Close()
-		}
-	}()
-	for range maxAncestors {
-		if last.Identity == c.Owner {
+	for above := range proc.Ancestors(process, maxAncestors) {
+		if above.Identity == c.Owner {
 			return false
 		}
-		if args, err := c.Args.Args(ctx, last); err == nil && len(args) > 0 && args[0] == podman.ChrootMonitor {
+		if args, err := c.Args.Args(ctx, above); err == nil && len(args) > 0 && args[0] == podman.ChrootMonitor {
 			return true
 		}
-		parent, err := last.Parent()
-		if err != nil {
-			return false
-		}
-		if last != process {
-			last.Close()
-		}
-		last = parent
 	}
 	return false
 }

@@ -31,9 +31,6 @@ type Followed interface {
 	Populated() bool
 }
 
-// Gatherer makes a scope of processes that are somewhere else.
-type Gatherer func(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (Scope, error)
-
 // Unplaced are processes that were not born in a scope. While their owner lives they are
 // left where they are: to move a live container is to corrupt its image. When it is gone
 // they are gathered into a scope.
@@ -53,11 +50,10 @@ type Unplaced struct {
 
 // Origin is what build the processes are of, and what acts on them.
 type Origin struct {
-	Spec       scopes.Spec // of the scope that they may be gathered into
+	Spec       Spec // of the scope that they may be gathered into
 	OwnerLives func() bool
 	Placed     func() Scope // the build's own scope, if it has one
-	Gather     Gatherer
-	Cgroups    Cgroups
+	Host       Host
 }
 
 // NewUnplaced has no step yet.
@@ -270,7 +266,7 @@ func (o *Unplaced) moveIn(ctx context.Context, orphans []*proc.Handle) error {
 	if s := o.of.Placed(); s != nil && s.Joinable() && s.Attach(orphans) == nil {
 		return nil
 	}
-	s, err := o.of.Gather(ctx, o.of.Spec, orphans)
+	s, err := o.of.Host.Gather(ctx, o.of.Spec.orphans(), orphans)
 	if err != nil {
 		if !slices.ContainsFunc(orphans, (*proc.Handle).Alive) {
 			return nil // all have ended by themselves

@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes/processestest"
+	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // never is longer than anything here takes, but in a broken test.
@@ -17,10 +20,21 @@ const never = 10 * time.Second
 
 func start(t *testing.T) int { return proctest.Shell(t, "").Process.Pid }
 
+// host makes no scopes.
+type host struct{ Cgroups }
+
+func (host) Start(context.Context, scopes.Spec) (Scope, error) { return nil, scopes.ErrNoSystemd }
+
+func (host) Granted(api.User, api.Mode) []limits.Value { return nil }
+
+func (host) Gather(context.Context, scopes.Spec, []*proc.Handle) (Scope, error) {
+	return nil, scopes.ErrNoSystemd
+}
+
 // unplaced are the processes of steps.
 func unplaced(cgroups Cgroups, ownerLives bool, steps ...Followed) *Unplaced {
 	o := NewUnplaced(Origin{
-		Cgroups: cgroups, Placed: func() Scope { return nil }, OwnerLives: func() bool { return ownerLives },
+		Host: host{cgroups}, Placed: func() Scope { return nil }, OwnerLives: func() bool { return ownerLives },
 	})
 	for _, step := range steps {
 		o.Add(step)

@@ -1,12 +1,11 @@
 package watch
 
 import (
-	"errors"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
@@ -19,14 +18,11 @@ const adoptPause = time.Second
 // owner ended meanwhile is ended. Where it can't be told, nothing is done to the
 // build, and it is tried again until it can.
 func (w *Watcher) Adopt(s processes.Scope, content []byte) error {
-	r, err := decodeRecord(content)
+	r, err := owners.Decode(content)
 	if err != nil {
 		return err
 	}
-	if r.Request != nil && r.Request.Service == (proc.Identity{}) && r.Request.Key() != "" {
-		r.Request.Service = r.Owner // an earlier daemon has not written it down
-	}
-	o, waiterGone, err := w.findAgain(r)
+	o, waiterGone, err := w.owners.Again(r)
 	if err != nil {
 		w.log.WithError(err).WithField("unit", s.Unit()).
 			Warnf("Build %s is kept: whether its owner lives can't be told now, and is asked again", r.ID)
@@ -37,7 +33,7 @@ func (w *Watcher) Adopt(s processes.Scope, content []byte) error {
 	return nil
 }
 
-func (w *Watcher) adoptLater(s processes.Scope, r record) {
+func (w *Watcher) adoptLater(s processes.Scope, r owners.Record) {
 	for {
 		select {
 		case <-time.After(adoptPause):
@@ -45,46 +41,15 @@ func (w *Watcher) adoptLater(s processes.Scope, r record) {
 			s.Close()
 			return
 		}
-		if o, waiterGone, err := w.findAgain(r); err == nil {
+		if o, waiterGone, err := w.owners.Again(r); err == nil {
 			w.adopt(s, r, o, waiterGone)
 			return
 		}
 	}
 }
 
-// findAgain takes hold of the owner that was written down, nil for one that has ended,
-// and tells whether one who waited for it has. An error means that this is not known:
-// the daemon may have no descriptor or no memory for the look.
-func (w *Watcher) findAgain(r record) (o *owner, waiterGone bool, err error) {
-	handle, err := w.findProcess(r.Owner)
-	if errors.Is(err, proc.ErrGone) {
-		return nil, false, nil
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	o = &owner{Handle: handle, mode: r.Mode, command: r.Command, spared: r.Spared || r.Mode == api.ModeAPI, request: r.Request}
-	for _, id := range r.Waiters {
-		waiter, err := w.findProcess(id)
-		switch {
-		case errors.Is(err, proc.ErrGone):
-			waiterGone = true
-		case err != nil:
-			o.Close()
-			return nil, false, err
-		default:
-			o.waiters = append(o.waiters, waiter)
-		}
-	}
-	return o, waiterGone, nil
-}
-
-func (w *Watcher) adopt(s processes.Scope, r record, o *owner, waiterGone bool) {
-	of := w.args.OfUID(r.UID)
-	if o != nil {
-		of = w.args.OfProcess(o.Handle, r.UID)
-	}
-	b := w.makeBuild(r, o, processes.Set{Scope: s}, w.places.Force(of))
+func (w *Watcher) adopt(s processes.Scope, r owners.Record, o *owners.Owner, waiterGone bool) {
+	b := w.makeBuild(r, o, processes.Set{Scope: s}, w.owners.ForcePlace(o, r.UID))
 	b.refuseAgain()
 	w.add(b, o != nil)
 	b.begin()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -20,7 +21,7 @@ func TestAdopt(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		busy    bool
-		change  func(r *record)
+		change  func(r *owners.Record)
 		runs    bool
 		reason  api.Reason
 		calls   []string
@@ -28,29 +29,29 @@ func TestAdopt(t *testing.T) {
 	}{
 		{name: "the owner lives", runs: true},
 		{name: "the owner lives, a container too", busy: true, runs: true},
-		{name: "the owner is gone", change: func(r *record) { r.Owner = gone },
+		{name: "the owner is gone", change: func(r *owners.Record) { r.Owner = gone },
 			reason: api.ReasonCompleted, calls: []string{"discard", "close"}},
-		{name: "the owner is gone, a container is left", busy: true, change: func(r *record) { r.Owner = gone },
+		{name: "the owner is gone, a container is left", busy: true, change: func(r *owners.Record) { r.Owner = gone },
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}},
 		// Attacks 1 and 21: the PID is another process's now.
-		{name: "the owner's PID is another's", busy: true, change: func(r *record) { r.Owner.Start++ },
+		{name: "the owner's PID is another's", busy: true, change: func(r *owners.Record) { r.Owner.Start++ },
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}},
-		{name: "who waited for the owner is gone", change: func(r *record) { r.Waiters = []proc.Identity{gone} },
+		{name: "who waited for the owner is gone", change: func(r *owners.Record) { r.Waiters = []proc.Identity{gone} },
 			reason: api.ReasonOwnerExited, calls: []string{"kill", "stop", "close"}, ownerIs: "TERM"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
 			c := startChild(t, "")
 			h := c.owner(t)
-			r := record{
-				ID: newID(), UID: 1000, CreatedUSec: time.Now().Add(-time.Hour).UnixMicro(),
+			r := owners.Record{
+				ID: owners.NewID(), UID: 1000, CreatedUSec: time.Now().Add(-time.Hour).UnixMicro(),
 				Mode: api.ModeLocal, Owner: h.Identity, Command: "podman build",
 			}
 			h.Close()
 			if row.change != nil {
 				row.change(&r)
 			}
-			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.Encode()})
 			s.busy = row.busy
 			if err := w.Adopt(s, s.record); err != nil {
 				t.Fatal(err)
@@ -118,21 +119,21 @@ func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
 		t.Run(lacking, func(t *testing.T) {
 			w := newBench(t, longTimeouts)
 			owner, waiter := startChild(t, "").owner(t), startChild(t, "").owner(t)
-			r := record{
-				ID: newID(), UID: 1000, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeLocal,
+			r := owners.Record{
+				ID: owners.NewID(), UID: 1000, CreatedUSec: time.Now().UnixMicro(), Mode: api.ModeLocal,
 				Owner: owner.Identity, Waiters: []proc.Identity{waiter.Identity}, Command: "podman kube play", Spared: true,
 			}
 			owner.Close()
 			waiter.Close()
 			asked := make(chan bool, 100)
-			w.findProcess = func(id proc.Identity) (*proc.Handle, error) {
+			w.owners.Find = func(id proc.Identity) (*proc.Handle, error) {
 				if lacks := (id == r.Owner) == (lacking == "owner"); lacks && len(asked) < 1 {
 					asked <- true
 					return nil, unix.EMFILE
 				}
 				return proc.Find(id)
 			}
-			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.Encode()})
 			s.busy = true
 			if err := w.Adopt(s, s.record); err != nil {
 				t.Fatal(err)
@@ -146,7 +147,7 @@ func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
 			if b := w.List(anybody)[0]; b.ID != r.ID || b.State != api.StateRunning {
 				t.Errorf("listed as %+v", b)
 			}
-			if b, err := w.find(r.ID); err != nil || !b.owner.spared {
+			if b, err := w.find(r.ID); err != nil || !b.owner.Spared {
 				t.Errorf("whether the owner is spared was forgotten: %v", err)
 			}
 		})

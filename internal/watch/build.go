@@ -13,9 +13,8 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/logging"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
-	"github.com/buildwatch/buildwatch/internal/request"
 )
 
 // build is one build. A goroutine of its own (run) applies what happens to it,
@@ -23,8 +22,8 @@ import (
 type build struct {
 	watcher *Watcher
 	id      string
-	owner   *owner // may be nil for one that was found after its owner had ended
-	record  record
+	owner   *owners.Owner // may be nil for one that was found after its owner had ended
+	record  owners.Record
 	user    api.User
 	log     *logrus.Entry
 
@@ -66,7 +65,7 @@ type message struct {
 }
 
 // makeBuild makes a build to which nothing happens before it begins.
-func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func()) *build {
+func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set, release func()) *build {
 	if now := monotonic().Microseconds(); r.StartedUSec == 0 || r.StartedUSec > now {
 		r.StartedUSec = now
 	}
@@ -83,7 +82,7 @@ func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func
 		placing: make(chan struct{}, 1),
 		command: r.Command,
 		status: lifecycle.Status{
-			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.spared, CommandInside: r.Mode == api.ModeRun,
+			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
 			ReportOnly: w.policy.Report,
 		},
 		stateSince: time.Now(),
@@ -91,7 +90,7 @@ func (w *Watcher) makeBuild(r record, o *owner, held processes.Set, release func
 		tidyTime:   w.timeouts.Owner,
 	}
 	if o != nil {
-		b.ownerUnit = o.startedIn()
+		b.ownerUnit = o.StartedIn()
 	}
 	b.learnOwner()
 	b.placing <- struct{}{}
@@ -120,11 +119,11 @@ func (b *build) begin() {
 	}
 	b.watcher.running.Go(b.waitForOwner)
 	if b.owner != nil {
-		if b.owner.request != nil {
+		if b.owner.Request != nil {
 			b.watcher.running.Go(b.waitForRequest)
 		}
-		for _, waiter := range b.owner.waiters {
-			b.watcher.running.Go(func() { b.watchWaiter(waiter) })
+		for i := range b.owner.Waiters {
+			b.watcher.running.Go(func() { b.watchWaiter(i) })
 		}
 	}
 	b.keepTime()
@@ -171,7 +170,8 @@ func (b *build) waitForOwner() {
 	b.send(message{event: lifecycle.OwnerExited})
 }
 
-func (b *build) watchWaiter(waiter *proc.Handle) {
+func (b *build) watchWaiter(i int) {
+	waiter := b.owner.Waiters[i]
 	defer waiter.Close()
 	// One that has waited for the builder to its end is no news.
 	if err := waiter.Wait(b.life); err == nil && b.owner.Alive() {
@@ -181,15 +181,10 @@ func (b *build) watchWaiter(waiter *proc.Handle) {
 
 // waitForRequest watches the API request that the build belongs to.
 func (b *build) waitForRequest() {
-	err := b.watcher.requests.Wait(b.life, *b.owner.request, func(now request.Sight) {
+	err := b.watcher.owners.FollowRequest(b.life, b.owner, func(now owners.News) {
 		b.learnRequest(now)
-		switch now.Standing {
-		case request.Live:
-			b.send(message{event: lifecycle.RequestCertain})
-		case request.Doubtful:
-			b.send(message{event: lifecycle.RequestDoubted})
-		case request.Left:
-			b.send(message{event: lifecycle.RequestLeft})
+		if now.Event != "" {
+			b.send(message{event: now.Event})
 		}
 	})
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -252,8 +253,8 @@ func TestStop(t *testing.T) {
 			w := newBench(t, row.timeouts)
 			c := startChild(t, row.owner)
 			o := c.owner(t)
-			if o.spared = row.spared; o.spared {
-				o.mode = api.ModeAPI
+			if o.Spared = row.spared; o.Spared {
+				o.Mode = api.ModeAPI
 			}
 			aliveAtKill := false
 			w.script = func(s *fakeScope) {
@@ -438,7 +439,7 @@ func TestEnterRacesWithTheOwnersEnd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := w.place(context.Background(), &owner{Handle: self, mode: api.ModeLocal})
+		p, err := w.place(context.Background(), &owners.Owner{Handle: self, Mode: api.ModeLocal})
 		if err != nil {
 			t.Fatal(err)
 		}

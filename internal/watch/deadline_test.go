@@ -7,6 +7,8 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -53,14 +55,14 @@ func TestMaxRuntimeCountsFromTheBeginning(t *testing.T) {
 			w.policy.MaxRuntime = row.max
 			c := startChild(t, "")
 			o := c.owner(t)
-			r := record{ID: newID(), Mode: api.ModeLocal, Owner: o.Identity, Command: "podman build", CreatedUSec: time.Now().Add(-48 * time.Hour).UnixMicro()}
+			r := owners.Record{ID: owners.NewID(), Mode: api.ModeLocal, Owner: o.Identity, Command: "podman build", CreatedUSec: time.Now().Add(-48 * time.Hour).UnixMicro()}
 			o.Close()
 			if row.ago > 0 {
 				r.StartedUSec = (monotonic() - row.ago).Microseconds()
 			}
-			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+			s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.Encode()})
 			s.set(func() { s.busy = true })
-			if err := w.Adopt(s, r.encode()); err != nil {
+			if err := w.Adopt(s, r.Encode()); err != nil {
 				t.Fatal(err)
 			}
 			if row.ends {
@@ -82,7 +84,7 @@ func TestTheEarlierDeadlineCounts(t *testing.T) {
 		w := newBench(t, Timeouts{never, soon, soon, never, never, soon, soon})
 		w.policy.MaxRuntime = row.all
 		caller, _, program := runCaller(t)
-		w.beginRun(caller, Run{Program: program, Limits: limits.Limits{RuntimeMax: row.own}})
+		w.beginRun(caller, Run{Program: program, Spec: processes.Spec{Limits: limits.Limits{RuntimeMax: row.own}}})
 		if e := w.end(); e.reason != api.ReasonDeadline || e.mode != api.ModeRun {
 			t.Errorf("%+v: counted as %+v", row, e)
 		}
@@ -94,7 +96,7 @@ func TestOwnDeadlineActsUnderTheReportPolicy(t *testing.T) {
 	w := newBench(t, Timeouts{never, soon, soon, never, never, soon, soon})
 	w.policy.Report = true
 	caller, _, program := runCaller(t)
-	w.beginRun(caller, Run{Program: program, Limits: limits.Limits{RuntimeMax: 50 * time.Millisecond}})
+	w.beginRun(caller, Run{Program: program, Spec: processes.Spec{Limits: limits.Limits{RuntimeMax: 50 * time.Millisecond}}})
 	if e := w.end(); e.reason != api.ReasonDeadline || e.cancel <= 0 || len(w.seen.reported) != 0 {
 		t.Errorf("counted as %+v, reported %d times", e, len(w.seen.reported))
 	}

@@ -94,7 +94,7 @@ func (b *build) containersNow() api.Fact {
 // timeFact completes what is known of a deadline, 0 for none.
 func (b *build) timeFact(fact api.Fact, at time.Duration) api.Fact {
 	if at > 0 && fact.Value == "" {
-		fact.Value, fact.Since = "it is over at "+wallClock(at), b.record.created()
+		fact.Value, fact.Since = "it is over at "+wallClock(at), b.record.Created()
 	}
 	return fact
 }

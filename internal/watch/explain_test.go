@@ -67,7 +67,7 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	w.policy.Report = true
 	c := startChild(t, "")
 	o := served(t, c, "/var/tmp/libpod_builder1")
-	o.request.Conns = []request.Conn{{Inode: 1}, {Inode: 2}}
+	o.Request.Conns = []request.Conn{{Inode: 1}, {Inode: 2}}
 	b, _ := w.run(o)
 	w.asked.standing <- request.Live
 	eventually(t, "its request is known", func() bool { return b.knows(api.FactRequest) })

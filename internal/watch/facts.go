@@ -8,7 +8,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/request"
+	"github.com/buildwatch/buildwatch/internal/owners"
 )
 
 // knowledge is what is known about one thing, and since when.
@@ -34,9 +34,9 @@ func (b *build) learnOwner() {
 		b.learn(api.FactOwner, fmt.Sprintf("PID %d has ended", b.record.Owner.PID))
 	default:
 		b.learn(api.FactOwner, b.nameOwner()+" lives")
-		if len(b.owner.waiters) > 0 {
+		if len(b.owner.Waiters) > 0 {
 			var pids []string
-			for _, waiter := range b.owner.waiters {
+			for _, waiter := range b.owner.Waiters {
 				pids = append(pids, strconv.Itoa(waiter.PID))
 			}
 			b.learn(api.FactWaiters, "PID "+strings.Join(pids, ", ")+" waits for the owner")
@@ -76,42 +76,12 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 }
 
 // learnRequest keeps what was seen of the build's API request.
-func (b *build) learnRequest(now request.Sight) {
+func (b *build) learnRequest(now owners.News) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case now.Dirs == 0:
-		b.learn(api.FactDirectory, "it is not known")
-	case now.Dirs > 1:
-		b.learn(api.FactDirectory, fmt.Sprintf("%d of the %d that may be its own are gone", now.DirsGone, now.Dirs))
-	case now.DirsGone > 0:
-		b.learn(api.FactDirectory, b.owner.request.Dirs[0].Path+" is gone")
-	default:
-		b.learn(api.FactDirectory, b.owner.request.Dirs[0].Path+" is there")
-	}
-	closed := fmt.Sprintf("%d of the %d that may be its own are closed", now.ConnsGone, now.Conns)
-	switch {
-	case now.Partial:
-		b.learn(api.FactConnections, closed+", and not all can be looked at")
-	case now.Conns == 0:
-		b.learn(api.FactConnections, "none that may be its own is known")
-	default:
-		b.learn(api.FactConnections, closed)
-	}
-	b.doubt = doubtOf(now)
-}
-
-// doubtOf says why it can't be told whether a request is over.
-func doubtOf(now request.Sight) string {
-	switch {
-	case now.Dirs == 0:
-		return "its directory is not known"
-	case now.DirsGone < now.Dirs:
-		return fmt.Sprintf("it is one of %d, of which %d are over", now.Dirs, now.DirsGone)
-	case now.Partial:
-		return "its directory is gone, and not all connections can be looked at"
-	}
-	return "its directory is gone, and no client has gone with it: that was a cleaner, or its client is still connected"
+	b.learn(api.FactDirectory, now.Directory)
+	b.learn(api.FactConnections, now.Connections)
+	b.doubt = now.Doubt
 }
 
 // causeOf is the fact by which an event ends a build; "" for one that does not.

@@ -19,6 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
@@ -371,16 +374,17 @@ func (p past) Gone(e api.Ended) { p <- e }
 // bench is a Watcher with fakes around it.
 type bench struct {
 	*Watcher
-	t       *testing.T
-	seen    *recorder
-	self    *proc.Handle // the caller of every placement
-	made    chan *fakeScope
-	asked   *fakeRequests
-	looks   *fakeExaminer
-	foreign *processestest.Cgroups
-	past    past
-	script  func(*fakeScope)                                                // prepares each scope that is made; may be nil
-	begin   func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
+	t     *testing.T
+	seen  *recorder
+	self  *proc.Handle // the caller of every placement
+	made  chan *fakeScope
+	asked *fakeRequests
+	looks *fakeExaminer
+	*processestest.Cgroups
+	past   past
+	grant  func(api.User, api.Mode) []limits.Value                         // may be nil
+	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
+	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
 
 // newBench makes a Watcher that the test's end closes. After that no goroutine of
@@ -398,16 +402,16 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b := &bench{
 		t: t, self: self, made: make(chan *fakeScope, 100),
-		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, foreign: &processestest.Cgroups{},
+		asked: &fakeRequests{standing: make(chan request.Standing)}, looks: &fakeExaminer{}, Cgroups: &processestest.Cgroups{},
 		past: make(past, 1000),
 		seen: &recorder{started: make(chan api.Mode, 1000), ended: make(chan ending, 1000), reported: make(chan api.Reason, 1000)},
 	}
 	b.Watcher = New(Parts{
-		Start: b.start, Gather: b.gather, Cgroups: b.foreign, Requests: b.asked, Examiner: b.looks, Reader: proc.NewReader(),
+		Host: b, Owners: owners.New(b.asked, proc.NewReader(), log), Examiner: b.looks,
 		Metrics: b.seen, History: b.past, Log: logrus.NewEntry(log),
 	}, timeouts, Policy{})
 	// An owner that is a shell has no monitor; it is as good as stopped in its step.
-	b.Watcher.inStep = func(context.Context, *owner) bool { return true }
+	b.Watcher.inStep = func(context.Context, *owners.Owner) bool { return true }
 	t.Cleanup(func() {
 		closed := make(chan struct{})
 		go func() {
@@ -424,7 +428,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	return b
 }
 
-func (b *bench) start(ctx context.Context, spec scopes.Spec) (processes.Scope, error) {
+func (b *bench) Start(ctx context.Context, spec scopes.Spec) (processes.Scope, error) {
 	make := func(_ context.Context, spec scopes.Spec) (*fakeScope, error) { return newFakeScope(spec), nil }
 	if b.begin != nil {
 		make = b.begin
@@ -440,9 +444,17 @@ func (b *bench) start(ctx context.Context, spec scopes.Spec) (processes.Scope, e
 	return s, nil
 }
 
-// gather is start for orphans.
-func (b *bench) gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (processes.Scope, error) {
-	s, err := b.start(ctx, spec)
+// Granted is what the test grants.
+func (b *bench) Granted(user api.User, mode api.Mode) []limits.Value {
+	if b.grant == nil {
+		return nil
+	}
+	return b.grant(user, mode)
+}
+
+// Gather is Start for orphans.
+func (b *bench) Gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Handle) (processes.Scope, error) {
+	s, err := b.Start(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -450,8 +462,8 @@ func (b *bench) gather(ctx context.Context, spec scopes.Spec, orphans []*proc.Ha
 }
 
 // place is Prepare without the look at who called: o is the caller's owner.
-func (b *bench) place(ctx context.Context, o *owner) (*Place, error) {
-	caller := Caller{Handle: b.self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+func (b *bench) place(ctx context.Context, o *owners.Owner) (*Place, error) {
+	caller := owners.Caller{Handle: b.self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	build, err := b.buildOf(o, caller.UID)
 	if err != nil {
 		return nil, err
@@ -464,7 +476,7 @@ func (b *bench) place(ctx context.Context, o *owner) (*Place, error) {
 }
 
 // run begins a build: a container is placed and entered.
-func (b *bench) run(o *owner) (*build, *fakeScope) {
+func (b *bench) run(o *owners.Owner) (*build, *fakeScope) {
 	b.t.Helper()
 	p, err := b.place(context.Background(), o)
 	if err != nil {
@@ -505,7 +517,7 @@ func (c *child) end() { c.End() }
 func (c *child) wait() syscall.WaitStatus { return c.Status() }
 
 // owner is a new hold of the process, as the owner of a local build.
-func (c *child) owner(t *testing.T, waiters ...*child) *owner {
+func (c *child) owner(t *testing.T, waiters ...*child) *owners.Owner {
 	t.Helper()
 	open := func(pid int) *proc.Handle {
 		h, err := proc.Open(pid)
@@ -514,9 +526,9 @@ func (c *child) owner(t *testing.T, waiters ...*child) *owner {
 		}
 		return h
 	}
-	o := &owner{Handle: open(c.Process.Pid), mode: api.ModeLocal, command: "podman build"}
+	o := &owners.Owner{Handle: open(c.Process.Pid), Mode: api.ModeLocal, Command: "podman build"}
 	for _, waiter := range waiters {
-		o.waiters = append(o.waiters, open(waiter.Process.Pid))
+		o.Waiters = append(o.Waiters, open(waiter.Process.Pid))
 	}
 	return o
 }
@@ -533,3 +545,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func anybody(api.User) bool { return true }
+
+func TestMain(m *testing.M) {
+	ownerstest.Roles.Play()
+	os.Exit(m.Run())
+}

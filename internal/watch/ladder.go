@@ -9,7 +9,6 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
@@ -104,7 +103,7 @@ func (h hands) signalOwner(signal unix.Signal) error {
 	if h.b.ownerGoesOn() {
 		return errGoesOn
 	}
-	if err := h.b.owner.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
+	if err := h.b.owner.Tell(signal); err != nil {
 		h.b.log.WithError(err).Errorf("Cannot send %s to the build's owner", unix.SignalName(signal))
 	}
 	return nil
@@ -129,5 +128,5 @@ func (h hands) EndHelpers(ctx context.Context) error { return h.b.endHelpers(ctx
 
 // commandInside tells the command of a run from its RUN steps.
 func (b *build) commandInside() processes.Command {
-	return processes.Command{Owner: b.record.Owner, Args: b.watcher.args}
+	return processes.Command{Owner: b.record.Owner, Args: b.watcher.owners.Args}
 }

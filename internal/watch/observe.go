@@ -9,19 +9,14 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
-	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // Sighting is a step that did not come through the wrapper.
 type Sighting struct {
-	// Monitor and Builder were seen alive, as a monitor and its parent, when the
-	// processes were; nil for orphans of whom that can't be said. They stay the
-	// caller's.
-	Monitor, Builder *proc.Handle
-	UID              uint32
-	Processes        processes.Followed
+	owners.Seen
+	Processes processes.Followed
 }
 
 // Observe takes up a step that was seen: as part of its owner's build, which may
@@ -31,7 +26,7 @@ type Sighting struct {
 func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	limit, cancel := context.WithTimeout(ctx, ownerLimit)
 	defer cancel()
-	o, err := w.ownerSeen(limit, s)
+	o, err := w.owners.OfSeen(limit, s.Seen)
 	if err != nil {
 		return w.ownerless(s)
 	}
@@ -59,51 +54,30 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 // ownerLimit bounds the look at a step's owner: its command line lies in its own memory.
 const ownerLimit = time.Second
 
-// ownerSeen finds the owner by descriptors of its own.
-func (w *Watcher) ownerSeen(ctx context.Context, s Sighting) (*owner, error) {
-	monitor, err := proc.Find(s.Monitor.Identity)
-	if err != nil {
-		return nil, err
-	}
-	builder, err := proc.Find(s.Builder.Identity)
-	if err != nil {
-		monitor.Close()
-		return nil, err
-	}
-	return w.settleOwner(ctx, monitor, builder, s.UID)
-}
-
 // Orphaned takes up processes that look like a step's, and that nobody saw under
 // a builder. Whether anybody wants them can't be told: they are shown, and ended
 // when their user asks for it. What it reports is as in Observe.
-func (w *Watcher) Orphaned(s Sighting) bool { return w.takeUp(s, record{}, nil) }
+func (w *Watcher) Orphaned(s Sighting) bool { return w.takeUp(s, owners.Record{}, nil) }
 
 // ownerless takes up a step of whose builder nothing more can be learnt than whether
 // it lives: the builder, or the monitor, has ended or is about to. While it lives it
 // can't be told who wants the rest, and so that is kept; when it has ended nobody can.
 func (w *Watcher) ownerless(s Sighting) bool {
-	builder, err := proc.Find(s.Builder.Identity)
-	switch {
-	case err == nil:
-		return w.takeUp(s, record{Owner: s.Builder.Identity}, &owner{Handle: builder, mode: api.ModeUnknown, spared: true})
-	case s.Builder.Alive():
+	o, known := s.Alone()
+	if !known {
 		return w.Orphaned(s)
-	default:
-		return w.takeUp(s, record{Owner: s.Builder.Identity}, nil)
 	}
+	return w.takeUp(s, owners.Record{Owner: s.Builder.Identity}, o)
 }
 
 // takeUp makes a build of processes that can't be said to be any other's. r says what
 // is known of their owner; o is nil unless it lives. One that is to be ended has a place
 // in any case.
-func (w *Watcher) takeUp(s Sighting, r record, o *owner) bool {
-	of, abandoned := w.args.OfUID(s.UID), o == nil && r.Owner.PID != 0
-	if o != nil {
-		of = w.args.OfProcess(o.Handle, s.UID)
-	}
-	release, ok := w.places.Take(of)
+func (w *Watcher) takeUp(s Sighting, r owners.Record, o *owners.Owner) bool {
+	abandoned := o == nil && r.Owner.PID != 0
+	release, ok := w.owners.Place(o, s.UID)
 	if !ok && abandoned {
-		release, ok = w.places.Force(of), true
+		release, ok = w.owners.ForcePlace(o, s.UID), true
 	}
 	if !ok {
 		if o != nil {
@@ -130,9 +104,8 @@ func (b *build) see(step processes.Followed) {
 	if b.held.Unplaced == nil {
 		r := b.record
 		b.held.Unplaced = processes.NewUnplaced(processes.Origin{
-			Gather:     b.watcher.gather,
-			Cgroups:    b.watcher.cgroups,
-			Spec:       scopes.Spec{ID: r.ID, UID: r.UID, Record: r.encode()},
+			Host:       b.watcher.host,
+			Spec:       processes.Spec{ID: r.ID, User: b.user, Record: r.Encode()},
 			OwnerLives: func() bool { return b.owner != nil && b.owner.Alive() },
 			Placed:     func() processes.Scope { return b.processes().Scope },
 		})
@@ -140,7 +113,7 @@ func (b *build) see(step processes.Followed) {
 	b.held.Unplaced.Add(step)
 	if first {
 		b.watcher.metrics.BuildStarted(b.record.Mode)
-		b.log.WithFields(logrus.Fields{"pid": b.record.outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
+		b.log.WithFields(logrus.Fields{"pid": b.record.Outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
 			Infof("Build %s of UID %d is observed: it did not come through the wrapper", b.id, b.record.UID)
 		b.tell(api.Event{Kind: api.EventStarted})
 	}

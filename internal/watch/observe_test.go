@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/processes/processestest"
@@ -27,7 +28,7 @@ func newFakeStep(t *testing.T, children ...*child) *processestest.Step {
 }
 
 // observe begins a build of the owner that was seen and not placed.
-func (b *bench) observe(o *owner, step processes.Followed) *build {
+func (b *bench) observe(o *owners.Owner, step processes.Followed) *build {
 	b.t.Helper()
 	build, err := b.buildOf(o, uint32(os.Getuid()))
 	if err != nil {
@@ -163,7 +164,7 @@ func TestOneBuildOfPlacedAndObservedSteps(t *testing.T) {
 func TestOrphansThatNobodyOwnsAreKept(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	process := startChild(t, "")
-	b.Orphaned(Sighting{UID: 1000, Processes: newFakeStep(t, process)})
+	b.Orphaned(Sighting{Seen: owners.Seen{UID: 1000}, Processes: newFakeStep(t, process)})
 	list := b.List(anybody)
 	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].User.UID != 1000 || !list[0].Owner.Exited {
 		t.Fatalf("listed: %+v", list)
@@ -197,7 +198,7 @@ func TestStepWhoseBuilderHasEndedSinceItWasSeen(t *testing.T) {
 	defer held.Close()
 	builder.end()
 	builder.wait()
-	b.Observe(context.Background(), Sighting{Monitor: held, Builder: held, Processes: newFakeStep(t, process)})
+	b.Observe(context.Background(), Sighting{Seen: owners.Seen{Monitor: held, Builder: held}, Processes: newFakeStep(t, process)})
 	if e := b.end(); e.reason != api.ReasonOwnerExited {
 		t.Errorf("it ended by %s", e.reason)
 	}
@@ -209,7 +210,7 @@ func TestStepWhoseBuilderHasEndedSinceItWasSeen(t *testing.T) {
 func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	monitor, builder, process := startChild(t, ""), startChild(t, ""), startChild(t, "")
-	step := Sighting{Monitor: monitor.owner(t).Handle, Builder: builder.owner(t).Handle, Processes: newFakeStep(t, process)}
+	step := Sighting{Seen: owners.Seen{Monitor: monitor.owner(t).Handle, Builder: builder.owner(t).Handle}, Processes: newFakeStep(t, process)}
 	defer step.Monitor.Close()
 	defer step.Builder.Close()
 	monitor.end()
@@ -272,7 +273,7 @@ func TestNobodyWaitsForALookAtTheHost(t *testing.T) {
 func TestEmptyCgroupsOfContainersAreRemoved(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	owner, first, second := startChild(t, ""), startChild(t, ""), startChild(t, "")
-	b.foreign.Left = 1
+	b.Cgroups.Left = 1
 	steps := []*processestest.Step{newFakeStep(t, first), newFakeStep(t, second)}
 	steps[0].CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
 	steps[1].CgroupID = proc.CgroupID{Path: "/system.slice/crun-buildah-buildah2.scope", Inode: 2}
@@ -281,10 +282,10 @@ func TestEmptyCgroupsOfContainersAreRemoved(t *testing.T) {
 	owner.end()
 	b.end()
 	eventually(t, "the cgroup is removed", func() bool {
-		_, removed := b.foreign.Did()
+		_, removed := b.Cgroups.Did()
 		return slices.Equal(removed, []string{"/buildah-buildah1"})
 	})
-	if killed, _ := b.foreign.Did(); len(killed) != 0 {
+	if killed, _ := b.Cgroups.Did(); len(killed) != 0 {
 		t.Errorf("killed in their place: %v", killed)
 	}
 }
@@ -298,7 +299,7 @@ func TestBuildIsNotGoneWithSomebodyUnseenInItsCgroup(t *testing.T) {
 	step.CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
 	step.Unseen.Store(true)
 	tries := 0
-	b.foreign.Kill = func() error {
+	b.Cgroups.Kill = func() error {
 		if tries++; tries < 3 {
 			return scopes.ErrShared
 		}
@@ -320,7 +321,7 @@ func TestStrangerInAContainersCgroupKeepsNoBuild(t *testing.T) {
 	owner, step := startChild(t, ""), newFakeStep(t, startChild(t, ""))
 	step.CgroupID = proc.CgroupID{Path: "/buildah-buildah1", Inode: 1}
 	step.Unseen.Store(true)
-	b.foreign.Kill = func() error { return scopes.ErrShared }
+	b.Cgroups.Kill = func() error { return scopes.ErrShared }
 	b.observe(owner.owner(t), step)
 	owner.end()
 	b.end()

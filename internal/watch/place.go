@@ -2,17 +2,13 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/api"
-	"github.com/buildwatch/buildwatch/internal/podman"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
-	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // EndedError is returned for a container of a build that is over already: it
@@ -32,12 +28,6 @@ func (e EndedError) Words() string {
 	return string(e.Reason) + ", so this RUN step does not start"
 }
 
-// Caller is the process that asks for a place: the OCI runtime wrapper.
-type Caller struct {
-	*proc.Handle
-	UID, GID uint32 // by the kernel's word
-}
-
 // Container is what a caller says of the container that it is about to make.
 type Container struct {
 	ID string // has passed wire.CheckContainerID
@@ -47,7 +37,7 @@ type Container struct {
 type Place struct {
 	build       *build
 	scope       processes.Door
-	caller      Caller
+	caller      owners.Caller
 	cgroupsPath string
 }
 
@@ -57,10 +47,10 @@ func (p *Place) CgroupsPath() string { return p.cgroupsPath }
 // Prepare finds the build that the caller's container belongs to, a new one if
 // need be, and makes sure that it has a scope to be born in.
 //
-// The error is an EndedError, ErrNoBuilder, ErrTooMany, or what package scopes returns,
+// The error is an EndedError, owners.ErrNoBuilder, ErrTooMany, or what package scopes returns,
 // wrapped.
-func (w *Watcher) Prepare(ctx context.Context, caller Caller, container Container) (*Place, error) {
-	o, err := w.findOwner(ctx, caller)
+func (w *Watcher) Prepare(ctx context.Context, caller owners.Caller, container Container) (*Place, error) {
+	o, err := w.owners.OfCaller(ctx, caller)
 	if err != nil {
 		return nil, err
 	}
@@ -88,14 +78,9 @@ func (p *Place) Enter(act func() error) error {
 	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
 }
 
-// retryPause is how long to wait before a scope's name is tried again that is
-// not free yet. It is, 11 to 23 ms after the last process of the old scope
-// ended; this happens only to a build whose scope somebody else has stopped.
-const retryPause = 5 * time.Millisecond
-
 // ensureScope returns the build's scope, and makes it when there is none, or
 // none that a container can safely join.
-func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope, error) {
+func (b *build) ensureScope(ctx context.Context, caller owners.Caller) (processes.Scope, error) {
 	select {
 	case <-b.placing:
 		defer func() { b.placing <- struct{}{} }()
@@ -112,7 +97,9 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 	if s != nil && s.Joinable() {
 		return s, nil
 	}
-	fresh, err := b.startScope(ctx, caller, s)
+	fresh, err := processes.Start(ctx, b.watcher.host, processes.Spec{
+		ID: b.id, User: b.user, Mode: b.record.Mode, GID: caller.GID, Record: b.record.Encode(), Beside: b.owner.Beside(b.record.UID),
+	}, b.owner.Handle, s)
 	if err == nil && fresh == s {
 		return s, nil
 	}
@@ -132,7 +119,7 @@ func (b *build) ensureScope(ctx context.Context, caller Caller) (processes.Scope
 	first := b.held.None()
 	if first {
 		b.watcher.metrics.BuildStarted(b.record.Mode)
-		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.outermost().PID, "uid": b.record.UID}).
+		b.log.WithFields(logrus.Fields{"unit": fresh.Unit(), "pid": b.record.Outermost().PID, "uid": b.record.UID}).
 			Infof("Build %s is watched: %s of UID %d", b.id, b.record.Command, b.record.UID)
 	}
 	if b.held.Scope != nil {
@@ -157,20 +144,6 @@ func (b *build) openScope() (processes.Scope, error) {
 	return b.held.Scope, nil
 }
 
-// beside is the cgroup in or below which the OCI runtime would make the build's
-// containers without us, or leave them; "" where nothing but system.slice is above that,
-// as for root.
-func (b *build) beside() string {
-	if b.record.UID == 0 {
-		return ""
-	}
-	where, err := b.owner.Cgroup()
-	if err != nil {
-		return ""
-	}
-	return podman.BesideCgroup(where, b.record.Command, b.record.UID)
-}
-
 // giveUp forgets a build of which there is nothing: its first container could not
 // be placed. If that runs unsupervised now, it will be seen as a new one.
 func (b *build) giveUp() {
@@ -182,33 +155,5 @@ func (b *build) giveUp() {
 	b.mu.Unlock()
 	if nothing {
 		b.watcher.forget(b)
-	}
-}
-
-// startScope makes a scope for the build in the place of old, which may be nil.
-// Where old can't be replaced because containers live in it, it is old itself
-// that is returned: its unit is there for as long as they are.
-func (b *build) startScope(ctx context.Context, caller Caller, old processes.Scope) (processes.Scope, error) {
-	pidfd, err := b.owner.Pidfd()
-	if err != nil {
-		return nil, fmt.Errorf("the build's owner: %w", err)
-	}
-	defer pidfd.Close()
-	spec := scopes.Spec{ID: b.id, UID: caller.UID, GID: caller.GID, Owner: pidfd, Record: b.record.encode(), Beside: b.beside(), Granted: b.granted()}
-	for {
-		s, err := b.watcher.start(ctx, spec)
-		if !errors.Is(err, scopes.ErrUnitExists) && !errors.Is(err, scopes.ErrGone) {
-			return s, err
-		}
-		if old != nil {
-			if busy, err := old.Busy(); err == nil && busy {
-				return old, nil
-			}
-		}
-		select {
-		case <-time.After(retryPause):
-		case <-ctx.Done():
-			return nil, err
-		}
 	}
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
@@ -18,8 +19,8 @@ import (
 func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	t.Setenv("GORACE", "atexit_sleep_ms=0")
-	builder, handle := startFamily(t, podman.OCIMonitor, "build")
-	caller := Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	builder, handle := ownerstest.Start(t, "podman", podman.OCIMonitor, "build")
+	caller := owners.Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	var places []*Place
 	for _, container := range []string{"buildah-buildah1", "buildah-buildah2"} {
 		p, err := w.Prepare(context.Background(), caller, Container{ID: container})
@@ -35,7 +36,7 @@ func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	if want := s.CgroupsPath("buildah-buildah2"); places[1].CgroupsPath() != want {
 		t.Errorf("the container's cgroup is %q, want %q", places[1].CgroupsPath(), want)
 	}
-	r, err := decodeRecord(s.spec.Record)
+	r, err := owners.Decode(s.spec.Record)
 	if err != nil || r.ID != s.spec.ID || r.Owner.PID != builder.Process.Pid || r.UID != s.spec.UID || s.spec.UID != caller.UID {
 		t.Errorf("the scope's record is %+v, %v; made for %+v", r, err, s.spec)
 	}
@@ -44,7 +45,7 @@ func TestPrepareFindsTheBuildOfTheCaller(t *testing.T) {
 	}
 	stranger := caller
 	stranger.UID++
-	if _, err := w.Prepare(context.Background(), stranger, Container{ID: "buildah-buildah3"}); !errors.Is(err, ErrNoBuilder) {
+	if _, err := w.Prepare(context.Background(), stranger, Container{ID: "buildah-buildah3"}); !errors.Is(err, owners.ErrNoBuilder) {
 		t.Errorf("a caller of another user: %v", err)
 	}
 }
@@ -204,83 +205,23 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 	}
 }
 
-// Attack 7: 65,536 subuids, a request each.
-func TestUsersHaveABoundedNumberOfBuilds(t *testing.T) {
+// Attack 7: 65,536 subuids, a request each; the bounds are package owners'.
+func TestBuildWithoutAPlaceIsRefused(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	ticks := uint64(0)
-	begin := func(uid uint32) error {
+	begin := func() error {
 		self, err := proc.Open(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
 		ticks++
 		self.Start = ticks // another owner each time
-		_, err = w.buildOf(&owner{Handle: self, mode: api.ModeLocal}, uid)
+		_, err = w.buildOf(&owners.Owner{Handle: self, Mode: api.ModeLocal}, 1000)
 		return err
 	}
-	for range maxBuildsOfUser {
-		if err := begin(1000); err != nil {
-			t.Fatal(err)
-		}
+	for begin() == nil {
 	}
-	if err := begin(1000); !errors.Is(err, ErrTooMany) {
+	if err := begin(); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
-	if err := begin(1001); err != nil {
-		t.Errorf("another user: %v", err)
-	}
-	// Many users take what they can: who has few gets some all the same, and root any.
-	for uid := uint32(20000); w.builds() < maxBuildsOfUsers-spareBuilds; uid++ {
-		for begin(uid) == nil {
-		}
-	}
-	for range fewBuilds {
-		if err := begin(1002); err != nil {
-			t.Errorf("one of a user's few: %v", err)
-		}
-	}
-	if err := begin(1002); !errors.Is(err, ErrTooMany) {
-		t.Errorf("one more than those: %v", err)
-	}
-	for uid := uint32(30000); w.builds() < maxBuildsOfUsers; uid++ {
-		if err := begin(uid); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := begin(1003); !errors.Is(err, ErrTooMany) {
-		t.Errorf("one more of all users: %v", err)
-	}
-	if err := begin(0); err != nil {
-		t.Errorf("root: %v", err)
-	}
-}
-
-// TestBuildsOfSubordinateUIDsCountForWhomTheyAreLentTo: one login user has 65,536 of them.
-func TestBuildsOfSubordinateUIDsCountForWhomTheyAreLentTo(t *testing.T) {
-	w := newBench(t, longTimeouts)
-	lent := filepath.Join(t.TempDir(), "subuid")
-	if err := os.WriteFile(lent, []byte("1000:100000:65536\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	w.args.Accounts = proc.AccountsBy(lent)
-	begun := 0
-	for uid := uint32(100000); uid < 100000+2*maxBuildsOfUser; uid++ {
-		self, err := proc.Open(os.Getpid())
-		if err != nil {
-			t.Fatal(err)
-		}
-		self.Start = uint64(uid) // another owner each time
-		if _, err := w.buildOf(&owner{Handle: self, mode: api.ModeLocal}, uid); err == nil {
-			begun++
-		}
-	}
-	if begun != maxBuildsOfUser {
-		t.Errorf("%d builds of one user's subordinate UIDs, want %d", begun, maxBuildsOfUser)
-	}
-}
-
-func (b *bench) builds() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.byID)
 }

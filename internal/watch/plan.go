@@ -7,7 +7,6 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/processes"
-	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // Plan says what Stop would do to a build as it is now, and does nothing of it.
@@ -59,7 +58,7 @@ func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
 	action := api.PlanAction{Rung: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
 	switch {
 	case words.On == lifecycle.OnNewUnit:
-		action.On = scopes.UnitName(b.id)
+		action.On = processes.UnitOf(b.id)
 	case words.On == lifecycle.OnUnit:
 		action.On = held.Unit()
 	case words.On == lifecycle.OnCgroup:

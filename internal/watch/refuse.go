@@ -6,8 +6,6 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/podman"
-	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
@@ -19,7 +17,7 @@ func (b *build) beginRefusing(s processes.Scope, why api.Reason) {
 	}
 	r := b.record
 	r.Ending = why
-	if err := s.SetRecord(r.encode()); err != nil {
+	if err := s.SetRecord(r.Encode()); err != nil {
 		b.log.WithError(err).Warnf("Build %s: that it is to end is forgotten when buildwatchd is restarted", b.id)
 	}
 }
@@ -72,32 +70,4 @@ func (b *build) ownerGoesOn() bool {
 		return false
 	}
 	return !b.watcher.inStep(b.life, b.owner)
-}
-
-// seesStep reports whether a builder has a step's monitor that it has not waited for. So
-// a step is not over for a builder that is stopped, hangs, or waits for a monitor that
-// does. In doubt it is over.
-func (w *Watcher) seesStep(ctx context.Context, o *owner) bool {
-	children, err := o.Children()
-	if err != nil {
-		return false // it has ended
-	}
-	for _, pid := range children {
-		if look, err := proc.Look(pid); err == nil && look.PPID == o.PID && look.State == "Z" || w.isMonitor(ctx, pid) {
-			return true
-		}
-	}
-	return false
-}
-
-// isMonitor reports whether a builder's child is called as monitors are. A name will do:
-// who has it is the builder's own child.
-func (w *Watcher) isMonitor(ctx context.Context, pid int) bool {
-	child, err := proc.Open(pid)
-	if err != nil {
-		return false
-	}
-	defer child.Close()
-	args, err := w.args.Args(ctx, child)
-	return err == nil && len(args) > 0 && (args[0] == podman.OCIMonitor || args[0] == podman.ChrootMonitor)
 }

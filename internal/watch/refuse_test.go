@@ -3,16 +3,13 @@ package watch
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 )
 
 // betweenSteps begins a build whose only step has ended.
@@ -108,7 +105,7 @@ func TestMaxRuntimeBetweenTwoSteps(t *testing.T) {
 // stopped, and has something else to do, such as another stage's COPY.
 func TestOwnerThatGoesOnAfterItsStepGetsNoSignal(t *testing.T) {
 	w := newBench(t, Timeouts{never, soon, soon, never, never, soon, soon})
-	w.inStep = func(context.Context, *owner) bool { return false }
+	w.inStep = func(context.Context, *owners.Owner) bool { return false }
 	c := startChild(t, `trap "exit 3" TERM`)
 	b, _ := w.run(c.owner(t))
 	view, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
@@ -127,7 +124,7 @@ func TestOwnerThatGoesOnAfterItsStepGetsNoSignal(t *testing.T) {
 // TestOwnerThatNobodyWaitsForIsEndedBetweenTwoSteps: its user's command is gone.
 func TestOwnerThatNobodyWaitsForIsEndedBetweenTwoSteps(t *testing.T) {
 	w := newBench(t, Timeouts{never, soon, never, never, never, soon, soon})
-	w.inStep = func(context.Context, *owner) bool { return false }
+	w.inStep = func(context.Context, *owners.Owner) bool { return false }
 	c, client := startChild(t, ""), startChild(t, "")
 	_, s := w.run(c.owner(t, client))
 	s.set(func() { s.busy = false })
@@ -158,7 +155,7 @@ func TestStopBetweenTwoStepsOutlivesTheDaemon(t *testing.T) {
 		} else {
 			b.send(message{event: lifecycle.MaxRuntimePassed})
 		}
-		eventually(t, "it is written down", func() bool { return before.b(b).Refusing() && string(s.written()) != string(b.record.encode()) })
+		eventually(t, "it is written down", func() bool { return before.b(b).Refusing() && string(s.written()) != string(b.record.Encode()) })
 		before.Close()
 
 		w := newBench(t, longTimeouts)
@@ -195,44 +192,4 @@ func (s *fakeScope) written() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.record)
-}
-
-// TestStepIsOverForItsBuilderWhenItHasWaitedForIt: not while the monitor lives, and not
-// while it is a zombie.
-func TestStepIsOverForItsBuilderWhenItHasWaitedForIt(t *testing.T) {
-	w := newBench(t, longTimeouts)
-	self, err := proc.Open(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer self.Close()
-	builder := &owner{Handle: self}
-	sees := func() bool { return w.Watcher.seesStep(context.Background(), builder) }
-	if sees() {
-		t.Error("it has no child")
-	}
-	for name, want := range map[string]bool{"buildah-oci-runtime": true, "buildah-chroot-runtime": true, "pasta": false} {
-		child := exec.Command("sleep", "60")
-		child.Args[0] = name
-		child.Path, err = exec.LookPath("sleep")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := child.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if want {
-			eventually(t, name+" is seen", sees)
-		} else if time.Sleep(soon); sees() {
-			t.Errorf("%s is taken for a monitor", name)
-		}
-		if err := child.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "a child that was not waited for is seen", sees)
-		_ = child.Wait()
-		if sees() {
-			t.Errorf("%s was waited for", name)
-		}
-	}
 }

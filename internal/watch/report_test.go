@@ -8,6 +8,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -134,11 +135,11 @@ func TestReportedAPIBuildEndsWithItsContainers(t *testing.T) {
 func TestReportedBuildIsReportedAgainByTheNextDaemon(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	w.policy.Report = true
-	r := record{ID: newID(), Mode: api.ModeLocal, Command: "podman build"}
+	r := owners.Record{ID: owners.NewID(), Mode: api.ModeLocal, Command: "podman build"}
 	r.Owner.PID, r.Owner.Start = 1<<22, 1 // above the largest pid_max
-	s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+	s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.Encode()})
 	s.set(func() { s.busy = true })
-	if err := w.Adopt(s, r.encode()); err != nil {
+	if err := w.Adopt(s, r.Encode()); err != nil {
 		t.Fatal(err)
 	}
 	if reason := w.reported(); reason != api.ReasonOwnerExited {

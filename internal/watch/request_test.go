@@ -7,17 +7,18 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // served makes the child the service that serves a request.
-func served(t *testing.T, c *child, dirs ...string) *owner {
+func served(t *testing.T, c *child, dirs ...string) *owners.Owner {
 	t.Helper()
 	o := c.owner(t)
-	o.mode, o.spared, o.request = api.ModeAPI, true, &request.Request{}
+	o.Mode, o.Spared, o.Request = api.ModeAPI, true, &request.Request{}
 	for i, dir := range dirs {
-		o.request.Dirs = append(o.request.Dirs, request.Dir{Path: dir, Inode: uint64(i + 1)})
+		o.Request.Dirs = append(o.Request.Dirs, request.Dir{Path: dir, Inode: uint64(i + 1)})
 	}
 	return o
 }
@@ -94,8 +95,8 @@ func TestStopOfAnAPIBuildWaitsForItsRequest(t *testing.T) {
 }
 
 func TestAPIBuildIsFoundAgainWithItsRequest(t *testing.T) {
-	r := record{
-		Version: recordVersion, ID: newID(), Mode: api.ModeAPI, Command: "podman system service",
+	r := owners.Record{
+		Version: 1, ID: owners.NewID(), Mode: api.ModeAPI, Command: "podman system service",
 		Request: &request.Request{
 			Dirs:  []request.Dir{{Path: "/var/tmp/libpod_builder1", Inode: 1, Birth: 2, UID: 3}},
 			Conns: []request.Conn{{Inode: 4, Cookie: 5}},
@@ -106,9 +107,9 @@ func TestAPIBuildIsFoundAgainWithItsRequest(t *testing.T) {
 	r.Owner = o.Identity
 	o.Close()
 	w := newBench(t, longTimeouts)
-	s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.encode()})
+	s := newFakeScope(scopes.Spec{ID: r.ID, Record: r.Encode()})
 	s.set(func() { s.busy = true })
-	if err := w.Adopt(s, r.encode()); err != nil {
+	if err := w.Adopt(s, r.Encode()); err != nil {
 		t.Fatal(err)
 	}
 	w.asked.standing <- request.Over

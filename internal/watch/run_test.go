@@ -14,22 +14,28 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/limits"
+	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // runCaller is a process that asks to be placed by run, and its parent, which
 // waits. Both run the test's own program, in the place of buildwatchctl.
-func runCaller(t *testing.T) (caller Caller, waiter *proc.Handle, program string) {
+func runCaller(t *testing.T) (caller owners.Caller, waiter *proc.Handle, program string) {
 	t.Helper()
-	ctl, handle := startFamilyOf(t, "buildwatchctl", "waiter")
-	waiter = parent(handle)
+	ctl, handle := ownerstest.Start(t, "buildwatchctl", "waiter")
+	waiter, err := handle.Parent()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(waiter.Close)
-	return Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, ctl.Path
+	return owners.Caller{Handle: handle, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}, waiter, ctl.Path
 }
 
 // begin runs the caller's build.
-func (b *bench) beginRun(caller Caller, run Run) (*build, *fakeScope) {
+func (b *bench) beginRun(caller owners.Caller, run Run) (*build, *fakeScope) {
 	b.t.Helper()
 	view, err := b.Run(context.Background(), caller, run)
 	if err != nil {
@@ -45,9 +51,9 @@ func (b *bench) beginRun(caller Caller, run Run) (*build, *fakeScope) {
 func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, waiter, program := runCaller(t)
-	b, s := w.beginRun(caller, Run{Name: "nightly", Program: program, Limits: limits.Limits{
+	b, s := w.beginRun(caller, Run{Name: "nightly", Program: program, Spec: processes.Spec{Limits: limits.Limits{
 		Values: []limits.Value{{Name: "TasksMax", Value: uint64(7)}}, RuntimeMax: time.Hour,
-	}})
+	}}})
 	if !slices.Equal(s.entered, []int{caller.PID}) || !s.spec.Command || len(s.spec.Limits) != 1 || s.spec.RuntimeMax != time.Hour+2*never {
 		t.Errorf("entered %v, the scope is %+v", s.entered, s.spec)
 	}
@@ -55,14 +61,14 @@ func TestRunPlacesItsCallerAndNobodyElse(t *testing.T) {
 	if view.Mode != api.ModeRun || view.Name != "nightly" || view.Owner.PID != caller.PID || view.ID != b.id {
 		t.Errorf("listed as %+v", view)
 	}
-	if again := w.runOf(caller.Handle, caller.UID); again != b {
+	if again := w.runOf(&owners.Owner{Handle: caller.Handle}, caller.UID); again != b {
 		t.Errorf("its command's containers belong to %v", again)
 	}
-	if other := w.runOf(caller.Handle, caller.UID+1); other != nil {
+	if other := w.runOf(&owners.Owner{Handle: caller.Handle}, caller.UID+1); other != nil {
 		t.Error("another user's containers belong to it")
 	}
 	// A restarted daemon knows it again.
-	read, err := decodeRecord(s.record)
+	read, err := owners.Decode(s.record)
 	if err != nil || read.Name != "nightly" || read.DeadlineUSec == 0 || read.Owner != caller.Identity || read.Waiters[0] != waiter.Identity {
 		t.Errorf("the record is %+v, %v", read, err)
 	}
@@ -79,10 +85,10 @@ func TestRunIsRefusedToWhoeverIsNotBuildwatchctl(t *testing.T) {
 	anothers := caller
 	anothers.UID++
 	for name, test := range map[string]struct {
-		caller  Caller
+		caller  owners.Caller
 		program string
 	}{
-		"another program":   {Caller{Handle: stranger, UID: caller.UID}, program},
+		"another program":   {owners.Caller{Handle: stranger, UID: caller.UID}, program},
 		"not the installed": {caller, "/bin/sh"},
 		"another user's":    {anothers, program},
 		"no program at all": {caller, "/no/such/program"},
@@ -91,21 +97,16 @@ func TestRunIsRefusedToWhoeverIsNotBuildwatchctl(t *testing.T) {
 			t.Errorf("%s: %+v", name, b)
 		}
 	}
-	if _, err := w.Run(context.Background(), Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); err != nil {
+	if _, err := w.Run(context.Background(), owners.Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); err != nil {
 		t.Errorf("who has a parent of that program is refused: %v", err)
 	}
 	<-w.made
-	if _, err := w.Run(context.Background(), Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); !isRefusal(err) {
+	if _, err := w.Run(context.Background(), owners.Caller{Handle: waiter, UID: caller.UID}, Run{Program: program}); !errors.Is(err, ErrPart) {
 		t.Errorf("an owner begins another build: %v", err)
 	}
 	if len(w.made) != 0 {
 		t.Error("a scope was made")
 	}
-}
-
-func isRefusal(err error) bool {
-	var refusal *api.Error
-	return errors.As(err, &refusal) && (refusal.Code == api.CodeRefused || refusal.Code == api.CodePart)
 }
 
 // TestRunThatFailsLeavesNothing: neither a scope nor a build that would be ended.
@@ -172,7 +173,7 @@ func TestStubbornCommandOfARunIsTold(t *testing.T) {
 func TestDeadlineOfARunIsItsEnd(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, _, program := runCaller(t)
-	_, s := w.beginRun(caller, Run{Program: program, Limits: limits.Limits{RuntimeMax: soon}})
+	_, s := w.beginRun(caller, Run{Program: program, Spec: processes.Spec{Limits: limits.Limits{RuntimeMax: soon}}})
 	s.until(t, "kill containers")
 	_ = caller.Signal(unix.SIGKILL)
 	if e := w.end(); e.reason != api.ReasonDeadline {

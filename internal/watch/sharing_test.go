@@ -9,7 +9,6 @@ import (
 
 // TestBoundsAreThoseOfTheDocs: docs/security.md, "What all users share".
 func TestBoundsAreThoseOfTheDocs(t *testing.T) {
-	sharetest.Documented(t, "builds", builds)
 	events := strconv.Itoa(queueLength)
 	sharetest.Row(t, "events that wait for one reader", events, events, events)
 }

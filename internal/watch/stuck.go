@@ -80,16 +80,9 @@ const freePause = 100 * time.Millisecond
 func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context, survivors.Remains) survivors.Report) {
 	b.inspecting.Lock()
 	defer b.inspecting.Unlock()
-	left := survivors.Remains{PIDs: b.processes().PIDs()}
+	left := survivors.Remains{PIDs: b.processes().PIDs(), Builders: b.owner.Builders()}
 	if len(left.PIDs) == 0 {
 		return
-	}
-	if b.owner != nil && !b.owner.spared {
-		for _, builder := range append([]*proc.Handle{b.owner.Handle}, b.owner.waiters...) {
-			if builder.Alive() {
-				left.Builders = append(left.Builders, builder.PID)
-			}
-		}
 	}
 	b.mu.Lock()
 	inspection := b.remains.inspection
@@ -236,7 +229,7 @@ func (b *build) findHelpers(ctx context.Context) {
 	b.send(message{event: lifecycle.HelpersFound})
 	b.watcher.running.Go(func() {
 		defer close(found)
-		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, append([]proc.Identity{b.record.Owner}, b.record.Waiters...), roots)
+		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, b.record.Builders(), roots)
 		if err != nil {
 			b.log.WithError(err).Warnf("Build %s: who serves its storage can't be found", b.id)
 		}

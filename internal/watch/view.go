@@ -120,8 +120,8 @@ func (b *build) settle() {
 func (b *build) head() api.BuildHead {
 	head := api.BuildHead{
 		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(), Refusing: b.status.Refusing(),
-		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.created(),
-		Owner: api.Owner{PID: b.record.outermost().PID, Command: b.command, Exited: !b.status.OwnerLives, Unit: b.ownerUnit},
+		Mode: b.record.Mode, Placement: api.PlacementScope, CreatedAt: b.record.Created(),
+		Owner: api.Owner{PID: b.record.Outermost().PID, Command: b.command, Exited: !b.status.OwnerLives, Unit: b.ownerUnit},
 		User:  b.user, Scope: b.held.Unit(),
 	}
 	if b.held.Scope == nil {

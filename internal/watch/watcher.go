@@ -15,11 +15,8 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
-	"github.com/buildwatch/buildwatch/internal/request"
-	"github.com/buildwatch/buildwatch/internal/scopes"
-	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // Timeouts bound the rungs of the ladder.
@@ -48,33 +45,19 @@ type Metrics interface {
 	BuildStalled()
 }
 
-// Starter makes the scope of a new build.
-type Starter func(ctx context.Context, spec scopes.Spec) (processes.Scope, error)
-
-// Requests tells when API requests are over: package request.
-type Requests interface {
-	See(ctx context.Context, service, monitor *proc.Handle, uid uint32) (request.Request, error)
-	Wait(ctx context.Context, r request.Request, changed func(request.Sight)) error
-}
-
 // Watcher holds the builds. Its methods may be called at once.
 type Watcher struct {
-	start       Starter
-	grant       Granter // may be nil
-	gather      processes.Gatherer
-	cgroups     processes.Cgroups
-	requests    Requests
-	examiner    Examiner
-	timeouts    Timeouts
-	policy      Policy
-	since       time.Time // when it was made, and its policy came into force
-	metrics     Metrics
-	history     History
-	events      hub
-	log         *logrus.Entry
-	args        *proc.Reader
-	findProcess func(proc.Identity) (*proc.Handle, error) // proc.Find
-	inStep      func(context.Context, *owner) bool        // see seesStep
+	host     processes.Host
+	owners   *owners.Finder
+	examiner Examiner
+	timeouts Timeouts
+	policy   Policy
+	since    time.Time // when it was made, and its policy came into force
+	metrics  Metrics
+	history  History
+	events   hub
+	log      *logrus.Entry
+	inStep   func(context.Context, *owners.Owner) bool // the Finder's
 
 	life    context.Context
 	end     context.CancelFunc
@@ -82,22 +65,16 @@ type Watcher struct {
 
 	begun chan struct{} // holds a token after a build has begun, see WatchStalled
 
-	places *share.Pool // for builds
-
 	mu      sync.Mutex
 	byID    map[string]*build
-	byOwner map[ownerKey]*build
+	byOwner map[owners.Key]*build
 }
 
 // Parts are what a watcher acts and looks by.
 type Parts struct {
-	Start    Starter
-	Grant    Granter // nil: no limits
-	Gather   processes.Gatherer
-	Cgroups  processes.Cgroups
-	Requests Requests
+	Host     processes.Host
+	Owners   *owners.Finder
 	Examiner Examiner
-	Reader   *proc.Reader // of command lines
 	Metrics  Metrics
 	History  History
 	Log      *logrus.Entry
@@ -107,14 +84,13 @@ type Parts struct {
 func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	w := &Watcher{
-		start: parts.Start, grant: parts.Grant, gather: parts.Gather, cgroups: parts.Cgroups, requests: parts.Requests, examiner: parts.Examiner,
-		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, args: parts.Reader, findProcess: proc.Find,
+		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner,
+		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
-		places: share.NewPool(builds),
-		byID:   map[string]*build{}, byOwner: map[ownerKey]*build{},
+		byID: map[string]*build{}, byOwner: map[owners.Key]*build{},
 	}
-	w.inStep = w.seesStep
+	w.inStep = w.owners.InStep
 	return w
 }
 
@@ -124,41 +100,22 @@ func (w *Watcher) Close() {
 	w.running.Wait()
 }
 
-// Bounds on the builds that users may have at the same time: each costs a
-// process, some descriptors and goroutines. Root's are not bounded. A build beyond them
-// runs unwatched until there is a place.
-const (
-	maxBuildsOfUser  = 128
-	maxBuildsOfUsers = 1024
-	spareBuilds      = 256 // of these, for who has fewer than
-	fewBuilds        = 4
-)
-
-var builds = share.Bounds{User: maxBuildsOfUser, Users: maxBuildsOfUsers, Spare: spareBuilds, Few: fewBuilds}
-
 // ErrTooMany is returned for a user who has too many builds already.
 var ErrTooMany = errors.New("too many builds")
 
 // buildOf returns the build of the owner, a new one if need be. It takes the
 // owner over.
-func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
-	if b := w.ownedBy(o.key()); b != nil {
+func (w *Watcher) buildOf(o *owners.Owner, uid uint32) (*build, error) {
+	if b := w.ownedBy(o.Key()); b != nil {
 		o.Close()
 		return b, nil
 	}
-	release, ok := w.places.Take(w.args.OfProcess(o.Handle, uid))
+	release, ok := w.owners.Place(o, uid)
 	if !ok {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
 	}
-	r := record{
-		ID: w.freeID(), UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.mode,
-		Owner: o.Identity, Waiters: o.waiterIdentities(), Command: o.command,
-	}
-	if o.request != nil {
-		short := o.request.Short()
-		r.Request = &short
-	}
+	r := owners.NewRecord(w.freeID(), o, uid)
 	b := w.makeBuild(r, o, processes.Set{}, release)
 	if there := w.addNew(b); there != b {
 		b.drop() // somebody else was quicker
@@ -169,7 +126,7 @@ func (w *Watcher) buildOf(o *owner, uid uint32) (*build, error) {
 }
 
 // ownedBy returns the build of an owner, or nil.
-func (w *Watcher) ownedBy(key ownerKey) *build {
+func (w *Watcher) ownedBy(key owners.Key) *build {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.byOwner[key]
@@ -180,7 +137,7 @@ func (w *Watcher) ownedBy(key ownerKey) *build {
 func (w *Watcher) addNew(b *build) *build {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	key := b.record.key()
+	key := b.record.Key()
 	if there := w.byOwner[key]; there != nil {
 		return there
 	}
@@ -194,7 +151,7 @@ func (w *Watcher) add(b *build, owned bool) {
 	defer w.mu.Unlock()
 	w.byID[b.id] = b
 	if owned {
-		w.byOwner[b.record.key()] = b
+		w.byOwner[b.record.Key()] = b
 	}
 }
 
@@ -203,7 +160,7 @@ func (w *Watcher) freeID() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
-		if id := newID(); w.byID[id] == nil {
+		if id := owners.NewID(); w.byID[id] == nil {
 			return id
 		}
 	}
@@ -215,8 +172,8 @@ func (w *Watcher) forget(b *build) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byID, b.id)
-	if w.byOwner[b.record.key()] == b {
-		delete(w.byOwner, b.record.key())
+	if w.byOwner[b.record.Key()] == b {
+		delete(w.byOwner, b.record.Key())
 	}
 }
 
@@ -285,7 +242,7 @@ func (w *Watcher) gone(b *build) {
 			}
 		})
 	}
-	w.metrics.BuildEnded(reason, b.record.Mode, time.Since(b.record.created()), cancel)
+	w.metrics.BuildEnded(reason, b.record.Mode, time.Since(b.record.Created()), cancel)
 	if !stopped {
 		// Empty is not enough: systemd can miss the end of a process that lived
 		// only for milliseconds, and keep the scope for ever.

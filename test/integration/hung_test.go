@@ -80,7 +80,7 @@ func readRungs(t *testing.T) rungTimes {
 	times := rungTimes{}
 	for _, step := range api.Rungs() {
 		read := func(what string) float64 {
-			value, err := strconv.ParseFloat(metric(t, fmt.Sprintf("buildwatch_ladder_rung_duration_seconds_%s{step=%q}", what, step)), 64)
+			value, err := strconv.ParseFloat(metric(t, fmt.Sprintf("buildwatch_ladder_rung_duration_seconds_%s{rung=%q}", what, step)), 64)
 			must(t, err)
 			return value
 		}

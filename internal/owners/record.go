@@ -1,4 +1,4 @@
-package watch
+package owners
 
 import (
 	"bytes"
@@ -14,9 +14,9 @@ import (
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
-// record is what a daemon must know of a build that an earlier one has placed.
+// Record is what a daemon must know of a build that an earlier one has placed.
 // It is kept on the scope itself, see package scopes.
-type record struct {
+type Record struct {
 	Version     int             `json:"v"`
 	ID          string          `json:"id"`
 	UID         uint32          `json:"uid"`
@@ -38,7 +38,8 @@ type record struct {
 
 const recordVersion = 1
 
-func (r record) encode() []byte {
+// Encode writes it down.
+func (r Record) Encode() []byte {
 	r.Version = recordVersion
 	content, err := json.Marshal(r)
 	if err != nil {
@@ -47,55 +48,75 @@ func (r record) encode() []byte {
 	return content
 }
 
-// decodeRecord reads what encode wrote, and nothing else.
-func decodeRecord(content []byte) (record, error) {
-	var r record
+// Decode reads what Encode wrote, and nothing else.
+func Decode(content []byte) (Record, error) {
+	var r Record
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		return record{}, fmt.Errorf("record: %w", err)
+		return Record{}, fmt.Errorf("record: %w", err)
 	}
 	switch {
 	case decoder.More():
-		return record{}, errors.New("record: more than one document")
+		return Record{}, errors.New("record: more than one document")
 	case r.Version != recordVersion:
-		return record{}, fmt.Errorf("record of version %d, this is version %d", r.Version, recordVersion)
+		return Record{}, fmt.Errorf("record of version %d, this is version %d", r.Version, recordVersion)
 	case !validID(r.ID):
-		return record{}, fmt.Errorf("record: bad ID %q", r.ID)
+		return Record{}, fmt.Errorf("record: bad ID %q", r.ID)
 	case r.Owner.PID < 0, r.Owner.PID == 0 && r.Mode != api.ModeUnknown: // of orphans it is not known
-		return record{}, errors.New("record: no owner")
+		return Record{}, errors.New("record: no owner")
 	case len(r.Waiters) > maxWaiters:
-		return record{}, fmt.Errorf("record: %d waiters", len(r.Waiters))
+		return Record{}, fmt.Errorf("record: %d waiters", len(r.Waiters))
 	case r.Request != nil && (len(r.Request.Dirs) > request.MaxDirs || len(r.Request.Conns) > request.MaxConns):
-		return record{}, errors.New("record: a request without bounds")
+		return Record{}, errors.New("record: a request without bounds")
 	case !slices.Contains(api.Modes(), r.Mode):
-		return record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
+		return Record{}, fmt.Errorf("record: unknown mode %q", r.Mode)
 	case r.Ending != "" && !slices.Contains(api.Reasons(), r.Ending):
-		return record{}, fmt.Errorf("record: unknown reason %q", r.Ending)
+		return Record{}, fmt.Errorf("record: unknown reason %q", r.Ending)
 	case r.Name != "" && limits.CheckName(r.Name) != nil:
-		return record{}, errors.New("record: bad name")
+		return Record{}, errors.New("record: bad name")
 	case r.DeadlineUSec < 0 || r.StartedUSec < 0:
-		return record{}, fmt.Errorf("record: deadline %d, started %d", r.DeadlineUSec, r.StartedUSec)
+		return Record{}, fmt.Errorf("record: deadline %d, started %d", r.DeadlineUSec, r.StartedUSec)
+	}
+	if r.Request != nil && r.Request.Service == (proc.Identity{}) && r.Request.Key() != "" {
+		r.Request.Service = r.Owner // an earlier daemon has not written it down
 	}
 	return r, nil
 }
 
-// outermost is the process that the user has started; of a run, the command that was
+// Outermost is the process that the user has started; of a run, the command that was
 // given to buildwatchctl, which waits for it.
-func (r record) outermost() proc.Identity {
+func (r Record) Outermost() proc.Identity {
 	if n := len(r.Waiters); n > 0 && r.Mode != api.ModeRun {
 		return r.Waiters[n-1]
 	}
 	return r.Owner
 }
 
-// key tells the build from every other.
-func (r record) key() ownerKey {
-	key := ownerKey{owner: r.Owner}
+// Key tells the build from every other.
+func (r Record) Key() Key {
+	key := Key{Owner: r.Owner}
 	if r.Request != nil {
-		key.request = r.Request.Key()
+		key.Request = r.Request.Key()
 	}
 	return key
 }
 
-func (r record) created() time.Time { return time.UnixMicro(r.CreatedUSec) }
+// NewRecord is that of a build of the owner which begins now.
+func NewRecord(id string, o *Owner, uid uint32) Record {
+	r := Record{
+		ID: id, UID: uid, CreatedUSec: time.Now().UnixMicro(), Mode: o.Mode,
+		Owner: o.Identity, Waiters: o.identities(), Command: o.Command, Spared: o.Spared,
+	}
+	if o.Request != nil {
+		short := o.Request.Short()
+		r.Request = &short
+	}
+	return r
+}
+
+// Builders are the owner and who waits for it.
+func (r Record) Builders() []proc.Identity { return append([]proc.Identity{r.Owner}, r.Waiters...) }
+
+// Created is when the build began.
+func (r Record) Created() time.Time { return time.UnixMicro(r.CreatedUSec) }

@@ -1,10 +1,13 @@
-package watch
+package owners
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/podman"
@@ -15,40 +18,41 @@ import (
 // ErrNoBuilder is returned for a caller that no builder has started.
 var ErrNoBuilder = errors.New("not started by podman build or buildah")
 
-// owner is whom a build belongs to: when it ends, nobody wants the build.
-type owner struct {
+// Owner is whom a build belongs to: when it ends, nobody wants the build.
+type Owner struct {
 	// The builder: the process that runs the build's steps. Where that does something else
 	// as well, or what it does is not known, it is the monitor of one step: that step is
 	// a build of its own, and nothing is listed, or can be ended, while no step runs.
 	*proc.Handle
-	// waiters are the processes of the same program that wait for the builder,
+	// Waiters are the processes of the same program that wait for the builder,
 	// nearest first. A rootless podman has one: it re-executes itself in a user
 	// namespace. When a waiter ends before the builder does, the user's command
 	// is gone, and the builder works for nobody.
-	waiters []*proc.Handle
-	mode    api.Mode
-	command string // program and verb, see api.Owner
-	spared  bool   // never to be signalled
-	// request is what the build belongs to in the first place where it came through
+	Waiters []*proc.Handle
+	Mode    api.Mode
+	Command string // program and verb, see api.Owner
+	Spared  bool   // never to be signalled
+	// Request is what the build belongs to in the first place where it came through
 	// the API: the owner then serves others too. It is nil for all other builds.
-	request *request.Request
+	Request *request.Request
 }
 
-// ownerKey tells the builds of all owners apart: a service has one for each request.
-type ownerKey struct {
-	owner   proc.Identity
-	request string
+// Key tells the builds of all owners apart: a service has one for each request.
+type Key struct {
+	Owner   proc.Identity
+	Request string
 }
 
-func (o *owner) key() ownerKey {
-	key := ownerKey{owner: o.Identity}
-	if o.request != nil {
-		key.request = o.request.Key()
+// Key is the owner's.
+func (o *Owner) Key() Key {
+	key := Key{Owner: o.Identity}
+	if o.Request != nil {
+		key.Request = o.Request.Key()
 	}
 	return key
 }
 
-// findOwner follows the parents of the wrapper up to the builder. Each is held
+// OfCaller follows the parents of the wrapper up to the builder. Each is held
 // by pidfd before it is believed to be the parent of the one below, so an owner
 // that is returned was the builder's process at a moment when the caller lived.
 //
@@ -58,7 +62,7 @@ func (o *owner) key() ownerKey {
 //
 // Source of the re-execution: containers/podman, pkg/rootless; of storage's
 // pkg/unshare for buildah.
-func (w *Watcher) findOwner(ctx context.Context, caller Caller) (*owner, error) {
+func (f *Finder) OfCaller(ctx context.Context, caller Caller) (*Owner, error) {
 	monitor, err := caller.Parent()
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
@@ -68,26 +72,26 @@ func (w *Watcher) findOwner(ctx context.Context, caller Caller) (*owner, error) 
 		monitor.Close()
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
-	return w.settleOwner(ctx, monitor, builder, caller.UID)
+	return f.settle(ctx, monitor, builder, caller.UID)
 }
 
 // settleOwner finds out which of the two is the owner, and lets go of the other.
-func (w *Watcher) settleOwner(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
-	o, err := w.ownerOf(ctx, monitor, builder, uid)
+func (f *Finder) settle(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*Owner, error) {
+	o, err := f.ownerOf(ctx, monitor, builder, uid)
 	for _, process := range []*proc.Handle{monitor, builder} {
-		if err != nil || o.Handle != process && !slices.Contains(o.waiters, process) {
+		if err != nil || o.Handle != process && !slices.Contains(o.Waiters, process) {
 			process.Close()
 		}
 	}
 	return o, err
 }
 
-func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*owner, error) {
-	step, err := w.processOf(ctx, monitor)
+func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid uint32) (*Owner, error) {
+	step, err := f.processOf(ctx, monitor)
 	if err != nil {
 		return nil, fmt.Errorf("the caller's parent: %w", err)
 	}
-	above, err := w.processOf(ctx, builder)
+	above, err := f.processOf(ctx, builder)
 	if err != nil {
 		return nil, fmt.Errorf("the builder: %w", err)
 	}
@@ -105,34 +109,34 @@ func (w *Watcher) ownerOf(ctx context.Context, monitor, builder *proc.Handle, ui
 		name = podman.ProgramName(outer, nil)
 	}
 	command := podman.ReadCommand(name, above.Args)
-	o := &owner{Handle: builder, waiters: waiters, mode: api.ModeLocal, command: command.Name}
+	o := &Owner{Handle: builder, Waiters: waiters, Mode: api.ModeLocal, Command: command.Name}
 	switch command.Purpose {
 	case podman.Serves:
 		o.closeWaiters()
-		seen, err := w.requests.See(ctx, builder, monitor, uid)
+		seen, err := f.requests.See(ctx, builder, monitor, uid)
 		if err != nil {
-			w.log.WithError(err).Debug("Not all can be found out about an API request")
+			f.log.WithError(err).Debug("Not all can be found out about an API request")
 		}
-		o.mode, o.spared, o.request = api.ModeAPI, true, &seen
+		o.Mode, o.Spared, o.Request = api.ModeAPI, true, &seen
 		if seen.Key() == "" {
 			// Which of the service's requests it is can't be told, so it is a build of
 			// its own: the monitor lives as long as this container.
 			o.Handle = monitor
 		}
 	case podman.Unknown:
-		o.Handle, o.spared = monitor, true
-		o.waiters = append([]*proc.Handle{builder}, waiters...)
+		o.Handle, o.Spared = monitor, true
+		o.Waiters = append([]*proc.Handle{builder}, waiters...)
 	}
 	return o, nil
 }
 
 // processOf is what package podman must know of a process.
-func (w *Watcher) processOf(ctx context.Context, h *proc.Handle) (podman.Process, error) {
+func (f *Finder) processOf(ctx context.Context, h *proc.Handle) (podman.Process, error) {
 	program, err := h.Program()
 	if err != nil {
 		return podman.Process{}, err
 	}
-	args, err := w.args.Args(ctx, h)
+	args, err := f.Args.Args(ctx, h)
 	return podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size, Args: args}, err
 }
 
@@ -165,22 +169,74 @@ func waitersOf(builder *proc.Handle, is podman.Process, uid uint32) (waiters []*
 }
 
 // Close lets go of all the owner's processes.
-func (o *owner) Close() {
+func (o *Owner) Close() {
 	o.Handle.Close()
 	o.closeWaiters()
 }
 
-func (o *owner) closeWaiters() {
-	for _, waiter := range o.waiters {
+func (o *Owner) closeWaiters() {
+	for _, waiter := range o.Waiters {
 		waiter.Close()
 	}
-	o.waiters = nil
+	o.Waiters = nil
 }
 
-func (o *owner) waiterIdentities() []proc.Identity {
+func (o *Owner) identities() []proc.Identity {
 	var ids []proc.Identity
-	for _, waiter := range o.waiters {
+	for _, waiter := range o.Waiters {
 		ids = append(ids, waiter.Identity)
 	}
 	return ids
+}
+
+// Tell sends the owner a signal. One that has ended needs none.
+func (o *Owner) Tell(signal unix.Signal) error {
+	if err := o.Signal(signal); err != nil && !errors.Is(err, proc.ErrGone) {
+		return err
+	}
+	return nil
+}
+
+// Builders are the processes that live and work for the build alone. An API service does
+// not.
+func (o *Owner) Builders() []int {
+	if o == nil || o.Spared {
+		return nil
+	}
+	var pids []int
+	for _, builder := range append([]*proc.Handle{o.Handle}, o.Waiters...) {
+		if builder.Alive() {
+			pids = append(pids, builder.PID)
+		}
+	}
+	return pids
+}
+
+// maxAncestors bounds the way from a builder up to the command of a run: a script,
+// make, sudo and the like are between them.
+const maxAncestors = 32
+
+// Lineage has the owner and the processes above it, nearest first.
+func (o *Owner) Lineage() iter.Seq[proc.Identity] {
+	return func(yield func(proc.Identity) bool) {
+		for above := range proc.Ancestors(o.Handle, maxAncestors) {
+			if !yield(above.Identity) {
+				return
+			}
+		}
+	}
+}
+
+// Beside is the cgroup in or below which the OCI runtime would make the build's
+// containers without us, or leave them; "" where nothing but system.slice is above that,
+// as for root.
+func (o *Owner) Beside(uid uint32) string {
+	if uid == 0 {
+		return ""
+	}
+	where, err := o.Cgroup()
+	if err != nil {
+		return ""
+	}
+	return podman.BesideCgroup(where, o.Command, uid)
 }

@@ -1,4 +1,4 @@
-package watch
+package owners
 
 import (
 	"crypto/rand"
@@ -13,8 +13,8 @@ const idAlphabet = "23456789bcdfghjkmnpqrstvwxz"
 // idLength gives 27^8, 2.8e11, IDs.
 const idLength = 8
 
-// newID returns a random ID.
-func newID() string {
+// NewID returns a random ID.
+func NewID() string {
 	var id [idLength]byte
 	for i := range id {
 		id[i] = idAlphabet[randomIndex()]

@@ -1,0 +1,175 @@
+package owners
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
+	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/request"
+)
+
+// seen is what is found out of every request.
+type seen struct{ request.Request }
+
+func (s seen) See(context.Context, *proc.Handle, *proc.Handle, uint32) (request.Request, error) {
+	return s.Request, nil
+}
+
+func (seen) Wait(ctx context.Context, _ request.Request, _ func(request.Sight)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func finder() *Finder {
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return New(seen{}, proc.NewReader(), log)
+}
+
+func TestMain(m *testing.M) {
+	ownerstest.Roles.Play()
+	os.Exit(m.Run())
+}
+
+func parent(t *testing.T, h *proc.Handle) *proc.Handle {
+	t.Helper()
+	p, err := h.Parent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestFindOwnerTakesTheBuilder(t *testing.T) {
+	builder, caller := ownerstest.Start(t, "podman", podman.OCIMonitor, "build", "--build-arg=SECRET")
+	o, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if o.PID != builder.Process.Pid || o.Mode != api.ModeLocal || o.Spared {
+		t.Errorf("owner %+v; want the builder %d", o, builder.Process.Pid)
+	}
+	if strings.Contains(o.Command, "SECRET") || !strings.HasSuffix(o.Command, " build") {
+		t.Errorf("command %q", o.Command)
+	}
+}
+
+// TestFindOwnerOfAnAPIBuild: the service, where its request is certain; else the
+// monitor, and with it the container alone.
+func TestFindOwnerOfAnAPIBuild(t *testing.T) {
+	builder, caller := ownerstest.Start(t, "podman", podman.OCIMonitor, "system", "service")
+	one := request.Dir{Path: "/var/tmp/libpod_builder1", Inode: 1}
+	two := request.Dir{Path: "/var/tmp/libpod_builder2", Inode: 2}
+	for _, row := range []struct {
+		dirs    []request.Dir
+		certain bool
+	}{
+		{nil, false},
+		{[]request.Dir{one}, true},
+		{[]request.Dir{one, two}, false},
+	} {
+		f := finder()
+		f.requests = seen{request.Request{Dirs: row.dirs}}
+		o, err := f.OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (o.PID == builder.Process.Pid) != row.certain || o.Mode != api.ModeAPI || !o.Spared || o.Request == nil {
+			t.Errorf("with %d directories the owner is %+v; the service is %d", len(row.dirs), o, builder.Process.Pid)
+		}
+		o.Close()
+	}
+}
+
+// TestOwnerThatDoesSomethingElseToo is never signalled: each of its steps is a build of its
+// own, which ends with the step's monitor, or when the builder does.
+func TestOwnerThatDoesSomethingElseToo(t *testing.T) {
+	for _, row := range []struct {
+		program, want string
+		args          []string
+	}{
+		{"podman", "podman kube play", []string{"kube", "play", "--build", "x.yaml"}},
+		{"podman", "podman", []string{"--flag-of-a-later-version", "build", "."}},
+		{"own-builder", "own-builder build", []string{"build", "."}},
+		{"buildah", "buildah", nil},
+	} {
+		builder, caller := ownerstest.Start(t, row.program, podman.OCIMonitor, row.args...)
+		monitor := parent(t, caller)
+		o, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o.PID != monitor.PID || !o.Spared || o.Mode != api.ModeLocal || o.Command != row.want ||
+			len(o.Waiters) != 1 || o.Waiters[0].PID != builder.Process.Pid || !o.Waiters[0].Alive() {
+			t.Errorf("%s %q: the owner is %+v; the monitor is %d", row.program, row.args, o, monitor.PID)
+		}
+		monitor.Close()
+		o.Close()
+	}
+}
+
+func TestFindOwnerRefusesOthers(t *testing.T) {
+	_, caller := ownerstest.Start(t, "podman", "sh", "build")
+	if _, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("a caller whose parent is no monitor: %v", err)
+	}
+	_, caller = ownerstest.Start(t, "podman", podman.OCIMonitor, "build")
+	if _, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("a builder of another user: %v", err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	seen := map[string]bool{}
+	for range 10000 {
+		id := NewID()
+		if !validID(id) || seen[id] {
+			t.Fatalf("ID %q", id)
+		}
+		seen[id] = true
+	}
+	for _, id := range []string{"", "abc", "../../..", "bcdfghj\n", "BCDFGHJK", "bcdfghjkm"} {
+		if validID(id) {
+			t.Errorf("%q is valid", id)
+		}
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	good := Record{ID: NewID(), Mode: api.ModeLocal, Owner: proc.Identity{PID: 1, Start: 2}, Command: "podman build"}
+	f.Add(good.Encode())
+	f.Add([]byte(`{"v":1,"id":"bcdfghjk","owner":{"pid":-1}}`))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		r, err := Decode(content)
+		if err != nil {
+			return
+		}
+		if !validID(r.ID) || r.Owner.PID <= 0 {
+			t.Fatalf("%s became %+v", content, r)
+		}
+	})
+}
+
+func TestRecordSurvives(t *testing.T) {
+	r := Record{
+		Version: recordVersion, ID: NewID(), UID: 1000, CreatedUSec: 1234567, Mode: api.ModeLocal,
+		Owner: proc.Identity{PID: 4711, Start: 99}, Waiters: []proc.Identity{{PID: 1, Start: 2}}, Command: "podman build",
+	}
+	if got, err := Decode(r.Encode()); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("%+v became %+v, %v", r, got, err)
+	}
+	if _, err := Decode(append(r.Encode(), '{', '}')); err == nil {
+		t.Error("two documents were accepted")
+	}
+}
