@@ -47,6 +47,9 @@ type Ladder struct {
 	AbortFuse    string        // never or user, see package survivors
 }
 
+// Aborts reports whether FUSE connections may be aborted.
+func (l Ladder) Aborts() bool { return l.AbortFuse == abortUser }
+
 // Stalled is section [stalled]: when a live build that hangs is called stalled, and
 // what is done then.
 type Stalled struct {

@@ -52,7 +52,7 @@ func Cautious() *Config {
 	c.Policy.Abandoned = AbandonedReport
 	c.Policy.MaxRuntime = 0
 	c.Stalled.Policy = policyReport
-	c.Ladder.AbortFuse = "never"
+	c.Ladder.AbortFuse = abortNever
 	return c
 }
 

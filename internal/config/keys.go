@@ -72,8 +72,8 @@ var keys = append([]key{
 		name: "ladder.abort_fuse",
 		kind: choice{
 			field:  func(c *Config) *string { return &c.Ladder.AbortFuse },
-			preset: "user",
-			words:  []string{"never", "user"},
+			preset: abortUser,
+			words:  []string{abortNever, abortUser},
 		},
 		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. user: what the build itself serves, fuse-overlayfs for its storage, and what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
@@ -141,6 +141,8 @@ func propertyKeys() []key {
 
 // What is done about what was found.
 const (
+	abortNever   = "never"
+	abortUser    = "user"
 	policyReport = "report"
 	policyKill   = "kill"
 )

@@ -33,7 +33,7 @@ type Builds interface {
 	// List looks at the builds of those users that may lets pass, in no way that can wait.
 	List(may func(api.User) bool) []api.Build
 	// Detail looks at one build more closely.
-	Detail(ctx context.Context, id string) (api.BuildDetail, error)
+	Detail(id string) (api.BuildDetail, error)
 	// Stop ends a build because the user by asked for it, and returns it when it
 	// is gone or stuck. The end of ctx ends the waiting, not the stop: a client
 	// that goes away does not call its wish back.

@@ -43,7 +43,7 @@ func (b *oneBuild) List(may func(api.User) bool) []api.Build {
 	return slices.DeleteFunc([]api.Build{b.build()}, func(b api.Build) bool { return !may(b.User) })
 }
 
-func (b *oneBuild) Detail(context.Context, string) (api.BuildDetail, error) {
+func (b *oneBuild) Detail(string) (api.BuildDetail, error) {
 	return api.BuildDetail{Build: b.build()}, nil
 }
 

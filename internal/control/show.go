@@ -12,7 +12,7 @@ func show(s *Server, _ http.ResponseWriter, r *http.Request, given string) (any,
 	if err != nil {
 		return nil, err
 	}
-	detail, err := s.Builds.Detail(r.Context(), id)
+	detail, err := s.Builds.Detail(id)
 	if err != nil {
 		return nil, goneMeanwhile(given, err)
 	}

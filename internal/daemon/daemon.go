@@ -88,7 +88,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		return err, nil
 	}
 	defer manager.Close()
-	look, err := survivors.New(survivors.Mode(cfg.Ladder.AbortFuse), reader)
+	look, err := survivors.New(cfg.Ladder.Aborts(), reader)
 	if err != nil {
 		return err, nil
 	}

@@ -27,12 +27,6 @@ func Times(kill, owner, stop time.Duration) Timeouts {
 	}
 }
 
-// Total is the longest time that all rungs together take before what is left counts as
-// stuck.
-func (t Timeouts) Total() time.Duration {
-	return t.Kill + t.Owner + 2*t.OwnerTerm + t.Stop + t.CgroupKill + t.Survivors + t.Helpers
-}
-
 // startTime is how long a living owner may take to start containers that are being
 // made, before they are killed.
 const startTime = 400 * time.Millisecond

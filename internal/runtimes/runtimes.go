@@ -26,10 +26,6 @@ var ErrUnknown = errors.New("not an OCI runtime that buildwatch knows")
 // ErrNotInstalled is returned for a runtime that the host does not have, in podman's words.
 var ErrNotInstalled = errors.New(podman.NoRuntime)
 
-// Paths returns where the runtime called name may be installed, in the order
-// in which podman looks. It is nil for an unknown name.
-func Paths(name string) []string { return table[name] }
-
 // Find returns the path of the real runtime that was called as argv0, a name
 // or a path that ends in one: the one that podman would take by itself, see Files. A
 // file that is the program self itself, or another installation of it, is passed

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 // TestLookAtAProcessWhoseFirstThreadIsAZombie: what it waits for, its other threads
 // say.
 func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
-	e, err := New(OfUser, proc.NewReader())
+	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
 // TestUserOfAMountWhoseFirstThreadHasEnded: its files are in use, and it is not on its
 // way out.
 func TestUserOfAMountWhoseFirstThreadHasEnded(t *testing.T) {
-	e, err := New(OfUser, proc.NewReader())
+	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)
 	}

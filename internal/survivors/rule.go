@@ -28,7 +28,7 @@ const (
 
 // facts is all that the decision about one connection rests on.
 type facts struct {
-	mode    Mode
+	off     bool          // by the configuration
 	opened  error         // what kept its control directory from being opened
 	waiting int           // requests
 	waited  time.Duration // since requests were first seen waiting
@@ -58,7 +58,7 @@ type verdict struct {
 // An abort ends the file system for all its users. In doubt there is none.
 func decide(f facts) verdict {
 	switch {
-	case f.mode == Never:
+	case f.off:
 		return verdict{abort: api.AbortOff}
 	case errors.Is(f.opened, errNoControl):
 		return verdict{abort: api.AbortNoControl}
@@ -87,8 +87,8 @@ func (f facts) servedByUs() bool {
 // that is the verdict. Its number may have come to mean another one since it was
 // opened: its directory has not.
 func (c *Case) judge(ctx context.Context, number uint32, conn opened, seen sight, left Remains) verdict {
-	f := facts{mode: c.examiner.mode, owner: c.uid, opened: conn.err}
-	if f.mode == Never || f.opened != nil {
+	f := facts{off: !c.examiner.aborts, owner: c.uid, opened: conn.err}
+	if f.off || f.opened != nil {
 		return decide(f)
 	}
 	var waitErr, mountErr error

@@ -11,7 +11,7 @@ import (
 // TestDecide is the rule, row by row: each row changes one thing of a connection that
 // is aborted.
 func TestDecide(t *testing.T) {
-	ours := facts{mode: OfUser, waiting: 3, waited: 2 * time.Second, mounter: 1000, owner: 1000, serving: byBuild}
+	ours := facts{waiting: 3, waited: 2 * time.Second, mounter: 1000, owner: 1000, serving: byBuild}
 	for _, row := range []struct {
 		name   string
 		change func(*facts)
@@ -23,7 +23,7 @@ func TestDecide(t *testing.T) {
 		{"its user's own", func(f *facts) { f.serving = byUser }, api.AbortDone},
 		{"the build's own, for others too", func(f *facts) { f.others = true }, api.AbortDone},
 		{"its user's own, for others too", func(f *facts) { f.serving, f.others = byUser, true }, api.AbortServer},
-		{"switched off", func(f *facts) { f.mode = Never }, api.AbortOff},
+		{"switched off", func(f *facts) { f.off = true }, api.AbortOff},
 		{"another's server", func(f *facts) { f.serving = byAnother }, api.AbortServer},
 		{"root's mount", func(f *facts) { f.mounter = 0 }, api.AbortMounter},
 		{"another user's mount", func(f *facts) { f.mounter = 100 }, api.AbortMounter}, // no prefix of 1000

@@ -23,33 +23,25 @@ import (
 	"github.com/buildwatch/buildwatch/internal/share"
 )
 
-// Mode says whose FUSE connections may be aborted.
-type Mode string
-
-// The modes, from the most careful to the least.
-const (
-	Never  Mode = "never"
-	OfUser Mode = "user" // and what the build's user serves, and nobody but the build uses
-)
-
 // Control is where the kernel lists FUSE connections: a mount of fusectl.
 //
 // Source: linux, Documentation/filesystems/fuse/fuse.rst, "Control filesystem".
 const Control = "/sys/fs/fuse/connections"
 
-// Examiner looks. Its methods may be called at once.
+// Examiner finds out what processes that outlived SIGKILL wait for. It is safe for
+// concurrent use.
 type Examiner struct {
-	mode    Mode
+	aborts  bool
 	control control
 	reader  *proc.Reader
 	procs   procfs.FS
 }
 
 // New returns an examiner that reads through reader, so that the bound on reads
-// that hang is one for all.
-func New(mode Mode, reader *proc.Reader) (*Examiner, error) {
+// that hang is one for all. Without aborts it only looks.
+func New(aborts bool, reader *proc.Reader) (*Examiner, error) {
 	procs, err := procfs.NewDefaultFS()
-	return &Examiner{mode: mode, control: control{Control}, reader: reader, procs: procs}, err
+	return &Examiner{aborts: aborts, control: control{Control}, reader: reader, procs: procs}, err
 }
 
 // Bounds on one look.

@@ -133,7 +133,7 @@ func TestLookAtALivingProcess(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	e, err := New(OfUser, proc.NewReader())
+	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ type fixture struct {
 
 func newExaminer(t *testing.T) *Examiner {
 	t.Helper()
-	e, err := New(OfUser, proc.NewReader())
+	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestConnectionThatSomebodyElseUsesIsNotAborted(t *testing.T) {
 		{name: "another's build", waiting: "3\n", since: time.Minute, want: api.AbortMounter,
 			change: func(_ *fixture, c *Case, _ *sight, _ *Remains) { c.uid++ }},
 		{name: "switched off", waiting: "3\n", since: time.Minute, want: api.AbortOff,
-			change: func(f *fixture, _ *Case, _ *sight, _ *Remains) { f.mode = Never }},
+			change: func(f *fixture, _ *Case, _ *sight, _ *Remains) { f.aborts = false }},
 		{name: "the host could not be looked through", waiting: "3\n", since: time.Minute, want: api.AbortUnsure,
 			change: func(_ *fixture, _ *Case, s *sight, _ *Remains) { s.hostErr = broken }},
 		{name: "the host was not looked through", waiting: "3\n", since: time.Minute, want: api.AbortUnsure,

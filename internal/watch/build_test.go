@@ -128,7 +128,7 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	b, s := w.run(c.owner(t))
 	c.end()
 	<-b.settled
-	detail, err := w.Detail(context.Background(), b.id)
+	detail, err := w.Detail(b.id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	if calls := s.until(t, "close"); !slices.Equal(calls, want) {
 		t.Errorf("called %v, want %v", calls, want)
 	}
-	if _, err := w.Detail(context.Background(), b.id); !isNotFound(err) {
+	if _, err := w.Detail(b.id); !isNotFound(err) {
 		t.Errorf("it is still known: %v", err)
 	}
 	if w.seen.freed != 0 || len(w.seen.unstuck) != 1 || w.seen.unstuck[0] <= 0 {
@@ -283,7 +283,7 @@ func TestStop(t *testing.T) {
 						return
 					default:
 						w.List(anybody)
-						_, _ = w.Detail(context.Background(), b.id)
+						_, _ = w.Detail(b.id)
 					}
 				}
 			})

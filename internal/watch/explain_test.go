@@ -15,7 +15,7 @@ import (
 // fact returns what is said of it, and fails the test where nothing is.
 func (b *bench) fact(id string, name api.FactName) api.Fact {
 	b.t.Helper()
-	detail, err := b.Detail(context.Background(), id)
+	detail, err := b.Detail(id)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestExplanationOfABuildThatRuns(t *testing.T) {
 	waiter, builder := startChild(t, ""), startChild(t, "")
 	before := time.Now()
 	b, _ := w.run(builder.owner(t, waiter))
-	detail, err := w.Detail(context.Background(), b.id)
+	detail, err := w.Detail(b.id)
 	if err != nil || detail.Verdict != "it is kept, because its owner lives" || !strings.Contains(detail.ChangesWhen, "max_runtime is over, at ") {
 		t.Errorf("%+v, %v", detail.Explanation, err)
 	}
@@ -88,7 +88,7 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	if f := w.fact(b.id, api.FactPolicy); f.Decides != api.DecidesKeep {
 		t.Errorf("said is %+v", f)
 	}
-	detail, _ := w.Detail(context.Background(), b.id)
+	detail, _ := w.Detail(b.id)
 	if !strings.Contains(detail.Verdict, "client_disconnected") || !strings.Contains(detail.ChangesWhen, "buildwatchctl stop") {
 		t.Errorf("%+v", detail.Explanation)
 	}
@@ -137,7 +137,7 @@ func TestStopIsAFact(t *testing.T) {
 	if f := w.fact(b.id, api.FactStop); f.Value != "asked for by UID 4711" || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
 		t.Errorf("said is %+v", f)
 	}
-	if detail, _ := w.Detail(context.Background(), b.id); detail.Verdict != "it is being ended (stopped): its owner may tidy up" {
+	if detail, _ := w.Detail(b.id); detail.Verdict != "it is being ended (stopped): its owner may tidy up" {
 		t.Errorf("%q", detail.Verdict)
 	}
 	s.clear()

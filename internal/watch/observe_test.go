@@ -220,7 +220,7 @@ func TestStepWhoseMonitorHasEndedSinceItWasSeen(t *testing.T) {
 	if len(list) != 1 || list[0].State != api.StateUnsure || list[0].Owner.PID != builder.Process.Pid || list[0].Owner.Exited {
 		t.Fatalf("listed: %+v", list)
 	}
-	detail, err := b.Detail(context.Background(), list[0].ID)
+	detail, err := b.Detail(list[0].ID)
 	if err != nil || !strings.Contains(detail.Explanation.Verdict, "its builder lives") {
 		t.Errorf("explained: %+v, %v", detail.Explanation, err)
 	}

@@ -46,7 +46,7 @@ func TestStopBetweenTwoStepsSendsNothing(t *testing.T) {
 			t.Fatalf("Stop = %+v, %v", view, err)
 		}
 	}
-	detail, err := w.Detail(context.Background(), b.id)
+	detail, err := w.Detail(b.id)
 	if err != nil || !detail.Refusing || len(detail.Ladder) != 0 {
 		t.Errorf("it is shown as %+v, %v", detail, err)
 	}

@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"context"
 	"os"
 	"testing"
 
@@ -72,7 +71,7 @@ func TestProcessesWithoutEndAreShownInPart(t *testing.T) {
 	}
 	c := startChild(t, "")
 	b, _ := w.run(c.owner(t))
-	detail, err := w.Detail(context.Background(), b.id)
+	detail, err := w.Detail(b.id)
 	if err != nil {
 		t.Fatal(err)
 	}

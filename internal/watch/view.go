@@ -62,7 +62,7 @@ func (w *Watcher) find(id string) (*build, error) {
 }
 
 // Detail returns everything that is known of one build.
-func (w *Watcher) Detail(_ context.Context, id string) (api.BuildDetail, error) {
+func (w *Watcher) Detail(id string) (api.BuildDetail, error) {
 	b, err := w.find(id)
 	if err != nil {
 		return api.BuildDetail{}, err

@@ -66,7 +66,7 @@ func (b *Builds) List(may func(api.User) bool) []api.Build {
 }
 
 // Detail is for control.Builds.
-func (b *Builds) Detail(_ context.Context, id string) (api.BuildDetail, error) {
+func (b *Builds) Detail(id string) (api.BuildDetail, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if i := b.index(id); i >= 0 {
