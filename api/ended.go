@@ -32,6 +32,8 @@ type Ended struct {
 	// MemoryPeakBytes is the most memory that all of it had at once; 0 where the kernel
 	// does not say.
 	MemoryPeakBytes uint64 `json:"memory_peak_bytes,omitempty"`
+	// OOMKills is how many of its processes the kernel killed for lack of memory.
+	OOMKills uint64 `json:"oom_kills,omitempty"`
 	// ProcessesEnded is how many processes were there when its end was begun, by
 	// emulated architecture; those that are not emulated are under "native". Never null.
 	ProcessesEnded map[string]int `json:"processes_ended"`

@@ -68,6 +68,33 @@ func (w Wait) String() string {
 	return strings.Join(parts, "; ")
 }
 
+// WaitKind is what kind of thing a survivor waits for.
+type WaitKind string
+
+// A file system that a process serves, one that another host serves, or what can't be told.
+const (
+	WaitFuse  WaitKind = "fuse"
+	WaitNFS   WaitKind = "nfs"
+	WaitOther WaitKind = "other"
+)
+
+// WaitKinds returns them all.
+func WaitKinds() []WaitKind { return []WaitKind{WaitFuse, WaitNFS, WaitOther} }
+
+// KindOfWait is what kind of thing a survivor waits for, if it may be several the first
+// that is known.
+func KindOfWait(waits []Wait) WaitKind {
+	for _, w := range waits {
+		switch {
+		case w.FSType == "fuse" || strings.HasPrefix(w.FSType, "fuse."), w.FSType == "fuseblk":
+			return WaitFuse
+		case strings.HasPrefix(w.FSType, "nfs"):
+			return WaitNFS
+		}
+	}
+	return WaitOther
+}
+
 // DescribeWaits says for people what a survivor may wait for.
 func DescribeWaits(waits []Wait) string {
 	texts := make([]string, len(waits))

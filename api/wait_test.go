@@ -22,3 +22,18 @@ func TestWaitIsOneLineForPeople(t *testing.T) {
 		}
 	}
 }
+
+func TestKindOfWait(t *testing.T) {
+	for want, waits := range map[WaitKind][]Wait{
+		WaitOther: {{FSType: "ext4"}, {}, {FSType: "fusectl"}},
+		WaitFuse:  {{FSType: "overlay"}, {FSType: "fuse.sshfs"}},
+		WaitNFS:   {{FSType: "nfs4"}},
+	} {
+		if got := KindOfWait(waits); got != want {
+			t.Errorf("%v: %s, want %s", waits, got, want)
+		}
+	}
+	if got := KindOfWait(nil); got != WaitOther {
+		t.Errorf("nothing known: %s", got)
+	}
+}

@@ -71,15 +71,19 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	log.CountBy(func(uid uint32) uint32 { return reader.OfUID(uid).UID })
 	hung := stall.NewReader(reader.Accounts)
 	counters := metrics.New(metrics.Options{
-		Ready:       ready.Load,
-		Version:     version.Version,
-		Revision:    version.Revision(),
-		Builds:      func() []api.BuildHead { return watcher.Heads() },
-		Survivors:   func() int { return watcher.Survivors() },
+		Ready:     ready.Load,
+		Version:   version.Version,
+		Revision:  version.Revision(),
+		Builds:    func() []api.BuildHead { return watcher.Heads() },
+		Survivors: func() map[api.WaitKind]int { return watcher.Survivors() },
+		Usage:     func() (int, uint64) { return watcher.Usage() },
+		Abandoned: cfg.Policy.Abandoned, Stalled: cfg.Stalled.Policy,
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
 		HungReads:   func() int { return reader.InFlight() + hung.InFlight() },
 		ConfigGood:  func() bool { return settings.problem() == "" },
+
+		ConfigLoaded: settings.loadedAt,
 
 		PlacementCauses: words(placement.Causes()),
 	})
@@ -97,7 +101,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Owners:   owners.New(request.NewWatcher(reader), reader, log),
 		Examiner: examiner{look},
 		Metrics:  counters,
-		History:  chronicle{log},
+		History:  chronicle{log, counters},
 		Log:      logrus.NewEntry(log.Logger),
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
 	defer watcher.Close()

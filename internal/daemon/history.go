@@ -12,10 +12,14 @@ import (
 
 // chronicle writes what package history reads: an entry in the journal for each build
 // that is gone, whatever the level of the log is.
-type chronicle struct{ log *logging.Log }
+type chronicle struct {
+	log     *logging.Log
+	metrics interface{ Gone(api.Ended) }
+}
 
 // Gone is part of watch.History.
 func (c chronicle) Gone(e api.Ended) {
+	c.metrics.Gone(e)
 	fields := logrus.Fields{logging.FieldMessageID: api.EndedMessageID}
 	for name, text := range history.Fields(e) {
 		fields[strings.ToLower(name)] = text

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/logging"
@@ -24,6 +25,7 @@ type settings struct {
 
 	mu      sync.Mutex
 	inForce config.InForce
+	loaded  time.Time     // when files that were good were last taken
 	changed chan struct{} // holds a token when there is news of them
 }
 
@@ -45,6 +47,7 @@ func (s *settings) adopt() {
 		s.log.Errorf("The configuration is bad: %s", standIn(s.inForce.Source))
 		return
 	}
+	s.loaded = time.Now()
 	if s.kept == "" {
 		return
 	}
@@ -89,6 +92,13 @@ func (s *settings) tell() {
 	case s.changed <- struct{}{}:
 	default:
 	}
+}
+
+// loadedAt is when the configuration was last taken from files that were good.
+func (s *settings) loadedAt() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loaded
 }
 
 func (s *settings) current() config.InForce {

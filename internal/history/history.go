@@ -74,6 +74,15 @@ var fields = []field{
 		e.MemoryPeakBytes, err = strconv.ParseUint(text, 10, 64)
 		return err
 	}},
+	{"OOM_KILLS", "processes of it that the kernel killed for lack of memory", func(e api.Ended) string {
+		if e.OOMKills == 0 {
+			return ""
+		}
+		return decimal(e.OOMKills)
+	}, func(e *api.Ended, text string) (err error) {
+		e.OOMKills, err = strconv.ParseUint(text, 10, 64)
+		return err
+	}},
 	{"PROCESSES_ENDED", "processes that were there when its end was begun, by architecture, such as `aarch64=5,native=1`", writeProcesses, readProcesses},
 	{"RUNGS", "rungs of the ladder that were used, such as `kill=0.004,owner=1.500:2:timed_out`: seconds, processes that were left, and whether its time was over", writeRungs, readRungs},
 	{"SURVIVORS", "processes that outlived SIGKILL", func(e api.Ended) string { return strconv.Itoa(e.Survivors) }, func(e *api.Ended, text string) (err error) {

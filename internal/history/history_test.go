@@ -22,7 +22,7 @@ func sample() api.Ended {
 		Command: "podman build", OwnerPID: 42, OwnerUnit: "gitlab-runner.service", Mode: api.ModeLocal, Placement: api.PlacementScope,
 		Arch: []string{"aarch64", "arm"}, Scope: "buildwatch-k3v9abcd.scope",
 		CreatedAt: time.Date(2026, 11, 27, 20, 0, 0, 1000, time.UTC), EndedAt: time.Date(2026, 11, 27, 20, 1, 12, 0, time.UTC),
-		DurationSeconds: 72, EndingSeconds: 0.25, CPUSeconds: 12.345, MemoryPeakBytes: 1 << 31,
+		DurationSeconds: 72, EndingSeconds: 0.25, CPUSeconds: 12.345, MemoryPeakBytes: 1 << 31, OOMKills: 2,
 		ProcessesEnded: map[string]int{"aarch64": 5, api.NativeArch: 1},
 		Rungs: []api.EndedRung{
 			{Rung: "kill", Seconds: 0.004}, {Rung: "owner", Seconds: 1.5, Survivors: 2, TimedOut: true}, {Rung: "stop", Seconds: 0.1, Survivors: 1},

@@ -25,7 +25,12 @@ type Options struct {
 	// and must not wait for anything.
 	Builds func() []api.BuildHead
 	// Survivors is how many processes stuck builds have; likewise.
-	Survivors func() int
+	Survivors func() map[api.WaitKind]int
+	// Usage returns how many processes and bytes of memory the builds' scopes have;
+	// likewise.
+	Usage func() (processes int, memory uint64)
+	// What the policy does with abandoned and with stalled builds.
+	Abandoned, Stalled string
 	// Ready tells whether the daemon serves requests; nil means that it does.
 	Ready func() bool
 	// DBusMethods are the calls to systemd that may be reported.
@@ -39,6 +44,9 @@ type Options struct {
 	HungReads func() int
 	// ConfigGood reports whether all configuration files are good; nil means that they are.
 	ConfigGood func() bool
+	// ConfigLoaded is when the configuration in force was taken from files that were good;
+	// nil, and the zero time, for never.
+	ConfigLoaded func() time.Time
 }
 
 // Metrics is the daemon's metrics. Its methods are safe for concurrent use and
@@ -65,6 +73,11 @@ type Metrics struct {
 	dbusConnects      prometheus.Counter
 	apiRequests       *counters
 	apiFailures       *counters
+
+	processesKilled *counters
+	survivors       prometheus.Counter
+	cpuSeconds      *prometheus.CounterVec
+	oomKills        prometheus.Counter
 }
 
 // New makes the metrics, all at 0, in a registry of their own.
@@ -96,6 +109,11 @@ func New(o Options) *Metrics {
 		dbusConnects: newCounter("dbus_connects_total", "2 = never lost: one to start with, one to end with"),
 		apiRequests:  newCounters("api_requests_total", "control socket", "verb", o.APIVerbs),
 		apiFailures:  newCounters("api_request_failures_total", "control socket", "verb", o.APIVerbs),
+
+		processesKilled: newCounters("processes_killed_total", "processes that were there when a build's end was begun", "arch", arches),
+		survivors:       newCounter("survivors_total", "processes that outlived SIGKILL, of builds that are gone"),
+		cpuSeconds:      newCounters("cpu_seconds_total", "CPU time of builds that are gone", "mode", words(api.Modes())).CounterVec,
+		oomKills:        newCounter("oom_kills_total", "processes killed by the kernel for lack of memory, of builds that are gone"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        prefix + "build_info",
@@ -104,7 +122,8 @@ func New(o Options) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		info, buildsCollector{o.Builds, o.Survivors},
+		info, buildsCollector{o.Builds, o.Survivors, o.Usage}, policyInfo(o.Abandoned, o.Stalled), configLoaded(o.ConfigLoaded),
+		m.processesKilled, m.survivors, m.cpuSeconds, m.oomKills,
 		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
 		m.rungDuration, m.rungTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,
@@ -131,6 +150,16 @@ func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel tim
 	if reason != api.ReasonCompleted && cancel > 0 {
 		m.cancelDuration.observe(string(reason), cancel)
 	}
+}
+
+// Gone counts what a build that is gone has used, and what was ended of it.
+func (m *Metrics) Gone(e api.Ended) {
+	for arch, n := range e.ProcessesEnded {
+		m.processesKilled.WithLabelValues(within(arches, arch)).Add(float64(n))
+	}
+	m.survivors.Add(float64(max(0, e.Survivors)))
+	m.cpuSeconds.WithLabelValues(within(words(api.Modes()), string(e.Mode))).Add(max(0, e.CPUSeconds))
+	m.oomKills.Add(float64(e.OOMKills))
 }
 
 // BuildStalled counts a build that was called stalled.
@@ -198,6 +227,25 @@ func configGood(now func() bool) prometheus.Collector {
 		}
 		return 0
 	})
+}
+
+func configLoaded(when func() time.Time) prometheus.Collector {
+	opts := prometheus.GaugeOpts{Name: prefix + "config_last_reload_success_timestamp_seconds", Help: "when the files were last good and loaded; 0 for never"}
+	return prometheus.NewGaugeFunc(opts, func() float64 {
+		if when == nil || when().IsZero() {
+			return 0
+		}
+		return float64(when().UnixMilli()) / 1000
+	})
+}
+
+func policyInfo(abandoned, stalled string) prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: prefix + "policy_info", Help: "1; what is done with abandoned and with stalled builds",
+		ConstLabels: prometheus.Labels{"abandoned": abandoned, "stalled": stalled},
+	})
+	info.Set(1)
+	return info
 }
 
 // cancelReasons is every reason but that of builds that nobody cancelled.

@@ -27,8 +27,10 @@ var (
 func newMetrics(builds ...api.BuildHead) *Metrics {
 	return New(Options{
 		Version: "1.2.3", Revision: "abcdef",
-		Builds:      func() []api.BuildHead { return builds },
-		Survivors:   func() int { return 0 },
+		Builds:    func() []api.BuildHead { return builds },
+		Survivors: func() map[api.WaitKind]int { return nil },
+		Usage:     func() (int, uint64) { return 0, 0 },
+		Abandoned: "end", Stalled: "report",
 		DBusMethods: testMethods,
 		APIVerbs:    testVerbs,
 
@@ -107,27 +109,34 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 	methods, verbs := testMethods, testVerbs
 	want := map[string][]string{
 		// Labels in alphabetical order: placement, state.
-		"builds":                        placedAndObserved("running", "stalled", "unsure", "abandoned", "terminating", "killing", "stuck"),
-		"builds_started_total":          modes,
-		"builds_ended_total":            {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
-		"builds_stalled_total":          {""},
-		"abandoned_reported_total":      {"owner_exited", "client_disconnected", "deadline", "stalled"},
-		"build_duration_seconds":        modes,
-		"cancel_duration_seconds":       {"owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
-		"ladder_rung_duration_seconds":  rungs,
-		"ladder_rung_timeouts_total":    rungs,
-		"fuse_aborts_total":             {""},
-		"stuck_duration_seconds":        {""},
-		"survivors":                     {""},
-		"proc_reads":                    {""},
-		"placements_total":              {""},
-		"placement_failures_total":      {"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"},
-		"placement_duration_seconds":    {""},
-		"dbus_request_duration_seconds": methods,
-		"dbus_request_failures_total":   methods,
-		"dbus_connects_total":           {""},
-		"api_requests_total":            verbs,
-		"api_request_failures_total":    verbs,
+		"builds":                                       placedAndObserved("running", "stalled", "unsure", "abandoned", "terminating", "killing", "stuck"),
+		"builds_started_total":                         modes,
+		"builds_ended_total":                           {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
+		"builds_stalled_total":                         {""},
+		"abandoned_reported_total":                     {"owner_exited", "client_disconnected", "deadline", "stalled"},
+		"build_duration_seconds":                       modes,
+		"cancel_duration_seconds":                      {"owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
+		"ladder_rung_duration_seconds":                 rungs,
+		"ladder_rung_timeouts_total":                   rungs,
+		"fuse_aborts_total":                            {""},
+		"stuck_duration_seconds":                       {""},
+		"survivors":                                    {"fuse", "nfs", "other"},
+		"survivors_total":                              {""},
+		"processes":                                    {""},
+		"memory_bytes":                                 {""},
+		"processes_killed_total":                       {"native", "aarch64", "arm", "i386", "ppc64le", "riscv64", "s390x", "x86_64", "other"},
+		"cpu_seconds_total":                            modes,
+		"oom_kills_total":                              {""},
+		"config_last_reload_success_timestamp_seconds": {""},
+		"proc_reads":                                   {""},
+		"placements_total":                             {""},
+		"placement_failures_total":                     {"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"},
+		"placement_duration_seconds":                   {""},
+		"dbus_request_duration_seconds":                methods,
+		"dbus_request_failures_total":                  methods,
+		"dbus_connects_total":                          {""},
+		"api_requests_total":                           verbs,
+		"api_request_failures_total":                   verbs,
 	}
 	for name, series := range want {
 		got := values(t, m, name)
@@ -144,7 +153,7 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		t.Errorf("a configuration of which nothing is said is %v", good)
 	}
 	for name := range gather(t, m) {
-		if name = strings.TrimPrefix(name, prefix); want[name] == nil && name != "build_info" && name != "config_last_reload_successful" {
+		if name = strings.TrimPrefix(name, prefix); want[name] == nil && name != "build_info" && name != "config_last_reload_successful" && name != "policy_info" {
 			t.Errorf("%s is not expected", name)
 		}
 	}
@@ -178,11 +187,32 @@ func TestBuildsAreCountedAtEachScrape(t *testing.T) {
 		{State: api.StateGone, Placement: api.PlacementScope},
 		{State: "forged", Placement: "anywhere"},
 	}
-	m := New(Options{Builds: func() []api.BuildHead { return builds }, Survivors: func() int { return 7 }})
+	m := New(Options{
+		Builds:    func() []api.BuildHead { return builds },
+		Survivors: func() map[api.WaitKind]int { return map[api.WaitKind]int{api.WaitFuse: 7} },
+		Usage:     func() (int, uint64) { return 5, 1 << 20 },
+	})
+	expect(t, m, "processes", map[string]float64{"": 5})
+	expect(t, m, "memory_bytes", map[string]float64{"": 1 << 20})
 	expect(t, m, "builds", map[string]float64{"scope,running": 2, "scope,stuck": 1})
-	expect(t, m, "survivors", map[string]float64{"": 7})
+	expect(t, m, "survivors", map[string]float64{"fuse": 7})
 	builds = nil
 	expect(t, m, "builds", map[string]float64{})
+}
+
+// TestWhatIsGoneIsCounted: what a build has used is added up when it is gone, so that
+// no counter ever goes back.
+func TestWhatIsGoneIsCounted(t *testing.T) {
+	m := newMetrics()
+	m.Gone(api.Ended{
+		Mode: api.ModeAPI, CPUSeconds: 1.5, Survivors: 2, OOMKills: 3,
+		ProcessesEnded: map[string]int{"aarch64": 5, "native": 1, "hppa": 1, "forged\n": 1},
+	})
+	m.Gone(api.Ended{Mode: api.ModeAPI, CPUSeconds: 1, ProcessesEnded: map[string]int{"aarch64": 1}})
+	expect(t, m, "cpu_seconds_total", map[string]float64{"api": 2.5})
+	expect(t, m, "survivors_total", map[string]float64{"": 2})
+	expect(t, m, "oom_kills_total", map[string]float64{"": 3})
+	expect(t, m, "processes_killed_total", map[string]float64{"aarch64": 6, "native": 1, "other": 2})
 }
 
 func TestWhatTheDaemonReportsIsCounted(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/buildwatch/buildwatch/api"
 )
 
 const (
@@ -13,6 +15,10 @@ const (
 	// by a mistake in this program, and then must not make a new series each.
 	other = "other"
 )
+
+// arches are the architectures that builds are emulated for, as qemu calls them, and
+// that of those which are not.
+var arches = []string{api.NativeArch, "aarch64", "arm", "i386", "ppc64le", "riscv64", "s390x", "x86_64", other}
 
 // Upper bounds of the classic buckets, in seconds. Prometheus takes the native
 // ones where it can.

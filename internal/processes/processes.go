@@ -64,6 +64,8 @@ type Scope interface {
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member
 	MemoryPeak() uint64
+	Memory() uint64
+	OOMKills() uint64
 	KillContainers(context.Context) error
 	SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error
 }
@@ -237,6 +239,22 @@ func (s Set) MemoryPeak() uint64 {
 		return 0
 	}
 	return s.Scope.MemoryPeak()
+}
+
+// Memory is what the scope has now, likewise.
+func (s Set) Memory() uint64 {
+	if s.Scope == nil {
+		return 0
+	}
+	return s.Scope.Memory()
+}
+
+// OOMKills is how many of the scope's processes were killed for lack of memory.
+func (s Set) OOMKills() uint64 {
+	if s.Scope == nil {
+		return 0
+	}
+	return s.Scope.OOMKills()
 }
 
 // Discard stops scopes that are empty.

@@ -19,6 +19,7 @@ type History interface {
 type spent struct {
 	cpu, before time.Duration // of the scope that it has now, and of those before
 	memory      uint64        // the most, in bytes
+	oom, oomWas uint64        // processes killed for lack of memory, as cpu and before
 	arch        []string
 	ended       map[string]int // processes that were there when its end was begun, by architecture
 	askedBy     *uint32        // who asked for that
@@ -33,7 +34,7 @@ func (b *build) measure() {
 
 // use remembers what was seen of the build.
 func (b *build) use(held processes.Set, cpu time.Duration, arch []string) {
-	memory := held.MemoryPeak()
+	memory, oom := held.MemoryPeak(), held.OOMKills()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := &b.spent
@@ -44,6 +45,10 @@ func (b *build) use(held processes.Set, cpu time.Duration, arch []string) {
 		s.before, s.cpu = s.before+s.cpu, cpu
 	}
 	s.memory = max(s.memory, memory)
+	if oom < s.oom && oom > 0 {
+		s.oomWas, s.oom = s.oomWas+s.oom, 0
+	}
+	s.oom = max(s.oom, oom)
 	s.sawArch(arch)
 }
 
@@ -71,6 +76,9 @@ func (b *build) ended() (api.Ended, bool) {
 	if !placed {
 		return api.Ended{}, false
 	}
+	if held := b.processes(); held.OOMKills() > 0 { // in the last moment, perhaps
+		b.use(held, 0, nil)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.spent
@@ -79,7 +87,7 @@ func (b *build) ended() (api.Ended, bool) {
 		Command: view.Owner.Command, OwnerPID: view.Owner.PID, OwnerUnit: view.Owner.Unit,
 		Arch: slices.Sorted(slices.Values(s.arch)), Scope: view.Scope,
 		CreatedAt: view.CreatedAt, EndedAt: view.EndedAt, DurationSeconds: view.EndedAt.Sub(view.CreatedAt).Seconds(),
-		EndingSeconds: max(0, b.tookToEnd()).Seconds(), CPUSeconds: (s.before + s.cpu).Seconds(), MemoryPeakBytes: s.memory,
+		EndingSeconds: max(0, b.tookToEnd()).Seconds(), CPUSeconds: (s.before + s.cpu).Seconds(), MemoryPeakBytes: s.memory, OOMKills: s.oomWas + s.oom,
 		ProcessesEnded: map[string]int{}, Rungs: []api.EndedRung{},
 	}
 	if e.Arch == nil {

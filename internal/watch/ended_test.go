@@ -23,7 +23,7 @@ func TestWhatIsToldOfAnEndedBuild(t *testing.T) {
 	}
 	e := <-w.past
 	if e.ID != b.id || e.Reason != api.ReasonStopped || e.AskedBy == nil || *e.AskedBy != 1234 || e.CPUSeconds != 1 || e.Scope == "" ||
-		e.ProcessesEnded[api.NativeArch] != 1 || e.Arch == nil || e.EndedAt.Before(e.CreatedAt) || e.EndingSeconds <= 0 || e.Survivors != 0 || e.MemoryPeakBytes != 1<<20 {
+		e.ProcessesEnded[api.NativeArch] != 1 || e.Arch == nil || e.EndedAt.Before(e.CreatedAt) || e.EndingSeconds <= 0 || e.Survivors != 0 || e.MemoryPeakBytes != 1<<20 || e.OOMKills != 1 {
 		t.Errorf("told of %+v", e)
 	}
 	if !slices.ContainsFunc(e.Rungs, func(r api.EndedRung) bool { return r.Rung == api.RungKill }) {

@@ -72,6 +72,8 @@ func (s *fakeScope) Bounded() string              { return "" }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
 func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }
+func (s *fakeScope) Memory() uint64               { return 1 << 10 }
+func (s *fakeScope) OOMKills() uint64             { return 1 }
 func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
 func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
 

@@ -191,14 +191,34 @@ func (w *Watcher) Count() map[api.State]int {
 	return count
 }
 
-// Survivors is how many processes stuck builds had at the last look at them.
-func (w *Watcher) Survivors() (n int) {
+// Survivors is how many processes stuck builds had at the last look at them, by what
+// they wait for.
+func (w *Watcher) Survivors() map[api.WaitKind]int {
+	count := map[api.WaitKind]int{}
 	for _, b := range w.all() {
 		b.mu.Lock()
 		if b.status.State == api.StateStuck {
-			n += b.remains.left
+			known := 0
+			for _, p := range b.remains.report.Processes {
+				count[api.KindOfWait(p.Waits)]++
+				known++
+			}
+			count[api.WaitOther] += max(0, b.remains.left-known)
 		}
 		b.mu.Unlock()
 	}
-	return n
+	return count
+}
+
+// Usage is what the scopes of all builds hold now: the kernel's own count, without a look
+// at a process.
+func (w *Watcher) Usage() (processes int, memory uint64) {
+	for _, b := range w.all() {
+		held := b.processes()
+		if held.Scope != nil {
+			processes += len(held.Scope.Members())
+		}
+		memory += held.Memory()
+	}
+	return processes, memory
 }
