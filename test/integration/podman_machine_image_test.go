@@ -34,7 +34,8 @@ func TestPodmanMachineWithoutUsrLocal(t *testing.T) {
 	labelled, err := os.ReadFile(told)
 	must(t, err)
 	lines := strings.Split(strings.TrimSpace(string(labelled)), "\n")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "without -R "+there+"/bin/buildwatchd ") || !strings.Contains(lines[0], there+"/libexec/buildwatch ") || lines[1] != "with -R "+dropIn {
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "without -R "+there+"/bin/buildwatchd ") || !strings.Contains(lines[0], there+"/libexec/buildwatch ") ||
+		lines[1] != "without -R "+there+"/libexec/buildwatch" || lines[2] != "with -R "+dropIn {
 		t.Errorf("restorecon was told\n%s", labelled)
 	}
 	m.script("dash", "uninstall")

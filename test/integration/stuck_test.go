@@ -175,7 +175,7 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	check()
 	for series, want := range map[string]string{
 		`buildwatch_builds{placement="scope",state="stuck"}`: "1",
-		`buildwatch_survivors{wait="fuse"}`:                   "2",
+		`buildwatch_survivors{wait="fuse"}`:                  "2",
 	} {
 		if got := metric(t, series); got != want {
 			t.Errorf("%s is %q, want %s", series, got, want)
