@@ -27,7 +27,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units lint-packages install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,7 +108,7 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-lint: cross lint-text lint-units lint-packages ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
+lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
@@ -121,6 +121,12 @@ lint-text:
 	shellcheck -x -P SCRIPTDIR $$(git grep -lE '^#!.*sh$$')
 	mandoc -T lint -W warning man/*.[58]
 	mandoc -T lint -W error man/*.1 # they are made by the commands, with tabs that it warns of
+
+# apt-get install prometheus, which has promtool.
+lint-prometheus:
+	promtool check rules dist/prometheus/alerts/*.yaml dist/prometheus/rules/*.yaml
+	promtool test rules dist/prometheus/tests/*.yaml
+	$(GO) test -tags prometheus -count=1 ./test/prometheus
 
 # apt-get install lintian rpmlint. Built again, they are the same.
 lint-packages: packages

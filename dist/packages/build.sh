@@ -47,6 +47,8 @@ install -d "$doc" "$root/usr/lib/systemd/system-preset"
 install -m 0644 dist/systemd/80-buildwatch.preset "$root/usr/lib/systemd/system-preset"
 sed "s|@MAINTAINER@|$maintainer|" "$here/copyright" >"$doc/copyright"
 licenses >"$doc/libraries.licenses"
+cp -R dist/prometheus "$root/usr/share/buildwatch"
+rm -rf "$root/usr/share/buildwatch/prometheus/tests"
 gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
 install -d "$root/deb/usr/share/doc/buildwatch" "$root/deb/usr/share/lintian/overrides" "$root/rpm/usr/share/licenses/buildwatch"
 printf 'buildwatch (%s) unstable; urgency=medium\n\n  * See changelog.gz beside this file.\n\n -- %s  %s\n' \

@@ -1,0 +1,161 @@
+//go:build prometheus
+
+// Package prometheus tries what is in dist/prometheus with a real Prometheus, which must be
+// installed: it scrapes the daemon's own metrics while builds are counted, and is asked all
+// that the dashboard asks. It touches nothing else of the host.
+package prometheus
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/metrics"
+)
+
+// run counts builds: some that complete, twenty that are cancelled, one that is stuck, one
+// that is stalled, one that goes round the wrapper.
+func run(m *metrics.Metrics) {
+	for range 20 {
+		m.BuildStarted(api.ModeLocal)
+		m.Placement(3*time.Millisecond, "")
+		m.DBusRequest("StartTransientUnit", 2*time.Millisecond, nil)
+		m.RungUsed(api.UsedRung{Rung: api.RungKill, Duration: api.Seconds(4 * time.Millisecond)})
+		m.BuildEnded(api.ReasonOwnerExited, api.ModeLocal, time.Minute, 20*time.Millisecond)
+		m.Gone(api.Ended{Mode: api.ModeLocal, CPUSeconds: 3, ProcessesEnded: map[string]int{"aarch64": 5, "native": 1}})
+	}
+	m.Placement(time.Second, "timeout")
+	m.BuildStalled()
+	m.Freed()
+}
+
+func start(t *testing.T) (address string) {
+	t.Helper()
+	m := metrics.New(metrics.Options{
+		Version: "1.2.3", Abandoned: "end", Stalled: "report",
+		Builds: func() []api.BuildHead {
+			return []api.BuildHead{
+				{State: api.StateRunning, Placement: api.PlacementScope},
+				{State: api.StateStuck, Placement: api.PlacementScope},
+				{State: api.StateStalled, Placement: api.PlacementScope},
+				{State: api.StateRunning, Placement: api.PlacementObserved},
+			}
+		},
+		Survivors: func() map[api.WaitKind]int { return map[api.WaitKind]int{api.WaitFuse: 2} },
+		Usage: func() (int, uint64) {
+			return 12, 1 << 30
+		},
+		DBusMethods: []string{"StartTransientUnit"}, PlacementCauses: []string{"timeout"}, APIVerbs: []string{"list"},
+	})
+	daemon := httptest.NewServer(m.Handler())
+	t.Cleanup(daemon.Close)
+	dir := t.TempDir()
+	listener := httptest.NewServer(nil) // for a port that is free
+	address = listener.Listener.Addr().String()
+	listener.Close()
+	top, err := filepath.Abs("../../dist/prometheus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [%[1]s/alerts/buildwatch.yaml, %[1]s/rules/buildwatch.yaml]
+scrape_configs: [{job_name: buildwatch, static_configs: [{targets: [%[2]q]}]}]
+`, top, strings.TrimPrefix(daemon.URL, "http://"))
+	if err := os.WriteFile(dir+"/prometheus.yml", []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command("prometheus", "--config.file="+dir+"/prometheus.yml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+address)
+	server.Stderr = t.Output()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+	// Two scrapes before and two after what is counted: a rate has two points.
+	scrapes := `count_over_time(buildwatch_build_info{job="buildwatch"}[1m]) >= `
+	await(t, address, scrapes+"2")
+	run(m)
+	await(t, address, scrapes+"5")
+	return address
+}
+
+// ask returns the number of series that a query has; an error is Prometheus's own.
+func ask(address, query string) (int, error) {
+	resp, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(query))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct{ Result []json.RawMessage }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return 0, err
+	}
+	if answer.Error != "" {
+		return 0, fmt.Errorf("%s", answer.Error)
+	}
+	return len(answer.Data.Result), nil
+}
+
+func await(t *testing.T, address, query string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		n, err := ask(address, query)
+		if n > 0 && err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d series, %v", query, n, err)
+		}
+	}
+}
+
+// TestDashboardShowsSomethingInEachPanel: no query is wrong, and none is empty.
+func TestDashboardShowsSomethingInEachPanel(t *testing.T) {
+	text, err := os.ReadFile("../../dist/prometheus/dashboards/buildwatch.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if len(dashboard.Panels) == 0 {
+		t.Fatal("no panel")
+	}
+	address := start(t)
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			query := strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*").Replace(target.Expr)
+			n, err := ask(address, query)
+			if n == 0 || err != nil {
+				t.Errorf("%q: %s has %d series: %v", panel.Title, query, n, err)
+			}
+		}
+	}
+	for _, record := range []string{
+		"instance_state:buildwatch_builds:sum", "instance_reason:buildwatch_builds_ended:rate5m",
+		"instance:buildwatch_placement_failures:ratio_rate15m", "instance:buildwatch_cancel_duration_seconds:p99_30m",
+	} {
+		await(t, address, record)
+	}
+	await(t, address, `ALERTS{alertname="BuildwatchBuildStuck", alertstate="pending"}`)
+}
