@@ -104,7 +104,7 @@ func Fields(e api.Ended) map[string]string {
 
 // Sentence says for people how the build came to its end, in one line.
 func Sentence(e api.Ended) string {
-	lived := time.Duration(e.DurationSeconds * float64(time.Second)).Round(time.Second)
+	lived := roughly(e.DurationSeconds)
 	if e.Reason == api.ReasonCompleted {
 		return fmt.Sprintf("Build %s completed after %s", e.ID, lived)
 	}
@@ -117,12 +117,21 @@ func Sentence(e api.Ended) string {
 		total += n
 	}
 	if total > 0 {
-		text += fmt.Sprintf(". %d of its processes were ended in %.1f s", total, e.EndingSeconds)
+		text += fmt.Sprintf(". %d of its processes were ended in %s", total, roughly(e.EndingSeconds))
 	}
 	if e.Survivors > 0 {
 		text += fmt.Sprintf("; %d outlived SIGKILL until the kernel let go of them", e.Survivors)
 	}
 	return text
+}
+
+// roughly is a time for people: to the second, or to the millisecond where it is short.
+func roughly(seconds float64) time.Duration {
+	d := time.Duration(seconds * float64(time.Second))
+	if d < 10*time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Second)
 }
 
 // Why says for people why a build was ended, and by whom.

@@ -158,7 +158,7 @@ func TestUsersAskForTheirOwn(t *testing.T) {
 
 func TestSentenceSaysWhoAndWhy(t *testing.T) {
 	e := sample()
-	if got, want := Sentence(e), "Build k3v9abcd is gone (stopped) after 1m12s: root asked for it. 6 of its processes were ended in 0.2 s; 1 outlived SIGKILL until the kernel let go of them"; got != want {
+	if got, want := Sentence(e), "Build k3v9abcd is gone (stopped) after 1m12s: root asked for it. 6 of its processes were ended in 250ms; 1 outlived SIGKILL until the kernel let go of them"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	e.Reason = api.ReasonCompleted

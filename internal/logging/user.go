@@ -3,7 +3,6 @@ package logging
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -23,14 +22,16 @@ const journalSocket = "/run/systemd/journal/socket"
 // Source: systemd, src/journal/journald-server.c, server_dispatch_message_real and
 // server_find_journal; src/journal/journald-context.c, client_context_maybe_refresh
 // (252, 257); linux, include/net/scm.h, scm_check_creds.
-func sendAs(uid uint32, r record) error {
-	socket, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: journalSocket, Net: "unixgram"})
+func sendAs(uid uint32, r record) error { return sendTo(journalSocket, uid, r) }
+
+func sendTo(socket string, uid uint32, r record) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("send to the journal: %w", err)
 	}
-	defer socket.Close()
+	defer unix.Close(fd)
 	who := unix.UnixCredentials(&unix.Ucred{Pid: int32(os.Getpid()), Uid: uid, Gid: uint32(os.Getgid())})
-	if _, _, err := socket.WriteMsgUnix(native(r), who, nil); err != nil {
+	if err := unix.Sendmsg(fd, native(r), who, &unix.SockaddrUnix{Name: socket}, 0); err != nil {
 		return fmt.Errorf("send to the journal of UID %d: %w", uid, err)
 	}
 	return nil

@@ -3,9 +3,13 @@ package logging
 import (
 	"bytes"
 	"errors"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 )
 
 // TestEntryForAUsersJournalIsForThatOneOnly: the field that says so is in no entry, and
@@ -40,5 +44,42 @@ func TestNativeEntryIsAFieldALine(t *testing.T) {
 		if got := native(r); bytes.Count(got, []byte("\n")) != 2+len(r.fields) {
 			t.Errorf("%q", got)
 		}
+	}
+}
+
+// TestEntrySaysWhoseItIs by the credentials that come with it.
+func TestEntrySaysWhoseItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	journal, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer journal.Close()
+	raw, err := journal.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1) }); err != nil {
+		t.Fatal(err)
+	}
+	uid := uint32(os.Getuid())
+	if uid == 0 {
+		uid = 1234 // whoever it is
+	}
+	if err := sendTo(path, uid, record{message: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	data, control := make([]byte, 100), make([]byte, 100)
+	n, size, _, _, err := journal.ReadMsgUnix(data, control)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:size])
+	if err != nil || len(messages) != 1 {
+		t.Fatal(messages, err)
+	}
+	who, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil || who.Uid != uid || who.Pid != int32(os.Getpid()) || string(data[:n]) != "PRIORITY=0\nMESSAGE=x\n" {
+		t.Errorf("%q of %+v, %v", data[:n], who, err)
 	}
 }

@@ -33,11 +33,11 @@ func TestEndOfABuildIsInTheJournal(t *testing.T) {
 			}
 		}
 		explained := sh(t, "journalctl -q --no-pager --catalog -u %s %s", view.Scope, endedMessageID)
-		if !strings.Contains(explained, "-- Subject: Container build "+view.ID+" has ended: stopped") {
+		if !strings.Contains(explained, "Subject: Container build "+view.ID+" has ended: stopped") {
 			t.Errorf("it is not explained:\n%s", explained)
 		}
 		if who != root {
-			own := who.sh(t, "journalctl -q --no-pager -o cat %s BUILDWATCH_ID=%s", endedMessageID, view.ID)
+			own := who.sh(t, "journalctl --quiet --no-pager -o cat %s BUILDWATCH_ID=%s", endedMessageID, view.ID)
 			if strings.Count(own, "\n") != 0 || !strings.Contains(own, "root asked for it") {
 				t.Errorf("the user's own journal says %q", own)
 			}
