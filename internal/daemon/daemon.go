@@ -106,7 +106,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
-	watcher.WatchStalled(stalled(cfg.Stalled), hung)
+	watcher.WatchStalled(stalled(cfg.Stalled), func(uid uint32) watch.Hang { return stall.NewCase(hung, uid) })
 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -81,6 +81,11 @@ func newLog(level string, text io.Writer, send sendFunc) (*Log, error) {
 // Always is the log for entries that are made whatever the level is.
 func (l *Log) Always() *logrus.Logger { return l.always }
 
+// OfBuild is the log for entries on one build.
+func (l *Log) OfBuild(id string, uid uint32) *logrus.Entry {
+	return l.WithFields(logrus.Fields{FieldID: id, FieldUID: uid})
+}
+
 // InJournal reports whether the log is the journal.
 func (l *Log) InJournal() bool { return l.sender != nil }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
@@ -49,11 +48,11 @@ type build struct {
 	emptyAt    time.Time     // when its last process was seen gone
 	ladder     []api.UsedRung
 	remains    remains
-	storage    storage
+	helpers    *processes.Helpers // who serve its storage; nil before they are looked for
 	spent      spent
 	ownerUnit  string // see api.Owner
 
-	inspecting sync.Mutex // one look at survivors at a time
+	inspecting chan *processes.Survivors // holds them: one look is made at a time
 	stalled    stalledBuild
 }
 
@@ -73,13 +72,13 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 	b := &build{
 		watcher: w, id: r.ID, owner: o, record: r, held: held,
 		user:    api.User{UID: r.UID},
-		log:     w.log.WithFields(logrus.Fields{logging.FieldID: r.ID, logging.FieldUID: r.UID}),
+		log:     w.buildLog(r.ID, r.UID),
 		events:  make(chan message, 8),
 		settled: make(chan struct{}),
 		life:    life,
 		stop:    stop,
 		release: release,
-		placing: make(chan struct{}, 1),
+		placing: make(chan struct{}, 1), inspecting: make(chan *processes.Survivors, 1),
 		command: r.Command,
 		status: lifecycle.Status{
 			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
@@ -94,6 +93,7 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 	}
 	b.learnOwner()
 	b.placing <- struct{}{}
+	b.inspecting <- processes.NewSurvivors(w.examiner, r.UID)
 	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
 		b.user.Name = u.Username
 	}
@@ -147,9 +147,10 @@ func (b *build) run() {
 func (b *build) close() {
 	b.stop()
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.held.Close()
-	b.storage.close()
+	held, helpers := b.held, b.helpers
+	b.mu.Unlock()
+	held.Close()
+	helpers.Close()
 }
 
 func (b *build) send(m message) {

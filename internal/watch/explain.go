@@ -33,7 +33,7 @@ func (b *build) explain() api.Explanation {
 				fact.Value, fact.Since = "nothing of it has moved, and every thread of its emulated processes waits for another", b.stalled.since
 			}
 		case api.FactSurvivors:
-			if n := len(b.remains.report.Processes); n > 0 && b.status.State == api.StateStuck {
+			if n := b.remains.Known(); n > 0 && b.status.State == api.StateStuck {
 				fact.Value, fact.Since = fmt.Sprintf("%d processes have outlived SIGKILL", n), b.remains.stuck
 			}
 		case api.FactDeadline:

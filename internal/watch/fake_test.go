@@ -324,7 +324,7 @@ type fakeExaminer struct {
 	helpers []*fakeHelper
 }
 
-func (f *fakeExaminer) Open(uint32) Inspection { return f }
+func (f *fakeExaminer) Open(uint32) processes.Inspection { return f }
 
 func (f *fakeExaminer) Look(_ context.Context, left survivors.Remains) survivors.Report {
 	f.mu.Lock()
@@ -351,8 +351,8 @@ func (f *fakeExaminer) Free(ctx context.Context, left survivors.Remains) survivo
 
 func (f *fakeExaminer) ServedRoots(context.Context, []int) ([]uint32, error) { return f.roots, nil }
 
-func (f *fakeExaminer) Helpers(context.Context, uint32, []proc.Identity, []uint32) ([]Helper, error) {
-	var all []Helper
+func (f *fakeExaminer) Helpers(context.Context, uint32, []proc.Identity, []uint32) ([]processes.Helper, error) {
+	var all []processes.Helper
 	for _, h := range f.helpers {
 		all = append(all, h)
 	}
@@ -410,7 +410,8 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b.Watcher = New(Parts{
 		Host: b, Owners: owners.New(b.asked, proc.NewReader(), log), Examiner: b.looks,
-		Metrics: b.seen, History: b.past, Log: logrus.NewEntry(log),
+		Metrics: b.seen, History: b.past, Log: log,
+		BuildLog: func(id string, uid uint32) *logrus.Entry { return log.WithFields(logrus.Fields{"id": id, "uid": uid}) },
 	}, timeouts, Policy{})
 	// An owner that is a shell has no monitor; it is as good as stopped in its step.
 	b.Watcher.inStep = func(context.Context, *owners.Owner) bool { return true }

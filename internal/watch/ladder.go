@@ -110,12 +110,12 @@ func (h hands) signalOwner(signal unix.Signal) error {
 }
 
 func (h hands) Stop(ctx context.Context) error {
-	h.b.watcher.running.Go(func() { h.b.inspect(ctx, Inspection.Look) })
+	h.b.watcher.running.Go(func() { h.b.inspect(ctx, false) })
 	return h.b.processes().Stop(ctx)
 }
 
 func (h hands) CgroupKill(ctx context.Context) error {
-	h.b.watcher.running.Go(func() { h.b.inspect(ctx, Inspection.Look) })
+	h.b.watcher.running.Go(func() { h.b.inspect(ctx, false) })
 	return h.b.processes().CgroupKill(ctx)
 }
 

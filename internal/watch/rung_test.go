@@ -16,7 +16,7 @@ import (
 // took, and how many processes it has left.
 func TestEachRungIsInTheJournalWithWhatItLeft(t *testing.T) {
 	w := newBench(t, Timeouts{Kill: soon, Owner: never, OwnerTerm: never, Stop: soon, CgroupKill: never})
-	entries := logtest.NewLocal(w.log.Logger)
+	entries := logtest.NewLocal(w.log.(*logrus.Logger))
 	w.script = func(s *fakeScope) {
 		s.kill, s.stop = helpsNot, hangs
 		s.members = []scopes.Member{{PID: os.Getpid()}, {PID: os.Getppid()}}

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/stall"
 )
 
 // Stalled is when a build that hangs is called stalled, and what is done then.
@@ -19,20 +19,23 @@ type Stalled struct {
 	KillAfter time.Duration // for which it has been stalled, until it is ended; 0: it is not
 }
 
-// Sampler tells what processes wait in: package stall.
-type Sampler interface {
-	Sample(ctx context.Context, uid uint32, pids []int) stall.Sample
+// Hang finds out whether one build hangs: package stall. It is used by one goroutine.
+type Hang interface {
+	// Look returns since when the build hangs, if it has done so for the time after, and
+	// what of it hangs, for people.
+	Look(ctx context.Context, now time.Time, after, cpu time.Duration, pids func() []int) (since time.Time, hung []string)
+	// Forget forgets what was seen.
+	Forget()
 }
 
-// stalledBuild is what is known of a build that may hang. What the watch over such
-// builds has for itself is the tracker.
+// stalledBuild is what is known of a build that may hang.
 type stalledBuild struct {
-	tracker stall.Tracker
+	hang Hang // nil before the first look; the watch over such builds has it for itself
 
 	// The rest is guarded by the build's lock, and holds while it is stalled.
 	since time.Time // nothing has moved
 	seen  time.Time // it was called so
-	hung  []stall.Process
+	hung  []string
 }
 
 // Between two looks at a build lies this part of the time after which it is stalled,
@@ -43,7 +46,7 @@ const looks, maxPause = 30, 30 * time.Second
 
 // WatchStalled looks after builds that hang for as long as there are any builds. It
 // is called once.
-func (w *Watcher) WatchStalled(rules Stalled, sampler Sampler) {
+func (w *Watcher) WatchStalled(rules Stalled, open func(uid uint32) Hang) {
 	w.running.Go(func() {
 		for {
 			select {
@@ -51,7 +54,7 @@ func (w *Watcher) WatchStalled(rules Stalled, sampler Sampler) {
 			case <-w.life.Done():
 				return
 			}
-			w.watchStalled(rules, sampler)
+			w.watchStalled(rules, open)
 		}
 	})
 }
@@ -65,7 +68,7 @@ func (w *Watcher) wakeStallWatch() {
 }
 
 // watchStalled returns when no build is left.
-func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
+func (w *Watcher) watchStalled(rules Stalled, open func(uid uint32) Hang) {
 	ticker := time.NewTicker(min(rules.After/looks, maxPause))
 	defer ticker.Stop()
 	for {
@@ -80,7 +83,7 @@ func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
 		}
 		for _, b := range builds {
 			b.measure()
-			if e := b.lookForStall(time.Now(), rules, sampler); e != "" {
+			if e := b.lookForStall(time.Now(), rules, open); e != "" {
 				b.send(message{event: e})
 			}
 		}
@@ -88,17 +91,18 @@ func (w *Watcher) watchStalled(rules Stalled, sampler Sampler) {
 }
 
 // lookForStall looks at one build, and returns what has become of it, or nothing.
-func (b *build) lookForStall(now time.Time, rules Stalled, sampler Sampler) lifecycle.Event {
+func (b *build) lookForStall(now time.Time, rules Stalled, open func(uid uint32) Hang) lifecycle.Event {
+	if b.stalled.hang == nil {
+		b.stalled.hang = open(b.record.UID)
+	}
 	b.mu.Lock()
 	held, state, seen := b.held, b.status.State, b.stalled.seen
 	b.mu.Unlock()
 	if held.None() || state != api.StateRunning && state != api.StateStalled {
-		b.stalled.tracker = stall.Tracker{}
+		b.stalled.hang.Forget()
 		return ""
 	}
-	since, hung := b.stalled.tracker.Look(now, held.StepsCPUTime(), rules.After, func() stall.Sample {
-		return sampler.Sample(b.life, b.record.UID, held.Steps())
-	})
+	since, hung := b.stalled.hang.Look(b.life, now, rules.After, held.StepsCPUTime(), held.Steps)
 	switch {
 	case since.IsZero() && state == api.StateStalled:
 		return lifecycle.StalledOver
@@ -123,13 +127,9 @@ func (b *build) logStalled(log *logrus.Entry) {
 	b.mu.Lock()
 	since, hung := b.stalled.since, b.stalled.hung
 	b.mu.Unlock()
-	var names []string
-	for i, p := range hung {
-		if i == maxNamed {
-			names = append(names, fmt.Sprintf("and %d more", len(hung)-i))
-			break
-		}
-		names = append(names, fmt.Sprintf("%d %q (%s, %d threads)", p.PID, p.Command, p.Arch, len(p.Threads)))
+	names := hung[:min(len(hung), maxNamed)]
+	if more := len(hung) - len(names); more > 0 {
+		names = append(slices.Clip(names), fmt.Sprintf("and %d more", more))
 	}
 	processes := strings.Join(names, "; ")
 	log.WithFields(logrus.Fields{"since": since.UTC().Format(time.RFC3339), "processes": processes}).

@@ -35,6 +35,8 @@ func (f *fakeSampler) Sample(_ context.Context, _ uint32, pids []int) stall.Samp
 	return stall.Sample{Hung: []stall.Process{{PID: 7, Command: "go\n", Arch: "aarch64", Threads: make([]stall.Wait, 9)}}, Marks: f.marks}
 }
 
+func (f *fakeSampler) open(uid uint32) Hang { return stall.NewCase(f, uid) }
+
 func (f *fakeSampler) say(marks string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,7 +63,7 @@ func hungBuild(t *testing.T, rules Stalled) (*bench, *fakeSampler, *build, *fake
 	t.Helper()
 	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
 	w.script = func(s *fakeScope) { s.members = []scopes.Member{{PID: 7}} }
-	w.WatchStalled(rules, sampler)
+	w.WatchStalled(rules, sampler.open)
 	c := startChild(t, "")
 	b, s := w.run(c.owner(t))
 	return w, sampler, b, s, c
@@ -74,7 +76,7 @@ func (b *build) is(t *testing.T, state api.State) {
 
 func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
 	w, sampler, b, s, _ := hungBuild(t, Stalled{After: stalledAfter})
-	hook := test.NewLocal(w.log.Logger)
+	hook := test.NewLocal(w.log.(*logrus.Logger))
 	b.is(t, api.StateStalled)
 	view := w.List(anybody)[0]
 	if view.StalledSince.IsZero() || time.Since(view.StalledSince) < stalledAfter {
@@ -120,7 +122,7 @@ func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
 func TestBuildThatComputesIsNotLookedAt(t *testing.T) {
 	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
 	w.script = func(s *fakeScope) { s.cpuOfLook = int64(time.Second) }
-	w.WatchStalled(Stalled{After: stalledAfter}, sampler)
+	w.WatchStalled(Stalled{After: stalledAfter}, sampler.open)
 	b, _ := w.run(startChild(t, "").owner(t))
 	time.Sleep(3 * stalledAfter)
 	if n, now := sampler.count(), b.current(); n != 0 || now.State != api.StateRunning {
@@ -156,7 +158,7 @@ func TestBuildThatGoesOnInTimeIsNotEnded(t *testing.T) {
 		t.Helper()
 		for seconds = 1; seconds < 1000; seconds++ {
 			now = now.Add(time.Second)
-			if got := b.lookForStall(now, rules, sampler); got != "" {
+			if got := b.lookForStall(now, rules, sampler.open); got != "" {
 				if got != want {
 					t.Fatalf("after %d s: %s, want %s", seconds, got, want)
 				}
@@ -172,7 +174,7 @@ func TestBuildThatGoesOnInTimeIsNotEnded(t *testing.T) {
 		b.is(t, api.StateStalled)
 		for range 50 { // of a minute
 			now = now.Add(time.Second)
-			if got := b.lookForStall(now, rules, sampler); got != "" {
+			if got := b.lookForStall(now, rules, sampler.open); got != "" {
 				t.Fatalf("%s in a hang that goes on", got)
 			}
 		}

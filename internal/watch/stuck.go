@@ -2,70 +2,20 @@ package watch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/proc"
-	"github.com/buildwatch/buildwatch/internal/survivors"
+	"github.com/buildwatch/buildwatch/internal/processes"
 )
-
-// Examiner finds out what processes that SIGKILL did not end wait for, and frees
-// them: package survivors.
-type Examiner interface {
-	Open(uid uint32) Inspection
-	ServedRoots(ctx context.Context, pids []int) ([]uint32, error)
-	Helpers(ctx context.Context, uid uint32, builders []proc.Identity, roots []uint32) ([]Helper, error)
-}
-
-// Inspection is the examiner's memory of one build.
-type Inspection interface {
-	Look(ctx context.Context, left survivors.Remains) survivors.Report
-	Free(ctx context.Context, left survivors.Remains) survivors.Report
-}
-
-// Helper is a process outside of the build that serves its storage.
-type Helper interface {
-	// End ends it, if nobody else uses what it serves; patience is the time that it
-	// has after SIGTERM.
-	End(ctx context.Context, patience time.Duration) (ended bool, err error)
-	Close()
-}
-
-// storage is who serves a build's storage.
-type storage struct {
-	found   chan struct{} // closed when helpers are known; nil before they are looked for
-	helpers []Helper
-}
-
-func (s storage) close() {
-	for _, h := range s.helpers {
-		h.Close()
-	}
-}
 
 // remains is what is known of the processes that SIGKILL did not end.
 type remains struct {
-	inspection Inspection        // nil until the first look
-	report     survivors.Report  // of the last look
-	since      map[int]time.Time // by PID: the first look that found it
-	left       int               // processes, at that look
-	stuck      time.Time         // when the ladder was at its end
-}
-
-// addTo adds to a process what is known of it as a survivor.
-func (r remains) addTo(p *api.Process) {
-	found, ok := r.report.Processes[p.PID]
-	if !ok || !p.Survivor {
-		return
-	}
-	p.State, p.WChan, p.Waits = found.State, found.WChan, found.Waits
-	p.Since = r.since[p.PID]
+	processes.Remains           // of the last look
+	stuck             time.Time // when the ladder was at its end
 }
 
 // survivorPause and maxSurvivorPause are between two looks at what is left of a
@@ -76,59 +26,39 @@ const survivorPause, maxSurvivorPause = time.Second, 30 * time.Second
 // freePause is between two tries to free it before that.
 const freePause = 100 * time.Millisecond
 
-// inspect looks at what is left, by Look or Free of the Inspection.
-func (b *build) inspect(ctx context.Context, by func(Inspection, context.Context, survivors.Remains) survivors.Report) {
-	b.inspecting.Lock()
-	defer b.inspecting.Unlock()
-	left := survivors.Remains{PIDs: b.processes().PIDs(), Builders: b.owner.Builders()}
-	if len(left.PIDs) == 0 {
-		return
-	}
-	b.mu.Lock()
-	inspection := b.remains.inspection
-	b.mu.Unlock()
-	if inspection == nil {
-		inspection = b.watcher.examiner.Open(b.record.UID)
-	}
-	report := by(inspection, ctx, left)
-	now := time.Now()
-	since := map[int]time.Time{}
-	b.mu.Lock()
-	for pid := range report.Processes {
-		since[pid] = now
-		if first, ok := b.remains.since[pid]; ok {
-			since[pid] = first
-		}
-	}
-	b.remains.inspection, b.remains.report, b.remains.since, b.remains.left = inspection, report, since, len(left.PIDs)
-	b.mu.Unlock()
-	for _, number := range report.Aborted {
-		b.watcher.metrics.Freed()
+// inspect looks at what is left, and with free ends what it waits for, where that may be.
+// One look is made at a time.
+func (b *build) inspect(ctx context.Context, free bool) {
+	select {
+	case survivors := <-b.inspecting:
+		defer func() { b.inspecting <- survivors }()
 		b.mu.Lock()
-		b.tell(api.Event{Kind: api.EventFreed, Connection: number})
+		before := b.remains.Remains
 		b.mu.Unlock()
-		b.log.WithField("fuse_connection", number).
-			Warnf("Build %s: FUSE connection %d, for which its last processes waited, was aborted: %s", b.id, number, describeMount(report, number))
+		now, freed := survivors.Look(ctx, b.processes(), b.owner.Builders(), before, free)
+		b.mu.Lock()
+		b.remains.Remains = now
+		b.mu.Unlock()
+		b.tellFreed(freed)
+	case <-ctx.Done():
 	}
 }
 
-// describeMount says where the connection's file system was mounted, and by whom it
-// was served.
-func describeMount(r survivors.Report, number uint32) string {
-	for _, p := range r.Processes {
-		for _, w := range p.Waits {
-			if w.Connection == number {
-				return w.String()
-			}
-		}
+func (b *build) tellFreed(freed []processes.Freed) {
+	for _, f := range freed {
+		b.watcher.metrics.Freed()
+		b.mu.Lock()
+		b.tell(api.Event{Kind: api.EventFreed, Connection: f.Connection})
+		b.mu.Unlock()
+		b.log.WithField("fuse_connection", f.Connection).
+			Warnf("Build %s: FUSE connection %d, for which its last processes waited, was aborted: %s", b.id, f.Connection, f.Waited)
 	}
-	return "it is no longer waited for"
 }
 
 // free tries to free what is left, until the stage's time is over.
 func (b *build) free(ctx context.Context) {
 	for held := b.processes(); !held.None(); {
-		b.inspect(ctx, Inspection.Free)
+		b.inspect(ctx, true)
 		select {
 		case <-time.After(freePause):
 		case <-ctx.Done():
@@ -153,7 +83,7 @@ func (b *build) watchSurvivors() {
 		case <-b.life.Done():
 			return
 		}
-		b.inspect(b.life, Inspection.Free)
+		b.inspect(b.life, true)
 		ctx, cancel := context.WithTimeout(b.life, survivorKill)
 		_ = b.processes().CgroupKill(ctx) // that somebody is left is known
 		cancel()
@@ -200,46 +130,24 @@ func describeSurvivor(p api.Process) string {
 	return text
 }
 
-// helperTime is how long the look for helpers may hold back the kill of the
-// containers, without which they can't be found; helpersLook, how long the look at
-// who else uses what they serve may take.
-const helperTime, helpersLook = 50 * time.Millisecond, 300 * time.Millisecond
-
-// findHelpers finds out whether the build's storage is served by processes, and takes
-// hold of them. Which they are the containers' mount tables say, while there is a
-// process to ask: it is called before the containers are killed.
+// findHelpers finds out whether the build's storage is served by processes, before its
+// containers are killed.
 func (b *build) findHelpers(ctx context.Context) {
 	b.mu.Lock()
-	held := b.held
-	known := b.storage.found != nil
+	held, known := b.held, b.helpers != nil
 	b.mu.Unlock()
 	if held.None() || known {
 		return
 	}
-	limit, cancel := context.WithTimeout(ctx, helperTime)
-	defer cancel()
-	roots, err := b.watcher.examiner.ServedRoots(limit, held.PIDs())
-	if err != nil || len(roots) == 0 {
+	examiner := b.watcher.examiner
+	roots := processes.Served(ctx, examiner, held)
+	if len(roots) == 0 {
 		return
 	}
-	found := make(chan struct{})
 	b.mu.Lock()
-	b.storage.found = found
+	b.helpers = processes.FindHelpers(b.life, b.watcher.running.Go, examiner, b.record.UID, b.record.Builders(), roots)
 	b.mu.Unlock()
 	b.send(message{event: lifecycle.HelpersFound})
-	b.watcher.running.Go(func() {
-		defer close(found)
-		helpers, err := b.watcher.examiner.Helpers(b.life, b.record.UID, b.record.Builders(), roots)
-		if err != nil {
-			b.log.WithError(err).Warnf("Build %s: who serves its storage can't be found", b.id)
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.storage.helpers = helpers
-		if b.life.Err() != nil {
-			b.storage.close() // nobody else will
-		}
-	})
 }
 
 // endHelpers ends who served the storage of a build that is over. Where its owner
@@ -248,20 +156,7 @@ func (b *build) endHelpers(ctx context.Context) error {
 	if b.owner != nil && b.owner.Alive() {
 		return nil
 	}
-	select {
-	case <-b.storage.found:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	var ending sync.WaitGroup
-	failed := make([]error, len(b.storage.helpers))
-	for i, h := range b.storage.helpers {
-		ending.Go(func() {
-			var ended bool
-			ended, failed[i] = h.End(ctx, b.watcher.timeouts.Helpers)
-			b.log.WithField("ended", ended).Debugf("Build %s: what served its storage", b.id)
-		})
-	}
-	ending.Wait()
-	return errors.Join(failed...)
+	ended, err := b.helpers.End(ctx, b.watcher.timeouts.Helpers)
+	b.log.WithField("ended", ended).Debugf("Build %s: what served its storage", b.id)
+	return err
 }

@@ -176,8 +176,9 @@ func (b *build) tree() (shown []api.Process, omitted int) {
 	b.mu.Unlock()
 	shown, omitted = held.Tree()
 	for i := range shown {
-		shown[i].Survivor = stuck
-		remains.addTo(&shown[i])
+		if shown[i].Survivor = stuck; stuck {
+			remains.AddTo(&shown[i])
+		}
 	}
 	return shown, omitted
 }
@@ -198,12 +199,7 @@ func (w *Watcher) Survivors() map[api.WaitKind]int {
 	for _, b := range w.all() {
 		b.mu.Lock()
 		if b.status.State == api.StateStuck {
-			known := 0
-			for _, p := range b.remains.report.Processes {
-				count[api.KindOfWait(p.Waits)]++
-				known++
-			}
-			count[api.WaitOther] += max(0, b.remains.left-known)
+			b.remains.Count(count)
 		}
 		b.mu.Unlock()
 	}

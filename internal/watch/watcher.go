@@ -1,7 +1,8 @@
-// Package watch knows which builds there are, whom each belongs to, when one is
-// over, and what is to be done then. It decides and keeps the time; package
-// scopes acts. It speaks to no one but processes and scopes, writes no file,
-// and believes nothing that a message says of who sent it.
+// Package watch knows which builds there are, and what becomes of each: it keeps the time,
+// turns what happens into the events that package lifecycle decides on, has done what is
+// decided, and tells those who watch. Whom a build belongs to, package owners finds; what
+// is done to its processes, package processes does. It looks at no process itself, speaks to
+// nobody, writes no file, and believes nothing that a message says of who sent it.
 package watch
 
 import (
@@ -49,14 +50,15 @@ type Metrics interface {
 type Watcher struct {
 	host     processes.Host
 	owners   *owners.Finder
-	examiner Examiner
+	examiner processes.Examiner
 	timeouts Timeouts
 	policy   Policy
 	since    time.Time // when it was made, and its policy came into force
 	metrics  Metrics
 	history  History
 	events   hub
-	log      *logrus.Entry
+	log      logrus.FieldLogger
+	buildLog func(id string, uid uint32) *logrus.Entry
 	inStep   func(context.Context, *owners.Owner) bool // the Finder's
 
 	life    context.Context
@@ -74,10 +76,11 @@ type Watcher struct {
 type Parts struct {
 	Host     processes.Host
 	Owners   *owners.Finder
-	Examiner Examiner
+	Examiner processes.Examiner
 	Metrics  Metrics
 	History  History
-	Log      *logrus.Entry
+	Log      logrus.FieldLogger
+	BuildLog func(id string, uid uint32) *logrus.Entry // for entries on one build
 }
 
 // New returns a watcher that holds no build yet.
@@ -85,7 +88,7 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	w := &Watcher{
 		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner,
-		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log,
+		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, buildLog: parts.BuildLog,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[owners.Key]*build{},
