@@ -65,14 +65,24 @@ func (o *Owner) Key() Key {
 func (f *Finder) OfCaller(ctx context.Context, caller Caller) (*Owner, error) {
 	monitor, err := caller.Parent()
 	if err != nil {
-		return nil, fmt.Errorf("the caller's parent: %w", err)
+		return nil, unlessOver(caller, fmt.Errorf("the caller's parent: %w", err))
 	}
 	builder, err := monitor.Parent()
 	if err != nil {
 		monitor.Close()
-		return nil, fmt.Errorf("the builder: %w", err)
+		return nil, unlessOver(caller, fmt.Errorf("the builder: %w", err))
 	}
-	return f.settle(ctx, monitor, builder, caller.UID)
+	o, err := f.settle(ctx, monitor, builder, caller.UID)
+	return o, unlessOver(caller, err)
+}
+
+// unlessOver says of a caller that is still there, and above which somebody is not, that
+// no builder has started it: it has not given up.
+func unlessOver(caller Caller, err error) error {
+	if errors.Is(err, proc.ErrGone) && caller.Alive() {
+		return fmt.Errorf("%w: %w", ErrNoBuilder, err)
+	}
+	return err
 }
 
 // settleOwner finds out which of the two is the owner, and lets go of the other.

@@ -15,6 +15,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -127,6 +128,30 @@ func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller = ownerstest.Start(t, "podman", podman.OCIMonitor, "build")
 	if _, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid()) + 1}); !errors.Is(err, ErrNoBuilder) {
 		t.Errorf("a builder of another user: %v", err)
+	}
+}
+
+// TestCallerAboveWhomNobodyIsHasNoBuilder: it is there, and has not given up. The first
+// process of a PID namespace may have a parent that can't be seen.
+func TestCallerAboveWhomNobodyIsHasNoBuilder(t *testing.T) {
+	first, err := proc.Open(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := finder().OfCaller(context.Background(), Caller{Handle: first}); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("of the first process: %v", err)
+	}
+	c := proctest.Shell(t, "")
+	gone, err := proc.Open(c.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gone.Close()
+	c.End()
+	c.Status()
+	if _, err := finder().OfCaller(context.Background(), Caller{Handle: gone}); !errors.Is(err, proc.ErrGone) || errors.Is(err, ErrNoBuilder) {
+		t.Errorf("of one that has ended: %v", err)
 	}
 }
 

@@ -44,12 +44,12 @@ func FuzzConversation(f *testing.F) {
 	f.Add(wire.Encode(prepare), wire.Encode(prepare), wire.Encode(enter))
 	f.Add([]byte(`{"v":1,"type":"prepare","container":"\u0000"}`), []byte("{"), []byte{0})
 	f.Add([]byte{}, []byte{}, []byte{})
-	self, err := proc.Open(os.Getpid())
+	process, err := proc.Open(os.Getpid())
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Cleanup(self.Close)
-	caller := owners.Caller{Handle: self, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
+	f.Cleanup(process.Close)
+	self := owners.Caller{Handle: process, UID: uint32(os.Getuid()), GID: uint32(os.Getgid())}
 	log := logrus.New()
 	log.SetOutput(&buffer{})
 	program := proctest.Self(f)
@@ -64,7 +64,7 @@ func FuzzConversation(f *testing.F) {
 			_, _ = theirs.Write(packet) // an empty one is the end, for the daemon
 		}
 		_ = theirs.CloseWrite()
-		s.handle(context.Background(), ours, caller)
+		s.handle(context.Background(), ours, caller{Caller: self})
 		ours.Close()
 
 		if len(counts) > 1 {
@@ -78,7 +78,7 @@ func FuzzConversation(f *testing.F) {
 			t.Fatalf("%q, %q: moved %v", first, second, moved)
 		}
 		for _, q := range questions {
-			if err := wire.CheckContainerID(q.container); err != nil || q.pid != caller.PID || q.uid != caller.UID {
+			if err := wire.CheckContainerID(q.container); err != nil || q.pid != self.PID || q.uid != self.UID {
 				t.Fatalf("%q: asked for %+v, %v", first, q, err)
 			}
 		}

@@ -1,9 +1,13 @@
 package placement
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -55,5 +59,39 @@ func TestBuildInACgroupNamespaceOfItsOwnIsNotPlaced(t *testing.T) {
 	s.cgroups = "cgroup:[1]"
 	if err := s.seesOurs(caller); !errors.Is(err, errElsewhere) {
 		t.Errorf("in another: %v", err)
+	}
+}
+
+// TestRootOfAnotherPIDNamespaceIsToldWhy (unshare --pid), and its container is looked for.
+func TestRootOfAnotherPIDNamespaceIsToldWhy(t *testing.T) {
+	h, err := proc.Open(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	log := logrus.New()
+	log.SetOutput(&buffer{})
+	fakes, counts, unplaced := &fakePlaces{}, make(recorder, 2), 0
+	s := New(Options{
+		Places: fakes.places, Wrapper: proctest.Self(t), Limit: time.Second, Metrics: counts,
+		Unplaced: func(*proc.Handle) { unplaced++ }, Log: log,
+	})
+	ours, theirs := pair(t)
+	defer theirs.Close()
+	if _, err := theirs.Write(wire.Encode(prepare)); err != nil {
+		t.Fatal(err)
+	}
+	s.handle(context.Background(), ours, caller{Caller: owners.Caller{Handle: h, UID: 65534, GID: 65534}, stranger: true})
+	ours.Close()
+	c := &client{theirs, -1}
+	defer c.close()
+	if got, err := c.hear(); err != nil || got.Type != wire.Refused || got.Reason != errStranger.Error() {
+		t.Errorf("the answer is %+v, %v", got, err)
+	}
+	if cause := counts.next(t); cause != CauseOutside || unplaced != 1 {
+		t.Errorf("counted as %q, %d told of", cause, unplaced)
+	}
+	if asked, _ := fakes.seen(); len(asked) != 0 {
+		t.Errorf("asked for a place: %v", asked)
 	}
 }

@@ -115,21 +115,26 @@ func (s *Server) Serve(ctx context.Context, socket *net.UnixListener) error {
 
 func (s *Server) serve(ctx context.Context, conn *peer.Conn) {
 	c := conn.Credentials()
-	if !c.IsRoot() && !c.IsUser() {
-		s.Metrics.Placement(0, CauseRefused)
-		return
-	}
 	process, err := proc.FromPidfd(c.PID, conn.TakePidfd())
 	if err != nil {
 		s.Metrics.Placement(0, CauseTimeout) // it has ended already
 		return
 	}
 	defer process.Close()
-	s.handle(ctx, conn.UnixConn, owners.Caller{Handle: process, UID: c.UID(), GID: c.GID()})
+	s.handle(ctx, conn.UnixConn, caller{
+		Caller:   owners.Caller{Handle: process, UID: c.UID(), GID: c.GID()},
+		stranger: !c.IsRoot() && !c.IsUser(),
+	})
+}
+
+// caller is who asks.
+type caller struct {
+	owners.Caller
+	stranger bool // nobody that is known here, such as root of another PID namespace
 }
 
 // handle serves one connection: one container.
-func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller owners.Caller) {
+func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller caller) {
 	ctx, cancel := context.WithTimeout(ctx, s.Limit)
 	defer cancel()
 	deadline, _ := ctx.Deadline()
@@ -155,7 +160,7 @@ func (s *Server) handle(ctx context.Context, conn *net.UnixConn, caller owners.C
 
 // place goes through the conversation of package wire. The error is what made
 // it end early.
-func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller owners.Caller, container watch.Container) (failed error) {
+func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller caller, container watch.Container) (failed error) {
 	if err := caller.Runs(s.Wrapper); err != nil {
 		return err
 	}
@@ -165,10 +170,13 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller owners.Ca
 			s.Unplaced(caller.Handle)
 		}
 	}()
-	if err := s.seesOurs(caller); err != nil {
+	if caller.stranger {
+		return errStranger
+	}
+	if err := s.seesOurs(caller.Caller); err != nil {
 		return err
 	}
-	place, err := s.Places(ctx, caller, container)
+	place, err := s.Places(ctx, caller.Caller, container)
 	if err != nil {
 		return err
 	}
@@ -212,6 +220,9 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller owners.Ca
 // for us: its container would be made elsewhere, or not at all.
 var errElsewhere = errors.New("the build runs in a cgroup namespace of its own")
 
+// errStranger is for a caller who is nobody here.
+var errStranger = errors.New("the build runs as root of another user or PID namespace, or as a user whom this host does not know")
+
 // seesOurs tells whether the caller is in the daemon's own cgroup namespace.
 //
 // Source: cgroup_namespaces(7).
@@ -245,7 +256,7 @@ func badRequest(err error) error {
 const answerTime = 50 * time.Millisecond
 
 // finish answers a request that has failed, and counts it either way.
-func (s *Server) finish(conn *net.UnixConn, caller owners.Caller, started time.Time, err error) {
+func (s *Server) finish(conn *net.UnixConn, caller caller, started time.Time, err error) {
 	cause := causeOf(err)
 	s.Metrics.Placement(time.Since(started), cause)
 	// The request's own time may be what is over.
@@ -256,8 +267,8 @@ func (s *Server) finish(conn *net.UnixConn, caller owners.Caller, started time.T
 		return
 	case errors.As(err, &ended):
 		_ = send(conn, wire.Message{Type: wire.Ended, Reason: ended.Words()})
-	case errors.Is(err, errElsewhere):
-		_ = send(conn, wire.Message{Type: wire.Refused, Reason: errElsewhere.Error()})
+	case cause == CauseOutside:
+		_ = send(conn, wire.Message{Type: wire.Refused, Reason: err.Error()})
 	default:
 		_ = send(conn, wire.Message{Type: wire.Refused, Reason: string(cause)})
 	}
@@ -286,7 +297,7 @@ func causeOf(err error) Cause {
 	case errors.As(err, &ended), errors.Is(err, owners.ErrNoBuilder), errors.Is(err, watch.ErrTooMany), errors.Is(err, proc.ErrOtherProgram),
 		errors.Is(err, proc.ErrHangs):
 		return CauseRefused
-	case errors.Is(err, errElsewhere):
+	case errors.Is(err, errElsewhere), errors.Is(err, errStranger):
 		return CauseOutside
 	case errors.Is(err, errGivenUp), errors.Is(err, proc.ErrGone), errors.Is(err, scopes.ErrLeft), errors.Is(err, scopes.ErrBusy):
 		return CauseTimeout

@@ -244,7 +244,7 @@ func TestStop(t *testing.T) {
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
 		{name: "with a time of its own for the owner", timeouts: longTimeouts, ownerTimeout: new(api.Seconds(soon)),
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGTERM)},
-		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
+		{name: "the owner ignores SIGTERM", owner: `trap "" TERM`, timeouts: Timeouts{never, soon, 25 * soon, never, never, soon, soon},
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: syscall.WaitStatus(syscall.SIGKILL)},
 		{name: "the owner serves others", spared: true, timeouts: Timeouts{never, soon, soon, never, never, soon, soon},
 			rungs: []api.Rung{api.RungKill, api.RungOwner, api.RungStop}, exit: 0},

@@ -276,21 +276,8 @@ func TestRootlessObservedBuild(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)
 			tidyRootless(t)
-			dir := contextDir(t, escapers)
-			sh(t, "chmod -R a+rX %s; chmod a+x %s %s", dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir)))
-			client := exec.Command("runuser", "--login", "builder", "--command", "exec podman "+args+" --no-cache --platform "+arch64+" "+dir)
-			must(t, client.Start())
-			defer func() { _ = client.Process.Kill(); _ = client.Wait() }()
-			var view api.Build
-			eventually(t, func() (string, bool) {
-				builds := listed(t)
-				for _, b := range builds {
-					if b.User.Name == "builder" && b.Processes >= escapersSize {
-						view = b
-					}
-				}
-				return fmt.Sprintf("listed: %+v", builds), view.ID != ""
-			})
+			startBuildOf(t, builder, "podman "+args, escapers, "")
+			view := listedOf(t, builder, escapersSize)
 			if out := sh(t, "runuser -u builder -- %s list -q", ctl); out != view.ID {
 				t.Errorf("the user sees %q, want %q", out, view.ID)
 			}

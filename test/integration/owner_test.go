@@ -20,27 +20,14 @@ import (
 func TestRootlessBuildahRoundTheWrapper(t *testing.T) {
 	for way, line := range map[string]string{
 		"chroot":                 "buildah build --isolation chroot",
-		"chroot, by environment": "BUILDAH_ISOLATION=chroot buildah bud",
+		"chroot, by environment": "env BUILDAH_ISOLATION=chroot buildah bud",
 		"runtime by hand":        "buildah build --network=host --runtime /usr/bin/crun",
 	} {
 		t.Run(way, func(t *testing.T) {
 			leakCheck(t)
 			tidyRootless(t)
-			dir := contextDir(t, escapers)
-			sh(t, "chmod -R a+rX %s; chmod a+x %s %s", dir, filepath.Dir(dir), filepath.Dir(filepath.Dir(dir)))
-			client := exec.Command("runuser", "--login", "builder", "--command", line+" --platform "+arch64+" "+dir)
-			must(t, client.Start())
-			defer func() { _ = client.Process.Kill(); _ = client.Wait() }()
-			var view api.Build
-			eventually(t, func() (string, bool) {
-				builds := listed(t)
-				for _, b := range builds {
-					if b.User.Name == "builder" && b.Processes >= escapersSize {
-						view = b
-					}
-				}
-				return fmt.Sprintf("listed: %+v", builds), view.ID != ""
-			})
+			startBuildOf(t, builder, line, escapers, "")
+			view := listedOf(t, builder, escapersSize)
 			verb := "buildah build"
 			if strings.Contains(line, " bud") {
 				verb = "buildah bud"
