@@ -25,12 +25,23 @@ import (
 // oneBuild is a build of UID 1000 whose stop lasts until release is closed, or
 // the caller or the daemon no longer waits.
 type oneBuild struct {
+	began   chan struct{} // holds a token for each stop under way
 	release chan struct{}
 	stopped chan error // how each stop ended
 }
 
 func newOneBuild() *oneBuild {
-	return &oneBuild{release: make(chan struct{}), stopped: make(chan error, 10)}
+	return &oneBuild{began: make(chan struct{}, 10), release: make(chan struct{}), stopped: make(chan error, 10)}
+}
+
+// untilBegun waits until a stop is under way.
+func (b *oneBuild) untilBegun(t *testing.T) {
+	t.Helper()
+	select {
+	case <-b.began:
+	case <-time.After(patience):
+		t.Fatal("nobody is asked for the stop")
+	}
 }
 
 func (b *oneBuild) build() api.Build {
@@ -48,6 +59,10 @@ func (b *oneBuild) Detail(string) (api.BuildDetail, error) {
 }
 
 func (b *oneBuild) Stop(ctx context.Context, _ string, _ uint32, _ api.StopRequest) (api.Build, error) {
+	select {
+	case b.began <- struct{}{}:
+	default:
+	}
 	select {
 	case <-b.release:
 	case <-ctx.Done():
@@ -190,7 +205,7 @@ func TestStopUnderWayIsAnsweredWhenTheDaemonStops(t *testing.T) {
 	connect, stop := serve(t, New(Options{Builds: builds}))
 	conn := connect()
 	send(t, conn, stopRequest)
-	time.Sleep(50 * time.Millisecond)
+	builds.untilBegun(t)
 	stop()
 	code, body := answer(t, conn)
 	if code != 503 || !strings.Contains(body, "being stopped") {
@@ -244,7 +259,7 @@ func TestClientThatGoesAwayIsNotWaitedFor(t *testing.T) {
 	connect, _ := serve(t, New(Options{Builds: builds}))
 	conn := connect()
 	send(t, conn, stopRequest)
-	time.Sleep(50 * time.Millisecond)
+	builds.untilBegun(t)
 	conn.Close()
 	select {
 	case err := <-builds.stopped:

@@ -173,9 +173,8 @@ func TestServerIsCapped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer conn.Close() // accepted in this order, so before the next
 	}
-	time.Sleep(50 * time.Millisecond)
 	client := http.Client{Timeout: 200 * time.Millisecond}
 	defer client.CloseIdleConnections()
 	if response, err := client.Get("http://" + addr + "/-/healthy"); err == nil {

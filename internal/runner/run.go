@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -36,17 +37,19 @@ func Run(o Options) int {
 // forwarded are the signals that the command gets as they come.
 var forwarded = []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
+// wanted are the signals that are acted on: those that are not ignored, as by nohup, or
+// in a shell's background job.
+func wanted() []os.Signal {
+	return slices.DeleteFunc(append([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, forwarded...), signal.Ignored)
+}
+
 // supervise starts the command, and waits for its end.
 func supervise(o Options, path string) (int, error) {
 	signals := make(chan os.Signal, 16)
-	var wanted []os.Signal
-	for _, s := range append([]os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}, forwarded...) {
-		if !signal.Ignored(s) { // nohup, or a shell's background job
-			wanted = append(wanted, s)
-		}
+	if w := wanted(); len(w) > 0 { // none would mean all
+		signal.Notify(signals, w...)
+		defer signal.Stop(signals)
 	}
-	signal.Notify(signals, wanted...)
-	defer signal.Stop(signals)
 
 	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
 	t, err := openTerminal()

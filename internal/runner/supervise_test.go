@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -39,6 +41,8 @@ func TestCommandRunsOnlyAsItMay(t *testing.T) {
 		{name: "placed, with limits", strict: true, answer: &report{ID: "b"}, goesOn: true, build: "b"},
 		{name: "without the daemon", answer: &report{Error: "no daemon"}, goesOn: true, said: "no daemon"},
 		{name: "limits without the daemon", strict: true, answer: &report{Error: "no daemon"}, code: ExitOwn},
+		{name: "a part of a build", answer: &report{Part: true, Error: "it is a part"}, goesOn: true},
+		{name: "limits for a part of a build", strict: true, answer: &report{Part: true, Error: "it is a part"}, code: ExitOwn},
 		{name: "it ends", code: ExitOwn},
 		{name: "it is no program", answer: &report{ID: "b"}, failure: &report{Errno: unix.ENOEXEC}, goesOn: true, code: ExitCannotInvoke, build: "b"},
 		{name: "it has gone", answer: &report{ID: "b"}, failure: &report{Errno: unix.ENOENT}, goesOn: true, code: ExitNotFound, build: "b"},
@@ -211,6 +215,9 @@ func TestExitStatusIsTheCommandsUnlessItWasCancelled(t *testing.T) {
 		w := watch(t, "", "", "", 0)
 		w.signals <- unix.SIGTERM
 		w.ends(t, 143)
+		if said := w.says(); w.child.Status().Signal() != unix.SIGTERM || said != "" {
+			t.Errorf("the command ended by %v, and was said: %q", w.child.Status(), said)
+		}
 	})
 	t.Run("another signal", func(t *testing.T) {
 		w := watch(t, "trap 'exit 5' USR1", "b", "", 0)
@@ -239,5 +246,21 @@ func TestUserIsToldThatTheTimeWasOver(t *testing.T) {
 		if told := w.says() != ""; told != row.told {
 			t.Errorf("%s: told %v", row.name, told)
 		}
+	}
+}
+
+// TestIgnoredSignalsStayIgnored: nohup is to work.
+func TestIgnoredSignalsStayIgnored(t *testing.T) {
+	if w := wanted(); !slices.Contains(w, os.Signal(unix.SIGHUP)) || !slices.Contains(w, os.Signal(unix.SIGUSR2)) || len(w) != 6 {
+		t.Errorf("acted on: %v", w)
+	}
+	signal.Ignore(unix.SIGHUP)
+	defer func() { // only who asks for a signal has it again
+		all := make(chan os.Signal, 1)
+		signal.Notify(all, unix.SIGHUP)
+		signal.Stop(all)
+	}()
+	if w := wanted(); slices.Contains(w, os.Signal(unix.SIGHUP)) || len(w) != 5 {
+		t.Errorf("with SIGHUP ignored: %v", w)
 	}
 }

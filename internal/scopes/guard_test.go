@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -167,6 +168,32 @@ func TestScopeIsWhereItsFirstProcessIs(t *testing.T) {
 	s.Close()
 }
 
+// TestScopeOfThatNameIsNotStopped: who is in it is not the build's.
+func TestScopeOfThatNameIsNotStopped(t *testing.T) {
+	_, h, where := process(t)
+	tree := newTree(t)
+	tree.cgroup(t, where)
+	makeDirs(t, tree.dir, systemSlice)
+	f := newFakeSystemd(t, tree.dir)
+	f.refuse[string(StartTransientUnit)] = dbusError("UnitExists")
+	life, end := context.WithCancel(t.Context())
+	connection := func() *bus { return &bus{dial: f.dial, metrics: &counter{}, life: life} }
+	m := &Manager{root: openDir(t, tree.dir), accounts: proc.NewAccounts(), life: life, end: end, placing: connection(), ending: connection(), turns: newTurns()}
+	s, err := m.Gather(t.Context(), Spec{ID: "bcdfghjk"}, []*proc.Handle{h})
+	end()
+	m.background.Wait()
+	m.placing.close()
+	m.ending.close()
+	if s != nil || !errors.Is(err, ErrUnitExists) {
+		t.Errorf("gathered: %v", err)
+	}
+	for _, call := range f.heard() {
+		if strings.HasPrefix(call, string(StopUnit)) || strings.HasPrefix(call, string(KillUnit)) {
+			t.Errorf("%s was called", call)
+		}
+	}
+}
+
 // TestForeignCgroupWithAStrangerIsLeftAlone, and thawed, and so is one that has only its
 // name.
 func TestForeignCgroupWithAStrangerIsLeftAlone(t *testing.T) {
@@ -227,20 +254,16 @@ func TestSignalReachesWhoIsThereAlone(t *testing.T) {
 			if name == "kill" && test.spared {
 				continue // it spares nobody
 			}
-			p, h, where := process(t)
+			p, _, where := process(t)
 			c := newTree(t).cgroup(t, "/command", p.Process.Pid)
 			c.path = test.path(where)
 			if err := send(c); err != nil {
 				t.Errorf("%s, %s: %v", test.name, name, err)
 			}
-			if !test.ends {
-				if !h.Alive() {
-					t.Errorf("%s: %s has ended it", test.name, name)
-				}
-				continue
-			}
-			if status := p.Status(); status.Signal() != unix.SIGKILL {
-				t.Errorf("%s: %s: it ended by %v", test.name, name, status)
+			// Whom SIGKILL was sent does nothing more, not even end by itself.
+			p.End()
+			if killed := p.Status().Signal() == unix.SIGKILL; killed != test.ends {
+				t.Errorf("%s: %s has ended it: %v", test.name, name, killed)
 			}
 		}
 	}

@@ -60,6 +60,8 @@ type fakeScope struct {
 	discards       int
 	cpu            atomic.Int64 // used by its steps
 	cpuOfLook      int64        // and more by each look at that
+	// How often it was asked for that, and whether it is busy.
+	cpuLooks, busyLooks atomic.Int64
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
@@ -74,8 +76,19 @@ func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
 func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }
 func (s *fakeScope) Memory() uint64               { return 1 << 10 }
 func (s *fakeScope) OOMKills() uint64             { return 1 }
-func (s *fakeScope) StepsCPUTime() time.Duration  { return time.Duration(s.cpu.Add(s.cpuOfLook)) }
-func (s *fakeScope) Steps() []scopes.Member       { return s.Members() }
+func (s *fakeScope) StepsCPUTime() time.Duration {
+	s.cpuLooks.Add(1)
+	return time.Duration(s.cpu.Add(s.cpuOfLook))
+}
+
+// untilLookedAt waits until a counter of looks has grown by so many.
+func untilLookedAt(t *testing.T, looks *atomic.Int64, times int64) {
+	t.Helper()
+	before := looks.Load()
+	eventually(t, "it is looked at again", func() bool { return looks.Load() >= before+times })
+}
+
+func (s *fakeScope) Steps() []scopes.Member { return s.Members() }
 
 func (s *fakeScope) Attach(orphans []*proc.Handle) error {
 	for _, h := range orphans {
@@ -186,6 +199,7 @@ func (s *fakeScope) Close() {
 }
 
 func (s *fakeScope) Busy() (bool, error) {
+	s.busyLooks.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.busy, s.busyErr

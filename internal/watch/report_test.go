@@ -48,7 +48,7 @@ func TestReportedBuildIsLeftAloneUntilItEndsByItself(t *testing.T) {
 		view := w.List(anybody)[0]
 		return view.State == api.StateAbandoned && view.Reported && view.Reason == api.ReasonOwnerExited && !view.StateSince.IsZero()
 	})
-	time.Sleep(2 * reportPause)
+	untilLookedAt(t, &s.busyLooks, 2)
 	s.untouched(t)
 	s.set(func() { s.busy = false })
 	if e := w.end(); e.reason != api.ReasonOwnerExited || e.cancel != 0 {

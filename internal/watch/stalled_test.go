@@ -123,8 +123,8 @@ func TestBuildThatComputesIsNotLookedAt(t *testing.T) {
 	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
 	w.script = func(s *fakeScope) { s.cpuOfLook = int64(time.Second) }
 	w.WatchStalled(Stalled{After: stalledAfter}, sampler.open)
-	b, _ := w.run(startChild(t, "").owner(t))
-	time.Sleep(3 * stalledAfter)
+	b, s := w.run(startChild(t, "").owner(t))
+	untilLookedAt(t, &s.cpuLooks, 3*looks) // looks are a part of the time apart
 	if n, now := sampler.count(), b.current(); n != 0 || now.State != api.StateRunning {
 		t.Errorf("looked at %d times, and %+v", n, now)
 	}
@@ -222,14 +222,20 @@ func TestStalledBuildEndsAsAnyOther(t *testing.T) {
 
 // TestUnsureBuildIsNotCalledStalled, and nothing is read of it.
 func TestUnsureBuildIsNotCalledStalled(t *testing.T) {
-	_, sampler, b, _, _ := hungBuild(t, Stalled{After: stalledAfter, KillAfter: time.Millisecond})
+	w, sampler := newBench(t, longTimeouts), &fakeSampler{marks: "a"}
+	w.script = func(s *fakeScope) { s.members = []scopes.Member{{PID: 7}} }
+	b, _ := w.run(startChild(t, "").owner(t))
 	b.send(message{event: lifecycle.RequestDoubted})
 	b.is(t, api.StateUnsure)
-	time.Sleep(stalledAfter)
-	before := sampler.count()
-	time.Sleep(2 * stalledAfter)
-	if n, now := sampler.count(), b.current(); n != before || now.State != api.StateUnsure {
-		t.Errorf("looked at %d times, and %+v", n-before, now)
+	now, rules := time.Now(), Stalled{After: 10 * time.Second, KillAfter: time.Millisecond}
+	for range 3 * looks {
+		now = now.Add(time.Second)
+		if e := b.lookForStall(now, rules, sampler.open); e != "" {
+			t.Fatalf("it is %s", e)
+		}
+	}
+	if n := sampler.count(); n != 0 {
+		t.Errorf("looked at %d times", n)
 	}
 }
 
