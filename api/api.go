@@ -120,6 +120,7 @@ type BuildDetail struct {
 	ProcessesOmitted int        `json:"processes_omitted,omitempty"`
 	Ladder           []UsedRung `json:"ladder"` // rungs used so far; never null
 	Explanation
+	End *Ended `json:"end,omitempty"` // of one that has ended, as the journal has it
 }
 
 // BuildList answers GET PathBuilds: the builds that the caller may see, oldest
@@ -161,6 +162,8 @@ type Info struct {
 	ConfigSource string `json:"config_source,omitempty"`
 	// ConfigProblem says what is wrong with the files; empty where nothing is.
 	ConfigProblem string `json:"config_problem,omitempty"`
+	// NoJournal: the daemon's log does not go to the journal, so ended builds are kept nowhere.
+	NoJournal bool `json:"no_journal,omitempty"`
 }
 
 // ErrorCode tells a program what went wrong; Error.Message tells a person.

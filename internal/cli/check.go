@@ -78,6 +78,9 @@ their own.`,
 		Args:              noArguments,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := exclusive(choice{"--json", asJSON}, choice{"--quiet", quiet}); err != nil {
+				return err
+			}
 			result := a.runCheck(cmd.Context())
 			switch {
 			case quiet:
@@ -98,7 +101,6 @@ their own.`,
 	}
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print nothing: the exit code is the answer")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON document")
-	cmd.MarkFlagsMutuallyExclusive("json", "quiet")
 	return cmd
 }
 

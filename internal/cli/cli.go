@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/buildwatch/buildwatch/client"
+	"github.com/buildwatch/buildwatch/internal/history"
 	"github.com/buildwatch/buildwatch/internal/version"
 )
 
@@ -36,15 +37,31 @@ type Environment struct {
 	Now      func() time.Time
 	Version  string // of buildwatchctl itself
 	Colour   bool   // Out is a terminal that is to show colour
+	Columns  int    // how wide Out is, where it is a terminal; 0 where it is none
+	UID      uint32 // who asks
+	Past     Past   // may be nil: no build has ended
 }
 
 // System is the process's own environment.
 func System() Environment {
 	return Environment{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version,
-		Colour: term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
+		Colour:  term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
+		Columns: terminalWidth(os.Stdout), UID: uint32(max(0, os.Geteuid())), Past: history.Read,
 	}
 }
+
+// terminalWidth is 0 for what is no terminal.
+func terminalWidth(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// width is how wide a page may be.
+func (a *app) width() int { return max(a.Columns, columnsOfPage) }
 
 // wantsColour tells whether the user's terminal is to show colour.
 //

@@ -156,7 +156,7 @@ func TestUsageErrors(t *testing.T) {
 		{"list --format {{.Nope}}", `--format: there is no placeholder .Nope: see "buildwatchctl list --help"`},
 		{"list --format {{.ID", `--format: template: format:2: unclosed action started at format:1: see "buildwatchctl list --help"`},
 		{"list --format table", `--format: the template is empty: see "buildwatchctl list --help"`},
-		{"list --json --quiet", `if any flags in the group [json format quiet] are set none of the others can be; [json quiet] were all set: see "buildwatchctl list --help"`},
+		{"list --json --quiet", `takes only one of --json, --quiet: see "buildwatchctl list --help"`},
 		{"show", `needs at least one ID: see "buildwatchctl show --help"`},
 		{"show x --format {{range.ProcessTree}}{{.Nope}}{{end}}", `--format: there is no placeholder .Nope: see "buildwatchctl show --help"`},
 		{"stop", `needs at least one ID, --all or --filter: see "buildwatchctl stop --help"`},

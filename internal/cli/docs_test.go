@@ -68,7 +68,7 @@ func TestManualHasEveryVerbAndFlag(t *testing.T) {
 		if !ok && cmd.Name() != "help" {
 			t.Errorf("%s has no section", cmd.Name())
 		}
-		compare(t, cmd.Name(), terms(section, "--?[a-z-]+"), flagsOf(cmd.NonInheritedFlags()))
+		compare(t, cmd.Name(), terms(section, "--?[a-zA-Z-]+"), flagsOf(cmd.NonInheritedFlags()))
 		for _, alias := range cmd.Aliases {
 			if !strings.Contains(section, "`"+alias+"`") {
 				t.Errorf("%s: alias %s is not documented", cmd.Name(), alias)
@@ -103,9 +103,15 @@ func TestManualHasEveryPlaceholderFilterAndKey(t *testing.T) {
 		names = append(names, "."+p.name)
 	}
 	compare(t, "placeholders", terms(sections["Columns and placeholders"], `\.[A-Za-z]+`), names)
+	names = nil
+	for _, p := range endedPlaceholders {
+		names = append(names, "."+p.name)
+	}
+	_, ended, _ := strings.Cut(sections["buildwatchctl history"], "| placeholder |")
+	compare(t, "placeholders of history", terms(ended, `\.[A-Za-z]+`), names)
 	list := sections["buildwatchctl list"]
 	_, filters, _ := strings.Cut(list, "| filter |")
-	compare(t, "filters", terms(filters, "[a-z]+"), filterNames())
+	compare(t, "filters", terms(filters, "[a-z]+"), filterNames(filterKeys))
 	for _, key := range sortNames() {
 		if !strings.Contains(list, "`"+key+"`") {
 			t.Errorf("--sort %s is not documented", key)
@@ -200,7 +206,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 		seen[cmd.Name()] = cmd
 	}
-	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"check", "list", "run", "show", "stop", "version", "watch"}) {
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"check", "history", "list", "run", "show", "stop", "version", "wait", "watch"}) {
 		t.Errorf("the verbs are %q", got)
 	}
 }

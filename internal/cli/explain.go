@@ -16,7 +16,7 @@ func explain(err error) string {
 	case errors.As(err, &refusal):
 		switch refusal.Code {
 		case api.CodeNotFound:
-			return err.Error() + `: "buildwatchctl list" shows the builds there are`
+			return err.Error() + `: "buildwatchctl list --all" shows those there are, and those there were`
 		case api.CodeAmbiguous:
 			return err.Error() + ": give more of it"
 		}
@@ -45,6 +45,11 @@ func howToStart(system string) string {
 func isGone(err error) bool {
 	var refusal *api.Error
 	return errors.As(err, &refusal) && refusal.Code == api.CodeNotFound
+}
+
+func isAmbiguous(err error) bool {
+	var refusal *api.Error
+	return errors.As(err, &refusal) && refusal.Code == api.CodeAmbiguous
 }
 
 // alternatives lists what may be given.

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +26,12 @@ var filterKeys = []filterKey{
 	{"id", "the ID begins so", func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return strings.HasPrefix(b.ID, value) }, nil
 	}},
-	{"name", "the name that it was given by run --name", func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return b.Name == value }, nil
+	{"name", "a part of the name that it was given by run --name, or a regular expression", func(value string, _ time.Time) (test, error) {
+		pattern, err := regexp.Compile(value)
+		if err != nil {
+			return nil, errors.New("neither a part of a name nor a regular expression")
+		}
+		return func(b api.Build) bool { return b.Name != "" && pattern.MatchString(b.Name) }, nil
 	}},
 	{"state", alternatives(liveStates()), func(value string, _ time.Time) (test, error) {
 		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, liveStates())
@@ -85,21 +90,44 @@ func emulatedName(value string) string {
 	return parts[0]
 }
 
+// pastKeys are those for builds of which nothing may be left: any state, any reason.
+func pastKeys() []filterKey {
+	keys := slices.Clone(filterKeys)
+	for i := range keys {
+		switch keys[i].key {
+		case "state":
+			keys[i] = filterKey{"state", alternatives(api.States()), func(value string, _ time.Time) (test, error) {
+				return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, api.States())
+			}}
+		case "reason":
+			keys[i] = filterKey{"reason", alternatives(api.Reasons()), func(value string, _ time.Time) (test, error) {
+				return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, api.Reasons())
+			}}
+		}
+	}
+	return keys
+}
+
+// historyKeys are those of builds that are all gone.
+func historyKeys() []filterKey {
+	return slices.DeleteFunc(pastKeys(), func(k filterKey) bool { return k.key == "state" })
+}
+
 // filter is all of --filter: by key, the tests of which one must hold.
 type filter map[string][]test
 
-func newFilter(given []string, now time.Time) (filter, error) {
+func newFilter(keys []filterKey, given []string, now time.Time) (filter, error) {
 	f := make(filter)
 	for _, one := range given {
 		key, value, ok := strings.Cut(one, "=")
 		if !ok {
 			return nil, fmt.Errorf("--filter %q: not of the form key=value", one)
 		}
-		i := slices.IndexFunc(filterKeys, func(k filterKey) bool { return k.key == key })
+		i := slices.IndexFunc(keys, func(k filterKey) bool { return k.key == key })
 		if i < 0 {
-			return nil, fmt.Errorf("--filter %q: the keys are %s", one, strings.Join(filterNames(), ", "))
+			return nil, fmt.Errorf("--filter %q: the keys are %s", one, strings.Join(filterNames(keys), ", "))
 		}
-		passes, err := filterKeys[i].make(value, now)
+		passes, err := keys[i].make(value, now)
 		if err != nil {
 			return nil, fmt.Errorf("--filter %q: %w", one, err)
 		}
@@ -123,20 +151,25 @@ func (f filter) apply(builds []api.Build) []api.Build {
 	return slices.DeleteFunc(builds, func(b api.Build) bool { return !f.matches(b) })
 }
 
-func filterNames() []string {
-	names := make([]string, len(filterKeys))
-	for i, k := range filterKeys {
+// ended returns the ended builds that pass.
+func (f filter) ended(all []api.Ended) []api.Ended {
+	return slices.DeleteFunc(all, func(e api.Ended) bool { return !f.matches(asBuild(e)) })
+}
+
+func filterNames(keys []filterKey) []string {
+	names := make([]string, len(keys))
+	for i, k := range keys {
 		names[i] = k.key
 	}
 	return names
 }
 
-func filterHelp() string {
-	var b strings.Builder
-	for _, k := range filterKeys {
-		fmt.Fprintf(&b, "  %-8s %s\n", k.key, k.help)
+func filterHelp(keys []filterKey) string {
+	rows := make([][2]string, len(keys))
+	for i, k := range keys {
+		rows[i] = [2]string{k.key, k.help}
 	}
-	return b.String()
+	return glossary(rows)
 }
 
 func oneOf[T ~string](value string, all []T) error {

@@ -87,21 +87,29 @@ var templateFunctions = template.FuncMap{
 // A template that fails on one of them prints nothing.
 func (f format) write(out io.Writer, rows []any, headings map[string]any) error {
 	var text bytes.Buffer
-	if f.table && headings != nil {
-		if err := f.template.Execute(&text, headings); err != nil {
-			return fmt.Errorf("--format: %w", err)
-		}
-	}
-	for _, row := range rows {
-		if err := f.template.Execute(&text, row); err != nil {
-			return fmt.Errorf("--format: %w", err)
-		}
+	if err := f.fill(&text, rows, headings); err != nil {
+		return err
 	}
 	if f.table {
 		return align(out, text.Bytes())
 	}
 	_, err := out.Write(text.Bytes())
 	return err
+}
+
+// fill is write without the alignment of a table.
+func (f format) fill(text io.Writer, rows []any, headings map[string]any) error {
+	if f.table && headings != nil {
+		if err := f.template.Execute(text, headings); err != nil {
+			return fmt.Errorf("--format: %w", err)
+		}
+	}
+	for _, row := range rows {
+		if err := f.template.Execute(text, row); err != nil {
+			return fmt.Errorf("--format: %w", err)
+		}
+	}
+	return nil
 }
 
 // align makes columns of what tabs are between.

@@ -22,14 +22,14 @@ func FuzzFilter(f *testing.F) {
 	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
 	build := api.Build{BuildHead: api.BuildHead{ID: "bcdf2345", State: api.StateRunning, CreatedAt: now, User: api.User{Name: "root"}}}
 	f.Fuzz(func(t *testing.T, given string) {
-		wanted, err := newFilter([]string{given}, now)
+		wanted, err := newFilter(filterKeys, []string{given}, now)
 		if err != nil {
 			if said := err.Error(); strings.ContainsAny(said, "\n\x1b\x00") || !strings.HasPrefix(said, "--filter ") {
 				t.Errorf("%q: the error is %q", given, said)
 			}
 			return
 		}
-		twice, err := newFilter([]string{given, given}, now)
+		twice, err := newFilter(filterKeys, []string{given, given}, now)
 		if err != nil || twice.matches(build) != wanted.matches(build) {
 			t.Errorf("%q: once %v, twice %v (%v)", given, wanted.matches(build), twice.matches(build), err)
 		}

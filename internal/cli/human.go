@@ -47,3 +47,19 @@ func timestamp(t time.Time) string {
 	}
 	return t.Local().Format(time.RFC3339)
 }
+
+// humanBytes is an amount of memory; empty for none.
+func humanBytes(n uint64) string {
+	const unit = 1024
+	if n == 0 {
+		return ""
+	}
+	amount, i := float64(n), 0
+	for ; amount >= unit && i < len("BKMGT")-1; i++ {
+		amount /= unit
+	}
+	if i == 0 {
+		return fmt.Sprintf("%dB", n)
+	}
+	return fmt.Sprintf("%.1f%c", amount, "BKMGT"[i])
+}

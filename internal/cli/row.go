@@ -11,11 +11,16 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 )
 
+// placeholder is one of --format's.
+type placeholder struct{ name, heading, help string }
+
 // placeholders are what --format can show of a build, each a method of row. The
 // names are stable, as those of the JSON documents are.
-var placeholders = []struct{ name, heading, help string }{
+var placeholders = []placeholder{
 	{"ID", "ID", "the build's ID"},
 	{"Name", "NAME", "the name that it was given by run --name; empty without"},
+	{"Label", "NAME", "Name, or else Unit without its type"},
+	{"Status", "STATE", "State; of a build that is gone, Reason"},
 	{"State", "STATE", "where it stands, see below"},
 	{"Reason", "REASON", "why it came to its end, see below; empty while it runs"},
 	{"StateSince", "STATE SINCE", "when it came to its state, as RFC 3339"},
@@ -30,6 +35,7 @@ var placeholders = []struct{ name, heading, help string }{
 	{"OwnerPID", "OWNER PID", "the process that it belongs to"},
 	{"OwnerCommand", "OWNER COMMAND", "program and verb of that process"},
 	{"Owner", "OWNER", "OwnerPID and OwnerCommand"},
+	{"Unit", "UNIT", "the systemd unit that this was started in"},
 	{"User", "USER", "whose it is: the name, or the UID where there is none"},
 	{"UID", "UID", "whose it is, as a number"},
 	{"Arch", "ARCH", "emulated architectures that run now, with commas between"},
@@ -39,11 +45,14 @@ var placeholders = []struct{ name, heading, help string }{
 	{"Cgroup", "CGROUP", "its cgroup, below the cgroup mount"},
 }
 
-// headings maps placeholders to the headings of their columns. Its values are of
+// headings are those of list and show.
+func headings() map[string]any { return headingsOf(placeholders) }
+
+// headingsOf maps placeholders to the headings of their columns. Its values are of
 // any type so that a template may also range over what is no column.
-func headings() map[string]any {
-	m := make(map[string]any, len(placeholders))
-	for _, p := range placeholders {
+func headingsOf(all []placeholder) map[string]any {
+	m := make(map[string]any, len(all))
+	for _, p := range all {
 		m[p.name] = p.heading
 	}
 	return m
@@ -95,6 +104,8 @@ func (r row) held() string {
 
 func (r row) ID() string           { return r.text(r.build.ID) }
 func (r row) Name() string         { return r.text(r.build.Name) }
+func (r row) Label() string        { return r.text(label(r.build.Name, r.build.Owner.Unit)) }
+func (r row) Unit() string         { return r.text(r.build.Owner.Unit) }
 func (r row) State() string        { return r.text(string(r.build.State)) }
 func (r row) Reason() string       { return r.text(string(r.build.Reason)) }
 func (r row) StateSince() string   { return r.text(timestamp(r.build.StateSince)) }
@@ -115,6 +126,18 @@ func (r row) CPU() string          { return humanCPU(r.build.CPUSeconds) }
 func (r row) Scope() string        { return r.text(r.build.Scope) }
 func (r row) Cgroup() string       { return r.text(r.build.Cgroup) }
 
+// label tells builds apart: the name that one was given, or else what it was started in.
+func label(name, unit string) string {
+	return cmp.Or(name, strings.TrimSuffix(strings.TrimSuffix(unit, ".service"), ".scope"))
+}
+
+func (r row) Status() string {
+	if r.build.State == api.StateGone {
+		return r.Reason()
+	}
+	return r.State()
+}
+
 func (r row) Owner() string {
 	return r.fit(fmt.Sprintf("%d %s", r.build.Owner.PID, quote(r.build.Owner.Command)), ownerWidth)
 }
@@ -130,12 +153,12 @@ func (r row) Arch() string {
 // MarshalJSON makes {{json .}} the document that --json shows.
 func (r row) MarshalJSON() ([]byte, error) { return json.Marshal(r.build) }
 
-func placeholderHelp() string {
-	var b strings.Builder
-	for _, p := range placeholders {
-		fmt.Fprintf(&b, "  .%-13s %s\n", p.name, p.help)
+func helpOn(all []placeholder) string {
+	rows := make([][2]string, len(all))
+	for i, p := range all {
+		rows[i] = [2]string{"." + p.name, p.help}
 	}
-	return b.String()
+	return glossary(rows)
 }
 
 func userName(u api.User) string {

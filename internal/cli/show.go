@@ -41,7 +41,6 @@ The facts:
 	}
 	cmd.Flags().BoolVar(&flags.json, "json", false, "print a JSON array, same as --format json")
 	cmd.Flags().StringVar(&flags.format, "format", "", "print by a Go `template`, or json")
-	cmd.MarkFlagsMutuallyExclusive("json", "format")
 	completeFlags(cmd)
 	return cmd
 }
@@ -55,6 +54,9 @@ func someIDs(_ *cobra.Command, ids []string) error {
 }
 
 func (a *app) runShow(ctx context.Context, flags showFlags, ids []string) error {
+	if err := exclusive(choice{"--json", flags.json}, choice{"--format", flags.format != ""}); err != nil {
+		return err
+	}
 	var f format
 	if flags.format != "" {
 		var err error
@@ -77,7 +79,11 @@ func (a *app) runShow(ctx context.Context, flags showFlags, ids []string) error 
 			if i > 0 {
 				fmt.Fprintln(a.Out)
 			}
-			errs = append(errs, writeBlock(a.Out, d, a.Now()))
+			write := writeBlock
+			if d.End != nil {
+				write = writeEndedBlock
+			}
+			errs = append(errs, write(a.Out, d, a.Now()))
 		}
 	}
 	return fail(errs...)
@@ -93,6 +99,12 @@ func (a *app) details(ctx context.Context, ids []string) ([]api.BuildDetail, []e
 	var errs []error
 	for _, id := range ids {
 		d, err := c.Show(ctx, id)
+		if err != nil {
+			var e *api.Ended
+			if e, err = a.orEnded(ctx, id, err); e != nil {
+				d = endedDetail(*e)
+			}
+		}
 		var refusal *api.Error
 		switch {
 		case err == nil:

@@ -57,11 +57,11 @@ Processes: 1
 func TestShowTriesAllIDs(t *testing.T) {
 	socket, _ := start(t, twoBuilds()...)
 	r := run(t, socket, "show", "x", "bcdf", "bcd", "y", "--format", "{{.ID}}")
-	r.expect(t, 1, "bcdf2345\n", `buildwatchctl: no build with ID "x": "buildwatchctl list" shows the builds there are
+	r.expect(t, 1, "bcdf2345\n", `buildwatchctl: no build with ID "x": "buildwatchctl list --all" shows those there are, and those there were
 buildwatchctl: ID "bcd" fits several builds: bcdz2345, bcdf2345: give more of it
-buildwatchctl: no build with ID "y": "buildwatchctl list" shows the builds there are
+buildwatchctl: no build with ID "y": "buildwatchctl list --all" shows those there are, and those there were
 `)
-	run(t, socket, "show", "x", "--json").expect(t, 1, "[]\n", "buildwatchctl: no build with ID \"x\": \"buildwatchctl list\" shows the builds there are\n")
+	run(t, socket, "show", "x", "--json").expect(t, 1, "[]\n", "buildwatchctl: no build with ID \"x\": \"buildwatchctl list --all\" shows those there are, and those there were\n")
 }
 
 func TestShowJSONIsTheAPIs(t *testing.T) {

@@ -75,7 +75,7 @@ get which signal by which means, and what would follow if that did not do. The m
 }
 
 func (a *app) runStop(ctx context.Context, flags stopFlags, request api.StopRequest, ids []string) error {
-	wanted, err := newFilter(flags.filter, a.Now())
+	wanted, err := newFilter(filterKeys, flags.filter, a.Now())
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,8 @@ func TestStopSaysWhatIsDone(t *testing.T) {
 
 func TestStopTriesAllIDs(t *testing.T) {
 	socket, builds := start(t, twoBuilds()...)
-	run(t, socket, "stop", "x", "bcdf", "bcd2").expect(t, 1, "bcdf2345\n", `buildwatchctl: no build with ID "x": "buildwatchctl list" shows the builds there are
-buildwatchctl: no build with ID "bcd2": "buildwatchctl list" shows the builds there are
+	run(t, socket, "stop", "x", "bcdf", "bcd2").expect(t, 1, "bcdf2345\n", `buildwatchctl: no build with ID "x": "buildwatchctl list --all" shows those there are, and those there were
+buildwatchctl: no build with ID "bcd2": "buildwatchctl list --all" shows those there are, and those there were
 `)
 	run(t, socket, "stop", "--ignore", "x", "bcdz").expect(t, 0, "bcdz2345\n", "")
 	if len(builds.Heads()) != 0 {

@@ -53,7 +53,7 @@ reads too slowly loses events: how many is told, and the builds are shown again.
 var errSeen = errors.New("all that was watched is gone")
 
 func (a *app) runWatch(ctx context.Context, flags watchFlags, ids []string) error {
-	wanted, err := newFilter(flags.filter, a.Now())
+	wanted, err := newFilter(filterKeys, flags.filter, a.Now())
 	if err != nil {
 		return err
 	}

@@ -19,15 +19,24 @@ const helpWidth = 72
 
 // wordHelp lists words with their meanings, as package api has them.
 func wordHelp[T word](words []T) string {
+	rows := make([][2]string, len(words))
+	for i, w := range words {
+		rows[i] = [2]string{string(w), w.Meaning()}
+	}
+	return glossary(rows)
+}
+
+// glossary sets terms beside what they mean, in helpWidth columns.
+func glossary(rows [][2]string) string {
 	var b strings.Builder
 	wide := 0
-	for _, w := range words {
-		wide = max(wide, len(w))
+	for _, row := range rows {
+		wide = max(wide, len(row[0]))
 	}
-	for _, w := range words {
-		at := fmt.Sprintf("  %-*s", wide, string(w))
+	for _, row := range rows {
+		at := fmt.Sprintf("  %-*s", wide, row[0])
 		column := len(at)
-		for part := range strings.FieldsSeq(w.Meaning()) {
+		for part := range strings.FieldsSeq(row[1]) {
 			if len(at)+1+len(part) > helpWidth {
 				b.WriteString(at + "\n")
 				at = strings.Repeat(" ", column)

@@ -25,21 +25,28 @@ func presentable(b api.Build) api.Build {
 }
 
 // resolve returns the one ID, among the builds that the caller may see, that is
-// given or that begins so.
+// given or that begins so, or whose build has that name. What is a whole ID is that, then
+// comes a name, as with podman's containers.
 func (s *Server) resolve(c peer.Credentials, given string) (string, error) {
 	if given == "" {
 		return "", badRequest("the ID is empty")
 	}
-	var fitting []string
+	var fitting, named []string
 	heads := slices.DeleteFunc(s.Builds.Heads(), func(b api.BuildHead) bool { return !mayUse(c, b.User) })
 	slices.SortFunc(heads, api.BuildHead.Compare)
 	for _, b := range heads {
 		if b.ID == given {
 			return b.ID, nil
 		}
+		if b.Name == given {
+			named = append(named, b.ID)
+		}
 		if strings.HasPrefix(b.ID, given) {
 			fitting = append(fitting, b.ID)
 		}
+	}
+	if len(named) > 0 {
+		fitting = named
 	}
 	switch len(fitting) {
 	case 0:

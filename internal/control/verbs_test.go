@@ -125,7 +125,10 @@ func TestBuildThatHasGoneMeanwhile(t *testing.T) {
 }
 
 func TestShortenedIDs(t *testing.T) {
-	builds := controltest.NewBuilds(build("bbbb2222", alice), build("bbbc2222", alice), build("bbbd2222", bob), build("bbbb", alice))
+	named := func(name string, b api.BuildDetail) api.BuildDetail { b.Name = name; return b }
+	builds := controltest.NewBuilds(build("bbbb2222", alice), build("bbbc2222", alice), build("bbbd2222", bob), build("bbbb", alice),
+		named("nightly", build("cccc2222", alice)), named("nightly", build("dddd2222", bob)), named("eee", build("ffff2222", alice)),
+		build("eeee2222", alice), named("bbbb", build("gggg2222", alice)), named("two", build("hhhh2222", alice)), named("two", build("iiii2222", alice)))
 	socket := controltest.Start(t, builds, alice)
 	for _, test := range []struct {
 		id   string
@@ -134,6 +137,10 @@ func TestShortenedIDs(t *testing.T) {
 	}{
 		{"bbbc", 200, `"id":"bbbc2222"`},
 		{"bbbb", 200, `"id":"bbbb"`}, // whole before shortened
+		{"nightly", 200, `"id":"cccc2222"`},
+		{"night", 404, "no build with ID"},
+		{"eee", 200, `"id":"ffff2222"`}, // a name before a shortened ID
+		{"two", 409, `fits several builds: hhhh2222, iiii2222`},
 		{"bbbb2", 200, `"id":"bbbb2222"`},
 		{"bbb", 409, `ID \"bbb\" fits several builds: bbbb, bbbb2222, bbbc2222"`}, // and not bbbd2222
 		{"", 400, `the ID is empty`},

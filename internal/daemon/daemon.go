@@ -142,7 +142,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		return control.New(control.Options{
 			Builds:  watcher,
 			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
-			Info:    about(settings, &here),
+			Info:    about(settings, &here, log.InJournal()),
 			Log:     log,
 			Limiter: limiter(),
 			Count:   counters.APIRequest,
@@ -177,12 +177,12 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 }
 
 // about is what the daemon says of itself.
-func about(settings *settings, here *host) func() api.Info {
+func about(settings *settings, here *host, inJournal bool) func() api.Info {
 	started := time.Now()
 	return func() api.Info {
 		return api.Info{
 			Version: version.Version, StartedAt: started, Host: here.found.Load(),
-			ConfigSource: string(settings.current().Source), ConfigProblem: settings.problem(),
+			ConfigSource: string(settings.current().Source), ConfigProblem: settings.problem(), NoJournal: !inJournal,
 		}
 	}
 }

@@ -127,6 +127,13 @@ func (b *Builds) Plan(_ context.Context, id string, request api.StopRequest) (ap
 	}}, nil
 }
 
+// End removes the build with that ID, which has ended.
+func (b *Builds) End(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.builds = slices.DeleteFunc(b.builds, func(d api.BuildDetail) bool { return d.ID == id })
+}
+
 // Tell tells one who watches of an event, when it is read.
 func (b *Builds) Tell(e api.Event) { b.events <- e }
 

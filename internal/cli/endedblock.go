@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/history"
+)
+
+// endedDetail is what show has of a build that has ended.
+func endedDetail(e api.Ended) api.BuildDetail {
+	return api.BuildDetail{
+		Build: asBuild(e), ProcessTree: []api.Process{}, Ladder: []api.UsedRung{},
+		Explanation: api.Explanation{Facts: []api.Fact{}}, End: &e,
+	}
+}
+
+// writeEndedBlock describes one ended build for a person, as writeBlock does a live one.
+func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
+	e := *d.End
+	r := endedRow{build: e}
+	var text bytes.Buffer
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
+	}
+	line("Build", "%s", r.ID())
+	if name := r.Name(); name != "" {
+		line("Name", "%s", name)
+	}
+	line("State", "gone (%s)", r.Reason())
+	if why := history.Why(e); why != "" {
+		line("Why", "%s", why)
+	}
+	line("Created", "%s", r.CreatedAt())
+	line("Ended", "%s, %s ago, after %s", r.EndedAt(), humanDuration(now.Sub(e.EndedAt)), r.Duration())
+	line("Mode", "%s, placement %s", r.Mode(), r.Placement())
+	line("Owner", "%s", r.Owner())
+	if unit := r.Unit(); unit != "" {
+		line("In", "%s", unit)
+	}
+	line("User", "%s (%d)", r.User(), r.UID())
+	line("Arch", "%s", orNone(r.Arch()))
+	line("CPU", "%s", r.CPU())
+	if memory := r.MemoryPeak(); memory != "" {
+		line("Memory", "%s at most", memory)
+	}
+	line("Scope", "%s", orNone(r.Scope()))
+	if r.Processes() > 0 {
+		line("Killed", "%s, in %s", r.ProcessesEnded(), r.Ending())
+	}
+	for i, rung := range e.Rungs {
+		label := "Ladder"
+		if i > 0 {
+			label = ""
+		}
+		line(label, "%s", describeEndedRung(rung))
+	}
+	if e.Survivors > 0 {
+		line("Survivors", "%d outlived SIGKILL, until the kernel let go of them", e.Survivors)
+	}
+	_, err := out.Write(text.Bytes())
+	return err
+}

@@ -1,0 +1,192 @@
+//go:build linux
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/history"
+)
+
+// endedBuilds are one that root has stopped, and one that has completed.
+func endedBuilds() []api.Ended {
+	by := uint32(0)
+	return []api.Ended{
+		{
+			ID: "past2345", Name: "nightly", Reason: api.ReasonStopped, AskedBy: &by, User: api.User{UID: 1000, Name: "alice"},
+			Command: "podman build", OwnerPID: 42, OwnerUnit: "gitlab-runner.service", Mode: api.ModeLocal, Placement: api.PlacementScope,
+			Arch: []string{"aarch64"}, Scope: "buildwatch-past2345.scope", CreatedAt: now.Add(-10 * time.Minute), EndedAt: now.Add(-5 * time.Minute),
+			DurationSeconds: 300, EndingSeconds: 0.0148, CPUSeconds: 12.34, MemoryPeakBytes: 3 << 29,
+			ProcessesEnded: map[string]int{"aarch64": 5, "native": 1},
+			Rungs:          []api.EndedRung{{Rung: api.RungKill, Seconds: 0.0142}, {Rung: api.RungStop, Seconds: 2, Survivors: 1, TimedOut: true}},
+			Survivors:      1,
+		},
+		{
+			ID: "pasz2345", Reason: api.ReasonCompleted, User: api.User{UID: 1001}, Command: "buildah build", OwnerPID: 7, OwnerUnit: "session-3.scope",
+			Mode: api.ModeLocal, Placement: api.PlacementScope, Arch: []string{}, CreatedAt: now.Add(-2 * time.Minute), EndedAt: now.Add(-time.Minute),
+			DurationSeconds: 60, ProcessesEnded: map[string]int{}, Rungs: []api.EndedRung{},
+		},
+	}
+}
+
+// runWith runs buildwatchctl as UID 1000 where these builds have ended. asked is the last query.
+func runWith(t *testing.T, socket string, past []api.Ended, failing error, args ...string) (result, history.Query) {
+	t.Helper()
+	var out, err bytes.Buffer
+	var asked history.Query
+	code := Main(args, Environment{
+		Out: &out, Err: &err, Now: nowIs, Getenv: only(socketVariable, socket), UID: 1000,
+		Past: func(_ context.Context, q history.Query, each func(api.Ended) error) error {
+			asked = q
+			for _, e := range past {
+				if q.ID != "" && e.ID != q.ID {
+					continue
+				}
+				if err := each(e); err != nil {
+					return err
+				}
+			}
+			return failing
+		},
+	})
+	return result{code, out.String(), err.String()}, asked
+}
+
+func TestHistory(t *testing.T) {
+	socket, _ := start(t)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"history"}, `ENDED         ID        REASON     LASTED  NAME       USER   COMMAND
+Jan  2 02:59  past2345  stopped    5m0s    nightly    alice  podman build
+Jan  2 03:03  pasz2345  completed  60s     session-3  1001   buildah build
+`},
+		{[]string{"history", "-n", "1", "-q"}, "pasz2345\n"},
+		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.AskedBy}} {{.ProcessesEnded}} {{.MemoryPeak}} {{.Rungs}}"},
+			"past2345 0 5 aarch64, 1 native 1.5G kill 14.2ms; stop 2s, ran out of time, left 1\n"},
+		{[]string{"history", "--filter", "arch=linux/arm64", "--filter", "name=nig", "-q"}, "past2345\n"},
+		{[]string{"list", "-a", "-q"}, "past2345\npasz2345\n"},
+		{[]string{"list", "-l", "--format", "{{.ID}} {{.Status}} {{.State}}"}, "pasz2345 completed gone\n"},
+		{[]string{"list", "-a", "-f", "state=gone", "-f", "reason=completed", "-q"}, "pasz2345\n"},
+	} {
+		r, q := runWith(t, socket, endedBuilds(), nil, test.args...)
+		if r.out != test.want || r.code != 0 || r.err != "" || q.UID != 1000 {
+			t.Errorf("%q: asked %+v, exit code %d, %s\n%s\nwant\n%s", test.args, q, r.code, r.err, r.out, test.want)
+		}
+	}
+	r, _ := runWith(t, socket, endedBuilds(), nil, "history", "--json")
+	var got []api.Ended
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || !reflect.DeepEqual(got, endedBuilds()) {
+		t.Errorf("%v: %s", err, r.out)
+	}
+	if r, _ := runWith(t, socket, nil, nil, "history", "--json"); r.out != "[]\n" || r.code != 0 {
+		t.Errorf("none is %+v as JSON", r)
+	}
+}
+
+func TestHistoryOfTimes(t *testing.T) {
+	socket, _ := start(t)
+	for given, want := range map[string]string{
+		"10m": "@1767322445", "2026-01-02T03:00:00Z": "@1767322800", "yesterday": "yesterday", "-2h": "-2h",
+	} {
+		if _, q := runWith(t, socket, endedBuilds(), nil, "history", "--since", given, "--until", given); q.Since != want || q.Until != want {
+			t.Errorf("%s is asked for as %+v", given, q)
+		}
+	}
+}
+
+func TestHistoryThatIsNotThere(t *testing.T) {
+	socket, _ := start(t)
+	for _, test := range []struct {
+		args    []string
+		failing error
+		want    string
+	}{
+		{[]string{"history"}, nil, "no ended builds in the journals that you may read"},
+		{[]string{"history", "--since", "1h"}, nil, "no ended builds fit"},
+		{[]string{"history"}, history.ErrNoJournalctl, "there is no journalctl on this host: ended builds are in the journal of a Linux host"},
+		{[]string{"history", "--since", "nonsense"}, errors.New("journalctl says: Failed to parse timestamp: nonsense"), "nonsense"},
+		{[]string{"show", "past"}, nil, `no build with ID "past"`},
+	} {
+		if r, _ := runWith(t, socket, nil, test.failing, test.args...); r.code != 1 || !strings.Contains(r.err, test.want) || strings.Count(r.err, "\n") != 1 {
+			t.Errorf("%q: %+v, want %s", test.args, r, test.want)
+		}
+	}
+}
+
+// TestEndedBuildIsShown, by its ID, by the beginning of it, and by its name.
+func TestEndedBuildIsShown(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for _, given := range []string{"past2345", "past", "nightly"} {
+		r, _ := runWith(t, socket, endedBuilds(), nil, "show", given)
+		r.expect(t, 0, `    Build: past2345
+     Name: nightly
+    State: gone (stopped)
+      Why: root asked for it
+  Created: 2026-01-02T02:54:05Z
+    Ended: 2026-01-02T02:59:05Z, 5m0s ago, after 5m0s
+     Mode: local, placement scope
+    Owner: 42 podman build
+       In: gitlab-runner.service
+     User: alice (1000)
+     Arch: aarch64
+      CPU: 12.3s
+   Memory: 1.5G at most
+    Scope: buildwatch-past2345.scope
+   Killed: 5 aarch64, 1 native, in 14.8ms
+   Ladder: kill 14.2ms
+         : stop 2s, ran out of time, left 1
+Survivors: 1 outlived SIGKILL, until the kernel let go of them
+`, "")
+	}
+	r, _ := runWith(t, socket, endedBuilds(), nil, "show", "past", "--json")
+	var got []api.BuildDetail
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got) != 1 || got[0].State != api.StateGone || !reflect.DeepEqual(*got[0].End, endedBuilds()[0]) {
+		t.Errorf("%v: %s", err, r.out)
+	}
+	if r, _ := runWith(t, socket, endedBuilds(), nil, "show", "pas"); r.code != 1 || !strings.Contains(r.err, "fits several") {
+		t.Errorf("%+v", r)
+	}
+	if r, _ := runWith(t, socket, endedBuilds(), nil, "show", "bcdf"); !strings.Contains(r.out, "State: running") {
+		t.Errorf("one that runs: %+v", r)
+	}
+}
+
+// TestTablesFit the width of a page, whatever is in them.
+func TestTablesFit(t *testing.T) {
+	long := twoBuilds()
+	for i := range 12 {
+		b := long[0]
+		b.ID, b.State = fmt.Sprintf("bcd%05d", i), api.StateTerminating
+		b.Name, b.Owner.Unit = "", strings.Repeat("unit", 20)+fmt.Sprint(i)+".service"
+		b.User.Name, b.CPUSeconds = strings.Repeat("é", 40), 1e6
+		b.Owner.PID = 4194304
+		long = append(long, b)
+	}
+	past := endedBuilds()
+	past[0].Reason, past[0].Command, past[0].User.Name, past[0].Name = api.ReasonClientDisconnected, strings.Repeat("podman ", 9), strings.Repeat("x", 50), strings.Repeat("n", 64)
+	past[0].DurationSeconds = 1e7
+	socket, _ := start(t, long...)
+	for _, args := range [][]string{{"list"}, {"list", "-a"}, {"history"}} {
+		r, _ := runWith(t, socket, past, nil, args...)
+		if r.code != 0 || strings.Count(r.out, "\n") < 3 {
+			t.Errorf("%q: %+v", args, r)
+		}
+		for line := range strings.Lines(r.out) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columnsOfPage {
+				t.Errorf("%q: %d columns: %s", args, n, line)
+			}
+		}
+	}
+}
