@@ -18,7 +18,7 @@ ifeq ($(strip $(VERSION)),)
 override VERSION := 0.1.0-dev
 endif
 
-PROGRAMS := buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper
+PROGRAMS := buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper buildwatch-reclaim
 LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$(VERSION)
 GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)

@@ -70,7 +70,7 @@ update_catalog() {
 }
 
 umask 022
-for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; do
+for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper buildwatch-reclaim; do
 	[ -x "$built/$program" ] || {
 		echo "$built/$program is missing: run make build first" >&2
 		exit 1
@@ -80,6 +80,7 @@ done
 put 0755 "$built/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchd"
 put 0755 "$built/buildwatchctl" "$DESTDIR$PREFIX/bin/buildwatchctl"
 put 0755 "$built/buildwatch-keeper" "$libexec/buildwatch-keeper"
+put 0755 "$built/buildwatch-reclaim" "$libexec/buildwatch-reclaim"
 put 0755 "$built/buildwatch-runtime" "$libexec/buildwatch-runtime"
 put 0755 "$here/register.sh" "$libexec/register"
 put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$PREFIX/share/buildwatch/50-buildwatch.conf"

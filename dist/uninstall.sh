@@ -26,7 +26,7 @@ if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
 	systemctl daemon-reload
 fi
 
-rm -f "$DESTDIR$libexec/buildwatch-runtime" "$DESTDIR$libexec/buildwatch-keeper" \
+rm -f "$DESTDIR$libexec/buildwatch-runtime" "$DESTDIR$libexec/buildwatch-keeper" "$DESTDIR$libexec/buildwatch-reclaim" \
 	"$DESTDIR$libexec/register" "$DESTDIR$PREFIX/share/buildwatch/50-buildwatch.conf" \
 	"$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl"
 

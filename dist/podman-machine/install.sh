@@ -16,7 +16,7 @@ aarch64 | arm64) arch=arm64 ;;
 '') die "the machine does not answer" ;;
 *) die "the machine's architecture is $kernel: there are programs for x86_64 and aarch64" ;;
 esac
-for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper; do
+for program in buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper buildwatch-reclaim; do
 	[ -f "$top/build/linux-$arch/$program" ] ||
 		die "build/linux-$arch/$program is missing: run make machine-binaries first"
 done

@@ -23,6 +23,7 @@ type Config struct {
 	Ladder  Ladder
 	Stalled Stalled
 	Policy  Policy
+	Storage Storage
 	Limits  Limits
 
 	origins map[string]Origin
@@ -73,6 +74,11 @@ const (
 	AbandonedEnd    = "end"    // what nobody wants any more is ended
 	AbandonedReport = "report" // it is only shown
 )
+
+// Storage is section [storage].
+type Storage struct {
+	Reclaim string // own, report or off, see package reclaim
+}
 
 // Limits is section [limits], with [limits.user.NAME] and [limits.mode.MODE].
 type Limits struct {

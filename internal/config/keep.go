@@ -50,6 +50,7 @@ func Choose(root, kept string) InForce {
 func Cautious() *Config {
 	c := Default()
 	c.Policy.Abandoned = AbandonedReport
+	c.Storage.Reclaim = "report"
 	c.Policy.MaxRuntime = 0
 	c.Stalled.Policy = policyReport
 	c.Ladder.AbortFuse = abortNever

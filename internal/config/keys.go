@@ -115,6 +115,15 @@ var keys = append([]key{
 		doc: "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
 	},
 	{
+		name: "storage.reclaim",
+		kind: choice{
+			field:  func(c *Config) *string { return &c.Storage.Reclaim },
+			preset: "own",
+			words:  []string{"own", "report", "off"},
+		},
+		doc: "What is done with what a dead build has left in storage: working containers with their mounts, bundles, request directories. own: what was seen to be only that build's is removed, by podman or buildah, as the build's user. report: it is only counted and logged. off: nothing is looked at.",
+	},
+	{
 		name: "limits.connections_per_user",
 		kind: integer{
 			field:  func(c *Config) *int { return &c.Limits.ConnectionsPerUser },

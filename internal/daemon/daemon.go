@@ -25,6 +25,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/reclaim"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -39,6 +40,7 @@ import (
 const (
 	wrapperName = "buildwatch-runtime"
 	keeperName  = "buildwatch-keeper"
+	reclaimName = "buildwatch-reclaim"
 )
 
 // ctlName is the program whose processes may ask to become a build's command. It is
@@ -96,16 +98,28 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	if err != nil {
 		return err, nil
 	}
+	reclaimer := reclaim.New(reclaim.Options{
+		Mode:     reclaimMode(cfg.Config),
+		Dir:      settings.kept,
+		Run:      reclaim.ByHelper(helpers(manager, filepath.Join(libexec, reclaimName))),
+		Accounts: reader.Accounts,
+		Reader:   reader,
+		Metrics:  counters,
+		Log:      logrus.NewEntry(log.Logger),
+	})
+	defer reclaimer.Close()
 	watcher = watch.New(watch.Parts{
 		Host:     acting{manager, cfg.Limits.Builds},
 		Owners:   owners.New(request.NewWatcher(reader), reader, log),
 		Examiner: examiner{look},
+		Storage:  storage{reclaimer},
 		Metrics:  counters,
 		History:  chronicle{log, counters},
 		Log:      logrus.NewEntry(log.Logger),
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
 	defer watcher.Close()
 	adopt(manager, watcher, log)
+	reclaimer.Begin()
 	watcher.WatchStalled(stalled(cfg.Stalled), func(uid uint32) watch.Hang { return stall.NewCase(hung, uid) })
 
 	ctx, stop := context.WithCancelCause(ctx)

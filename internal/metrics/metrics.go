@@ -78,6 +78,10 @@ type Metrics struct {
 	survivors       prometheus.Counter
 	cpuSeconds      *prometheus.CounterVec
 	oomKills        prometheus.Counter
+	reclaimed       *counters
+	reclaimedBytes  prometheus.Counter
+	reclaimDuration prometheus.Histogram
+	reclaimFailures prometheus.Counter
 }
 
 // New makes the metrics, all at 0, in a registry of their own.
@@ -114,6 +118,10 @@ func New(o Options) *Metrics {
 		survivors:       newCounter("survivors_total", "processes that outlived SIGKILL, of builds that are gone"),
 		cpuSeconds:      newCounters("cpu_seconds_total", "CPU time of builds that are gone", "mode", words(api.Modes())).CounterVec,
 		oomKills:        newCounter("oom_kills_total", "processes killed by the kernel for lack of memory, of builds that are gone"),
+		reclaimed:       newCounters("reclaim_items_total", "containers, bundles, request directories that dead builds had left", "outcome", []string{outcomeRemoved, outcomeKept}),
+		reclaimedBytes:  newCounter("reclaimed_bytes_total", "on the disk, given back"),
+		reclaimDuration: newHistogram("reclaim_duration_seconds", "one dead build's, start of the helper to its answer", reclaimBuckets),
+		reclaimFailures: newCounter("reclaim_failures_total", "helpers that did not do all, or did not answer"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        prefix + "build_info",
@@ -129,6 +137,7 @@ func New(o Options) *Metrics {
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
 		m.apiRequests, m.apiFailures,
+		m.reclaimed, m.reclaimedBytes, m.reclaimDuration, m.reclaimFailures,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -206,6 +215,23 @@ func (m *Metrics) APIRequest(verb string, failed bool) {
 	m.apiRequests.inc(verb)
 	if failed {
 		m.apiFailures.inc(verb)
+	}
+}
+
+// Outcomes of what a dead build has left in storage.
+const (
+	outcomeRemoved = "removed"
+	outcomeKept    = "kept"
+)
+
+// Reclaimed counts what a helper has removed of a dead build's, and what it has left.
+func (m *Metrics) Reclaimed(removed, left int, bytes int64, took time.Duration, err error) {
+	m.reclaimed.add(outcomeRemoved, removed)
+	m.reclaimed.add(outcomeKept, left)
+	m.reclaimedBytes.Add(float64(bytes))
+	m.reclaimDuration.Observe(took.Seconds())
+	if err != nil {
+		m.reclaimFailures.Inc()
 	}
 }
 

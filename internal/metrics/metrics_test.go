@@ -137,6 +137,10 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"dbus_connects_total":                          {""},
 		"api_requests_total":                           verbs,
 		"api_request_failures_total":                   verbs,
+		"reclaim_items_total":                          {"removed", "kept"},
+		"reclaimed_bytes_total":                        {""},
+		"reclaim_duration_seconds":                     {""},
+		"reclaim_failures_total":                       {""},
 	}
 	for name, series := range want {
 		got := values(t, m, name)
@@ -300,4 +304,14 @@ func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
+}
+
+func TestWhatWasReclaimedIsCounted(t *testing.T) {
+	m := newMetrics()
+	m.Reclaimed(5, 1, 4096, time.Second, nil)
+	m.Reclaimed(0, 0, 0, time.Second, errors.New("no answer"))
+	expect(t, m, "reclaim_items_total", map[string]float64{"removed": 5, "kept": 1})
+	expect(t, m, "reclaimed_bytes_total", map[string]float64{"": 4096})
+	expect(t, m, "reclaim_duration_seconds", map[string]float64{"": 2})
+	expect(t, m, "reclaim_failures_total", map[string]float64{"": 1})
 }

@@ -27,6 +27,7 @@ var (
 	cancelBuckets    = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	rungBuckets      = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	placementBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1}
+	reclaimBuckets   = []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 	dbusBuckets      = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
@@ -45,6 +46,10 @@ func newCounters(name, help, label string, values []string) *counters {
 		c.WithLabelValues(v)
 	}
 	return c
+}
+
+func (c *counters) add(value string, n int) {
+	c.WithLabelValues(within(c.values, value)).Add(float64(n))
 }
 
 func (c *counters) inc(value string) { c.WithLabelValues(within(c.values, value)).Inc() }

@@ -35,6 +35,8 @@ type Owner struct {
 	// Request is what the build belongs to in the first place where it came through
 	// the API: the owner then serves others too. It is nil for all other builds.
 	Request *request.Request
+	// Step is what was seen of the step by which the owner was found.
+	Step Step
 }
 
 // Key tells the builds of all owners apart: a service has one for each request.
@@ -120,6 +122,7 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 	}
 	command := podman.ReadCommand(name, above.Args)
 	o := &Owner{Handle: builder, Waiters: waiters, Mode: api.ModeLocal, Command: command.Name}
+	o.Step = Step{Builder: builder.Identity, Monitor: monitor.Identity, UID: uid, Command: command.Name, Keeps: podman.KeepsContainers(above.Args)}
 	switch command.Purpose {
 	case podman.Serves:
 		o.closeWaiters()
@@ -128,6 +131,10 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 			f.log.WithError(err).Debug("Not all can be found out about an API request")
 		}
 		o.Mode, o.Spared, o.Request = api.ModeAPI, true, &seen
+		o.Step.Serves = true
+		if seen.Key() != "" {
+			o.Step.Request = &seen.Dirs[0]
+		}
 		if seen.Key() == "" {
 			// Which of the service's requests it is can't be told, so it is a build of
 			// its own: the monitor lives as long as this container.

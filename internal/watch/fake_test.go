@@ -397,10 +397,11 @@ type bench struct {
 	asked *fakeRequests
 	looks *fakeExaminer
 	*processestest.Cgroups
-	past   past
-	grant  func(api.User, api.Mode) []limits.Value                         // may be nil
-	script func(*fakeScope)                                                // prepares each scope that is made; may be nil
-	begin  func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
+	past    past
+	storage fakeStorage
+	grant   func(api.User, api.Mode) []limits.Value                         // may be nil
+	script  func(*fakeScope)                                                // prepares each scope that is made; may be nil
+	begin   func(context.Context, scopes.Spec) (fake *fakeScope, err error) // in the place of making one; may be nil
 }
 
 // newBench makes a Watcher that the test's end closes. After that no goroutine of
@@ -424,7 +425,7 @@ func newBench(t *testing.T, timeouts Timeouts) *bench {
 	}
 	b.Watcher = New(Parts{
 		Host: b, Owners: owners.New(b.asked, proc.NewReader(), log), Examiner: b.looks,
-		Metrics: b.seen, History: b.past, Log: log,
+		Metrics: b.seen, History: b.past, Storage: &b.storage, Log: log,
 		BuildLog: func(id string, uid uint32) *logrus.Entry { return log.WithFields(logrus.Fields{"id": id, "uid": uid}) },
 	}, timeouts, Policy{})
 	// An owner that is a shell has no monitor; it is as good as stopped in its step.
@@ -566,4 +567,29 @@ func anybody(api.User) bool { return true }
 func TestMain(m *testing.M) {
 	ownerstest.Roles.Play()
 	os.Exit(m.Run())
+}
+
+// fakeStorage writes down what it is told.
+type fakeStorage struct {
+	mu    sync.Mutex
+	steps map[string][]owners.Step
+	over  map[string]bool // by build: settled
+}
+
+func (s *fakeStorage) StepSeen(build string, step owners.Step) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.steps == nil {
+		s.steps = map[string][]owners.Step{}
+	}
+	s.steps[build] = append(s.steps[build], step)
+}
+
+func (s *fakeStorage) BuildOver(build string, settled bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over == nil {
+		s.over = map[string]bool{}
+	}
+	s.over[build] = settled
 }

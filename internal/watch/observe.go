@@ -30,11 +30,13 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	if err != nil {
 		return w.ownerless(s)
 	}
+	step := o.Step
 	b, err := w.buildFor(o, s.UID)
 	if err != nil {
 		w.log.WithError(err).Debug("A step that was seen is left alone")
 		return false
 	}
+	w.storage.StepSeen(b.id, step)
 	b.mu.Lock()
 	over := !b.status.Open()
 	b.see(s.Processes)

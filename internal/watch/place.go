@@ -54,10 +54,12 @@ func (w *Watcher) Prepare(ctx context.Context, caller owners.Caller, container C
 	if err != nil {
 		return nil, err
 	}
+	step := o.Step
 	b, err := w.buildFor(o, caller.UID)
 	if err != nil {
 		return nil, err
 	}
+	w.storage.StepSeen(b.id, step)
 	s, err := b.ensureScope(ctx, caller)
 	if err != nil {
 		return nil, err

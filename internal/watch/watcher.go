@@ -51,6 +51,7 @@ type Watcher struct {
 	host     processes.Host
 	owners   *owners.Finder
 	examiner processes.Examiner
+	storage  Storage
 	timeouts Timeouts
 	policy   Policy
 	since    time.Time // when it was made, and its policy came into force
@@ -77,6 +78,7 @@ type Parts struct {
 	Host     processes.Host
 	Owners   *owners.Finder
 	Examiner processes.Examiner
+	Storage  Storage
 	Metrics  Metrics
 	History  History
 	Log      logrus.FieldLogger
@@ -87,7 +89,7 @@ type Parts struct {
 func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 	life, end := context.WithCancel(context.Background())
 	w := &Watcher{
-		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner,
+		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner, storage: parts.Storage,
 		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, buildLog: parts.BuildLog,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
 		life: life, end: end, begun: make(chan struct{}, 1),
@@ -227,6 +229,7 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 // gone ends the watch over a build of which nothing is left.
 func (w *Watcher) gone(b *build) {
 	w.forget(b)
+	defer func() { w.storage.BuildOver(b.id, b.current().Reason == api.ReasonCompleted) }()
 	b.mu.Lock()
 	held, reason, stopped := b.held, b.status.Reason, b.status.UnitStopped
 	cancel := b.tookToEnd()

@@ -159,7 +159,7 @@ func buildProcesses(t *testing.T) []string {
 		cmdline, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		name := filepath.Base(exe)
 		// A container that runc has made and not yet started runs a copy of it.
-		if proc.EmulatedArch(exe) != "" || strings.Contains(string(cmdline), "runc\x00init\x00") || slices.Contains([]string{"podman", "buildah", "crun", "runc", "buildwatch-keeper", "buildwatch-runtime"}, name) {
+		if proc.EmulatedArch(exe) != "" || strings.Contains(string(cmdline), "runc\x00init\x00") || slices.Contains([]string{"podman", "buildah", "crun", "runc", "buildwatch-keeper", "buildwatch-reclaim", "buildwatch-runtime"}, name) {
 			found = append(found, fmt.Sprintf("%s %s %q", filepath.Base(dir), name, cmdline))
 		}
 	}

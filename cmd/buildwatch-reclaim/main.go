@@ -1,0 +1,12 @@
+// Command buildwatch-reclaim removes what a dead build has left in storage. The daemon has
+// systemd start it as the user whose build it was, with a job on its standard input, and
+// reads what it has done from its standard output.
+package main
+
+import (
+	"os"
+
+	"github.com/buildwatch/buildwatch/internal/reclaim"
+)
+
+func main() { os.Exit(reclaim.Tidy(os.Stdin, os.Stdout)) }

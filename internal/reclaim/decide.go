@@ -1,0 +1,43 @@
+package reclaim
+
+import "slices"
+
+// Record is a working container, as the storage has it.
+type Record struct {
+	ID      string
+	Layer   string
+	Created int64 // in microseconds since the epoch
+	// Stage: a build has made it, for a stage or an instruction. One of `buildah from` is none.
+	Stage bool
+}
+
+// slack is by how much the clock's reading may be off that a builder's start is told by: it
+// is counted in hundredths of a second since the boot.
+const slack = 20_000 // µs
+
+// Decide says of a working container whether it is to be removed, why not, and whether the
+// build has anything to do with it at all.
+//
+// A container is the build's if a step of it had that very root file system, or if it was made
+// while the builder lived, for a stage, and nobody else was there who could have made it: then
+// it belongs to an instruction without a step (COPY), which nobody sees. doubt reports whether a
+// builder lives that did then.
+func Decide(job Job, r Record, doubt func(created int64) bool) (remove bool, why Why, concerned bool) {
+	seen := slices.ContainsFunc(job.Layers, func(l Layer) bool { return l.ID == r.Layer })
+	inLife := Span{job.Span.From - slack, job.Span.To}.Holds(r.Created)
+	switch {
+	case !job.Containers, !seen && (!inLife || !r.Stage):
+		return false, WhyNone, false
+	case !r.Stage:
+		return false, WhyNoStage, true
+	case !inLife:
+		return false, WhyOlder, true
+	case seen:
+	case slices.ContainsFunc(job.Others, func(o Other) bool { return o.Keeps && o.Holds(r.Created) }), doubt(r.Created):
+		return false, WhyDoubt, true
+	}
+	if job.Look {
+		return false, WhyLook, true
+	}
+	return true, WhyNone, true
+}

@@ -1,0 +1,148 @@
+package reclaim
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
+)
+
+// userHertz is the unit in which /proc counts.
+//
+// Source: proc(5), starttime; USER_HZ is 100 on every architecture that Go has.
+const userHertz = 100
+
+// processes are those of the helper's user, all for root's, as they were at one moment.
+type processes struct {
+	// builders are when those that can make working containers were started, in
+	// microseconds since the epoch.
+	builders []int64
+	// used are the paths that processes have as root, as directory, open or mounted for a
+	// step.
+	used []string
+}
+
+// lookAtProcesses looks at those of the user.
+func lookAtProcesses() (processes, error) {
+	var found processes
+	fsys, err := procfs.NewDefaultFS()
+	if err != nil {
+		return found, err
+	}
+	stat, err := fsys.Stat()
+	if err != nil {
+		return found, err
+	}
+	all, err := fsys.AllProcs()
+	if err != nil {
+		return found, err
+	}
+	uid := uint64(os.Geteuid())
+	namespaces := map[string]bool{}
+	for _, process := range all {
+		status, err := process.NewStatus()
+		if err != nil {
+			continue // it has ended
+		}
+		if status.UIDs[1] == uid && makesContainers(process) {
+			if its, err := process.Stat(); err == nil {
+				found.builders = append(found.builders, int64(stat.BootTime)*1_000_000+int64(its.Starttime)*1_000_000/userHertz)
+			}
+		}
+		found.used = append(found.used, linksOf(process)...)
+		found.used = append(found.used, rootsIn(process, namespaces)...)
+	}
+	return found, nil
+}
+
+// linksOf are the paths at which a process is, or that it has open.
+func linksOf(process procfs.Proc) (paths []string) {
+	dir := filepath.Join("/proc", strconv.Itoa(process.PID))
+	for _, name := range []string{"root", "cwd", "exe"} {
+		if target, err := os.Readlink(filepath.Join(dir, name)); err == nil && target != "/" {
+			paths = append(paths, target)
+		}
+	}
+	targets, _ := process.FileDescriptorTargets()
+	for _, target := range targets {
+		if strings.HasPrefix(target, "/") {
+			paths = append(paths, target)
+		}
+	}
+	return paths
+}
+
+// rootsIn are the root of a process, where it is in a storage, and what a monitor has mounted
+// for a step. Of each mount namespace one process is looked at.
+func rootsIn(process procfs.Proc, namespaces map[string]bool) (paths []string) {
+	dir := filepath.Join("/proc", strconv.Itoa(process.PID))
+	namespace, err := os.Readlink(filepath.Join(dir, "ns", "mnt"))
+	root, _ := os.Readlink(filepath.Join(dir, "root"))
+	if key := namespace + root; err != nil || namespaces[key] {
+		return nil
+	} else {
+		namespaces[key] = true
+	}
+	mounts, err := procfs.GetProcMounts(process.PID)
+	if err != nil {
+		return nil
+	}
+	for _, m := range mounts {
+		if rootfsPath.MatchString(m.MountPoint) {
+			paths = append(paths, m.MountPoint)
+		}
+		if m.MountPoint == "/" {
+			paths = append(paths, m.SuperOptions["upperdir"], m.Root)
+		}
+	}
+	return paths
+}
+
+// makesContainers reports whether a process can make working containers of its own accord.
+func makesContainers(process procfs.Proc) bool {
+	args, err := process.CmdLine()
+	if err != nil || len(args) == 0 {
+		return false
+	}
+	exe, _ := process.Executable()
+	for _, name := range []string{filepath.Base(exe), filepath.Base(args[0])} {
+		switch name {
+		case "buildah":
+			return true
+		case "podman":
+			command := podman.ReadCommand(name, args)
+			return command.Purpose != podman.Unknown || MakesStages(command.Name)
+		}
+	}
+	return false
+}
+
+// MakesStages reports whether a program with that verb makes the working containers of a
+// build, which it removes when it ends in order, and no others.
+func MakesStages(command string) bool {
+	program, verb, _ := strings.Cut(command, " ")
+	switch program {
+	case "podman":
+		return slices.Contains([]string{
+			"build", "image build", "buildx build", "builder build", "farm build", "kube play", "play kube", "system service",
+		}, verb)
+	case "buildah":
+		return slices.Contains([]string{"build", "bud", "build-using-dockerfile"}, verb)
+	}
+	return false
+}
+
+// builtAt reports whether a builder lives that was there at that moment.
+func (p processes) builtAt(created int64) bool {
+	return slices.ContainsFunc(p.builders, func(start int64) bool { return start-slack <= created })
+}
+
+// use reports whether a process uses something below a directory.
+func (p processes) use(dir string) bool {
+	return slices.ContainsFunc(p.used, func(path string) bool { return path == dir || strings.HasPrefix(path, dir+"/") })
+}

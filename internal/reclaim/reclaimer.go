@@ -1,0 +1,398 @@
+package reclaim
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
+)
+
+// Mode is what is done with what a dead build has left.
+type Mode string
+
+// Modes, as in the configuration.
+const (
+	Own    Mode = "own"    // it is removed where it is only that build's
+	Report Mode = "report" // it is only told
+	Off    Mode = "off"    // nothing is looked at
+)
+
+// Runner has a helper do a job as the user, and returns what it has done.
+type Runner func(ctx context.Context, uid uint32, job Job) (Result, error)
+
+// Metrics is told of what was done.
+type Metrics interface {
+	// Reclaimed is told of each helper that has run: how many things it has removed and has
+	// left, and what those took that it has removed.
+	Reclaimed(removed, left int, bytes int64, took time.Duration, err error)
+}
+
+// Options is what a Reclaimer is made of.
+type Options struct {
+	Mode     Mode
+	Dir      string // of the daemon's state, "" for none
+	Run      Runner
+	Accounts *proc.Accounts
+	Reader   *proc.Reader // for looks at mounts, which a user can hold up
+	Metrics  Metrics
+	Log      *logrus.Entry
+}
+
+// helpers is how many helpers may run at the same time: one of each user.
+var helpers = share.Bounds{User: 1, Users: 4, Spare: 1, Few: 1, Root: 1}
+
+// Reclaimer waits for the end of builders, and then has removed what they have left. Its
+// methods are safe for concurrent use, and never wait for a user.
+type Reclaimer struct {
+	Options
+	ledger ledger
+	boot   string
+	places *share.Pool
+
+	life    context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	entries map[key]*waiting
+}
+
+// waiting is an entry whose builder is waited for.
+type waiting struct {
+	entry
+	over chan struct{} // closed when no process of its build is left
+	once sync.Once
+	// looks are the looks at steps that are under way: the builder's end waits for them.
+	looks sync.WaitGroup
+	dead  bool // the builder is
+	gone  bool // nothing of it is waited for any more
+}
+
+// New returns a Reclaimer that knows what an earlier daemon has kept, and does nothing about it
+// before Begin.
+func New(options Options) *Reclaimer {
+	life, end := context.WithCancel(context.Background())
+	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), entries: map[key]*waiting{}}
+	if r.Mode == Off {
+		return r
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err == nil {
+		r.boot = strings.TrimSpace(string(boot))
+	}
+	if r.ledger, err = openLedger(r.Dir); err != nil {
+		r.Log.WithError(err).Error("What builds use in storage is not kept: of those that end while the daemon is away it stays")
+	}
+	kept, err := r.ledger.load()
+	if err != nil {
+		r.Log.WithError(err).Warn("What an earlier daemon has kept of builds' storage can't be read, and is left alone")
+	}
+	for _, e := range kept {
+		r.entries[e.key()] = &waiting{entry: *e, over: make(chan struct{})}
+	}
+	return r
+}
+
+// Begin takes up what an earlier daemon has kept.
+func (r *Reclaimer) Begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.entries {
+		r.running.Go(func() { r.wait(w) })
+	}
+}
+
+// Close ends the waiting. A helper that runs is left to run.
+func (r *Reclaimer) Close() {
+	r.end()
+	r.running.Wait()
+}
+
+// Seen takes up a step: what its monitor has mounted for it is looked at aside.
+func (r *Reclaimer) Seen(step Step) {
+	if r.Mode == Off || r.life.Err() != nil {
+		return
+	}
+	now := time.Now().UnixMicro()
+	k := key{step.Build, step.Builder.Identity}
+	r.mu.Lock()
+	w := r.entries[k]
+	if w == nil {
+		b := step.Builder
+		w = &waiting{over: make(chan struct{}), entry: entry{
+			Build: step.Build, UID: b.UID, Boot: r.boot, Builder: b.Identity, Command: b.Command, Keeps: b.Keeps, Serves: b.Serves,
+			Span: Span{From: startOf(b)}, Request: b.Request,
+		}}
+		r.entries[k] = w
+		r.running.Go(func() { r.wait(w) })
+	}
+	w.Seen = max(w.Seen, now)
+	w.looks.Add(1)
+	r.mu.Unlock()
+	r.running.Go(func() {
+		defer w.looks.Done()
+		r.look(w, step.Monitor)
+	})
+}
+
+// startOf is when a builder began to work for the build.
+func startOf(b Builder) int64 {
+	if b.RequestUSec > 0 {
+		return b.RequestUSec
+	}
+	boot, err := procfs.NewDefaultFS()
+	if err != nil {
+		return time.Now().UnixMicro()
+	}
+	stat, err := boot.Stat()
+	if err != nil {
+		return time.Now().UnixMicro()
+	}
+	return int64(stat.BootTime)*1_000_000 + int64(b.Start)*1_000_000/userHertz
+}
+
+// lookLimit bounds a look at a monitor's mounts.
+const lookLimit = time.Second
+
+// look finds out what a step uses, and keeps it.
+func (r *Reclaimer) look(w *waiting, monitor proc.Identity) {
+	handle, err := proc.Find(monitor)
+	if err != nil {
+		return
+	}
+	defer handle.Close()
+	ctx, cancel := context.WithTimeout(r.life, lookLimit)
+	defer cancel()
+	used, err := proc.Within(ctx, r.Reader, r.Accounts.OfProcess(handle, w.UID), func() (Witness, error) { return witnessBy(monitor.PID) })
+	if err != nil || !handle.Alive() {
+		r.Log.WithField(logging.FieldID, w.Build).WithError(err).Debugf("Build %s: what a step uses in storage can't be told", w.Build)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.use(used)
+	r.keep(w)
+}
+
+// keep writes the entry down. It is called with the lock.
+func (r *Reclaimer) keep(w *waiting) {
+	if w.gone {
+		return
+	}
+	if err := r.ledger.keep(&w.entry); err != nil {
+		r.Log.WithError(err).Debug("What a build uses in storage is not kept")
+	}
+}
+
+// Over tells that no process of the build is left. settled: it is over by itself, and nobody
+// has ended it.
+func (r *Reclaimer) Over(build string, settled bool) {
+	if r.Mode == Off {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.entries {
+		if w.Build != build {
+			continue
+		}
+		now := time.Now().UnixMicro()
+		if w.Serves && !w.dead {
+			w.Span.To = now
+			if settled {
+				// The service lives, and its request has ended in order: what is left of it
+				// was asked for.
+				r.forget(w, true)
+			}
+		}
+		w.once.Do(func() { close(w.over) })
+	}
+}
+
+// forget drops an entry; keeps says whether its build may have left something on purpose. It is
+// called with the lock.
+func (r *Reclaimer) forget(w *waiting, keeps bool) {
+	w.gone = true
+	delete(r.entries, w.key())
+	r.ledger.drop(w.key())
+	ended := Other{Span: w.Span, Keeps: keeps}
+	if ended.To == 0 {
+		ended.To = time.Now().UnixMicro()
+	}
+	for _, other := range r.entries {
+		if other.UID == w.UID {
+			other.beside(ended)
+			if len(other.Layers) > 0 && keeps {
+				r.keep(other)
+			}
+		}
+	}
+}
+
+// live are the user's other builders that live, or keep what they have made. It is called with
+// the lock.
+func (r *Reclaimer) beside(but *waiting) (others []Other) {
+	for _, w := range r.entries {
+		same := w.Builder == but.Builder && !w.Serves // in another of its builds
+		if w != but && w.UID == but.UID && !same && (!w.dead || w.Keeps) {
+			others = append(others, Other{Span: w.Span, Keeps: true})
+		}
+	}
+	return others
+}
+
+// overPatience is how long a build's processes may outlive its builder before it is looked
+// what is left all the same: the helper leaves alone what a process uses.
+const overPatience = 3 * time.Second
+
+// pauses are those before further tries. What is left after them is told, and left.
+var pauses = []time.Duration{2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
+
+// wait waits for the builder's end, and has removed what it has left.
+func (r *Reclaimer) wait(w *waiting) {
+	if !r.waitForEnd(w) {
+		return
+	}
+	w.looks.Wait()
+	for try := 0; ; try++ {
+		if r.reclaim(w, try) || try == len(pauses) {
+			break
+		}
+		select {
+		case <-time.After(pauses[try]):
+		case <-r.life.Done():
+			return
+		}
+	}
+}
+
+// waitForEnd reports whether the builder has ended, with its build.
+func (r *Reclaimer) waitForEnd(w *waiting) bool {
+	handle, err := r.find(w)
+	for ; err != nil && !errors.Is(err, proc.ErrGone); handle, err = r.find(w) {
+		select {
+		case <-time.After(time.Second):
+		case <-r.life.Done():
+			return false
+		}
+	}
+	var end int64
+	if err == nil {
+		err := handle.Wait(r.life)
+		handle.Close()
+		if err != nil {
+			return false
+		}
+		end = time.Now().UnixMicro()
+	}
+	r.mu.Lock()
+	w.dead = true
+	if end == 0 {
+		end = w.Seen // it has ended while nobody was there to see it: not before
+	}
+	if w.Span.To == 0 {
+		w.Span.To = end
+	}
+	gone := w.gone
+	if !gone {
+		r.keep(w)
+	}
+	r.mu.Unlock()
+	if gone {
+		return false
+	}
+	select {
+	case <-w.over:
+	case <-time.After(overPatience):
+	case <-r.life.Done():
+		return false
+	}
+	return true
+}
+
+// find takes hold of the builder.
+func (r *Reclaimer) find(w *waiting) (*proc.Handle, error) {
+	if w.Boot != r.boot {
+		return nil, proc.ErrGone
+	}
+	return proc.Find(w.Builder)
+}
+
+// reclaim has a helper remove what is left, and reports whether that was all.
+func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
+	r.mu.Lock()
+	job := w.job(r.beside(w), r.Mode == Report)
+	uid := w.UID
+	r.mu.Unlock()
+	if len(job.Layers) == 0 && len(job.Bundles) == 0 && job.Request == nil {
+		r.finish(w)
+		return true
+	}
+	release, err := r.places.Wait(r.life, r.Accounts.OfUID(uid))
+	if err != nil {
+		return false
+	}
+	defer release()
+	begun := time.Now()
+	result, err := r.Run(r.life, uid, job)
+	if err == nil && result.Error != "" {
+		err = errors.New(result.Error)
+	}
+	sum := sumOf(result.Items)
+	if r.life.Err() != nil {
+		return false
+	}
+	r.Metrics.Reclaimed(sum.removed, sum.left, sum.bytes, time.Since(begun), err)
+	r.tell(w, sum, try, time.Since(begun), err)
+	if err == nil && sum.left == 0 {
+		r.finish(w)
+		return true
+	}
+	return r.Mode == Report || err == nil && !sum.again
+}
+
+func (r *Reclaimer) finish(w *waiting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !w.gone {
+		r.forget(w, w.Keeps)
+	}
+}
+
+// summary is what a helper has said.
+type summary struct {
+	removed, left int
+	bytes         int64 // that were given back
+	kept          int64 // that were not
+	why           map[Why]int
+	// again: it may be different later.
+	again bool
+}
+
+func sumOf(items []Item) (s summary) {
+	s.why = map[Why]int{}
+	for _, item := range items {
+		if item.Removed {
+			s.removed++
+			s.bytes += item.Bytes
+			continue
+		}
+		s.left++
+		s.kept += item.Bytes
+		s.why[item.Why]++
+		switch item.Why {
+		case WhyDoubt, WhyUsed, WhyFailed, WhyMounted:
+			s.again = true
+		}
+	}
+	return s
+}

@@ -1,0 +1,119 @@
+package reclaim
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+)
+
+// directory is one in a directory for temporary files that a build has made.
+type directory struct {
+	path  string
+	form  *regexp.Regexp // of its name
+	inode uint64         // 0 where it was not seen
+	life  Span           // in which it was made
+}
+
+// look says whether the directory is there and is the one that is meant.
+func (d directory) look() (item Item, there bool) {
+	info, err := os.Lstat(d.path)
+	if err != nil {
+		return Item{}, false
+	}
+	st, ok := sys(info)
+	born, birth := bornAt(d.path)
+	if !birth {
+		born = info.ModTime().UnixMicro() // not before that
+	}
+	item = Item{What: d.path, Created: born}
+	switch {
+	case !ok, !info.IsDir(), !d.form.MatchString(filepath.Base(d.path)), int(st.Uid) != os.Geteuid(),
+		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From-slack, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
+		item.Why = WhyReplaced
+	case mountedIn(d.path):
+		item.Why = WhyMounted
+	default:
+		item.Bytes = diskUse(d.path)
+	}
+	return item, true
+}
+
+// bornAt is when a file was made, where the file system keeps that.
+func bornAt(path string) (usec int64, ok bool) {
+	var st unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_BTIME, &st)
+	return st.Btime.Sec*1_000_000 + int64(st.Btime.Nsec)/1_000, err == nil && st.Mask&unix.STATX_BTIME != 0
+}
+
+// mountedIn reports whether anything is mounted in or on a directory; in doubt it is.
+func mountedIn(dir string) bool {
+	mounts, err := procfs.GetMounts()
+	if err != nil {
+		return true
+	}
+	for _, m := range mounts {
+		if m.MountPoint == dir || strings.HasPrefix(m.MountPoint, dir+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// remove removes the directory and what is in it. No link is followed, and nothing outside
+// of it is met.
+func (d directory) remove() error {
+	parent, err := os.OpenRoot(filepath.Dir(d.path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := filepath.Base(d.path)
+	if err := parent.RemoveAll(name); err == nil {
+		return nil
+	}
+	// A bundle has directories that may not even be searched: for what is mounted on them.
+	dir, err := parent.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	open(dir, ".", maxDepth)
+	dir.Close()
+	return parent.RemoveAll(name)
+}
+
+// maxDepth is how deep a bundle may be.
+const maxDepth = 16
+
+// open makes directories below dir the user's to write, where they are the user's.
+func open(dir *os.Root, name string, depth int) {
+	if depth == 0 {
+		return
+	}
+	file, err := dir.Open(name)
+	if errors.Is(err, fs.ErrPermission) && dir.Chmod(name, 0o700) == nil {
+		file, err = dir.Open(name)
+	}
+	if err != nil {
+		return
+	}
+	_ = file.Chmod(0o700)
+	entries, _ := file.ReadDir(-1)
+	file.Close()
+	for _, entry := range entries {
+		if entry.IsDir() {
+			open(dir, filepath.Join(name, entry.Name()), depth-1)
+		}
+	}
+}
+
+func sys(info fs.FileInfo) (*syscall.Stat_t, bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return st, ok
+}

@@ -1,0 +1,66 @@
+package reclaim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/logging"
+)
+
+// words say to people why something was left.
+var words = map[Why]string{
+	WhyLook:     "only told, as configured",
+	WhyOlder:    "older than the build",
+	WhyNoStage:  "no stage of a build's",
+	WhyDoubt:    "another build may have made it",
+	WhyUsed:     "used by a process",
+	WhyFailed:   "could not be removed",
+	WhyReplaced: "another directory by that name",
+	WhyMounted:  "something is mounted in it",
+	WhyNoTool:   "neither podman nor buildah is installed",
+	WhyUnseen:   "nobody saw its build",
+}
+
+// tell logs what a helper has done: what was removed, and what was not and why.
+func (r *Reclaimer) tell(w *waiting, s summary, try int, took time.Duration, err error) {
+	log := r.Log.WithFields(logrus.Fields{
+		logging.FieldID: w.Build, logging.FieldUID: w.UID,
+		"reclaimed": s.removed, "reclaimed_bytes": s.bytes, "left": s.left, "left_bytes": s.kept, "duration": took.String(),
+	})
+	if s.removed > 0 {
+		log.Infof("Build %s: %d things that it had left in storage were removed (%s)", w.Build, s.removed, size(s.bytes))
+	}
+	switch {
+	case err != nil:
+		log.WithError(err).Warnf("Build %s: what it has left in storage could not all be removed", w.Build)
+	case s.left > 0 && try == 0:
+		log.Infof("Build %s: %d things that it has left in storage stay (%s): %s", w.Build, s.left, size(s.kept), reasons(s.why))
+	}
+}
+
+func reasons(why map[Why]int) string {
+	var all []string
+	for _, one := range slices.Sorted(maps.Keys(why)) {
+		text := words[one]
+		if text == "" {
+			text = "for a reason that is not known"
+		}
+		all = append(all, fmt.Sprintf("%d %s", why[one], text))
+	}
+	return strings.Join(all, ", ")
+}
+
+func size(bytes int64) string {
+	switch {
+	case bytes >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+	}
+	return fmt.Sprintf("%d KiB", (bytes+1023)/1024)
+}

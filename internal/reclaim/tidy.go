@@ -1,0 +1,209 @@
+package reclaim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tidy is the helper: it reads a job, removes what is only that build's as the user that it
+// is, and writes what it has done. It returns the program's exit status.
+func Tidy(in io.Reader, out io.Writer) int {
+	var job Job
+	result := Result{Version: docVersion}
+	err := decode(in, &job)
+	if err == nil {
+		err = job.check()
+	}
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), tidyLimit)
+		defer cancel()
+		result.Items, err = tidier{tools(), lookAtProcesses}.tidy(ctx, job)
+	}
+	if err != nil {
+		result.Error = cut(err.Error())
+	}
+	if _, writeErr := out.Write(encode(result)); writeErr != nil || err != nil {
+		return 1
+	}
+	return 0
+}
+
+// Limits of a helper's time: its own, that of podman's locks among it, and the unit's.
+const (
+	tidyLimit = 50 * time.Second
+	unitLimit = time.Minute
+	// toolWait is how long a podman that was told to end may take to let go.
+	toolWait = 5 * time.Second
+)
+
+func cut(text string) string { return text[:min(len(text), maxPath)] }
+
+// tidier removes by these programs what no process uses.
+type tidier struct {
+	tools []tool
+	look  func() (processes, error)
+}
+
+// tool is a program that removes working containers.
+type tool struct {
+	path string
+	args []string // before the IDs
+}
+
+// tools are the programs of the host, best first. podman's `rm` asks its own database whether
+// the ID is that of a container of `podman run` before it removes it from storage, and, rootless,
+// unmounts in the namespace that the mount is in.
+//
+// Source: containers/podman, pkg/domain/infra/abi/containers.go, ContainerRm;
+// libpod/runtime_cstorage.go, RemoveStorageContainer; the same from v4.3 to v5.8.
+func tools() (all []tool) {
+	for _, t := range []tool{{"podman", []string{"rm", "--force"}}, {"buildah", []string{"rm"}}} {
+		if path, err := exec.LookPath(t.path); err == nil {
+			all = append(all, tool{path, t.args})
+		}
+	}
+	return all
+}
+
+func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
+	var items []Item
+	var failed error
+	running, err := t.look()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range storesOf(job) {
+		found, err := t.containers(ctx, job, s, running)
+		items, failed = append(items, found...), errors.Join(failed, err)
+	}
+	for _, bundle := range job.Bundles {
+		d := directory{path: bundle, form: bundleName, life: job.Span}
+		items = append(items, t.directory(KindBundle, d, job, running)...)
+	}
+	if job.Request != nil {
+		d := directory{path: job.Request.Path, form: requestName, inode: job.Request.Inode, life: job.Span}
+		items = append(items, t.directory(KindRequest, d, job, running)...)
+	}
+	return items[:min(len(items), maxItems)], failed
+}
+
+// containers removes the build's from one storage.
+func (t tidier) containers(ctx context.Context, job Job, s store, running processes) (items []Item, err error) {
+	records, err := s.records()
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, r := range records {
+		remove, why, concerned := Decide(job, r, running.builtAt)
+		if !concerned {
+			continue
+		}
+		if remove && running.use(s.root(r.Layer)) {
+			remove, why = false, WhyUsed
+		}
+		if remove {
+			ids = append(ids, r.ID)
+		}
+		items = append(items, Item{Kind: KindContainer, What: r.ID, Bytes: s.size(r), Created: r.Created, Why: why})
+	}
+	if len(ids) == 0 {
+		return items, nil
+	}
+	left, err := t.remove(ctx, s, ids)
+	for i := range items {
+		switch {
+		case !slices.Contains(ids, items[i].What):
+		case !slices.Contains(left, items[i].What):
+			items[i].Removed = true
+		case len(t.tools) == 0:
+			items[i].Why = WhyNoTool
+		default:
+			items[i].Why = WhyFailed
+		}
+	}
+	return items, err
+}
+
+// remove has the tools remove containers, one tool after the other, and returns those that
+// are there afterwards.
+func (t tidier) remove(ctx context.Context, s store, ids []string) (left []string, failed error) {
+	left = ids
+	storage := []string{"--root", s.graph, "--storage-driver", s.driver}
+	for _, tool := range t.tools {
+		// In the storage that is the user's by configuration; else in the one that was seen.
+		for _, global := range [][]string{nil, storage} {
+			_, err := run(ctx, tool.path, append(append(slices.Clone(global), tool.args...), left...))
+			failed = errors.Join(failed, err)
+			records, err := s.records()
+			if err != nil {
+				return left, err
+			}
+			left = slices.DeleteFunc(slices.Clone(left), func(id string) bool {
+				return !slices.ContainsFunc(records, func(r Record) bool { return r.ID == id })
+			})
+			if len(left) == 0 {
+				return nil, nil
+			}
+		}
+	}
+	return left, failed
+}
+
+// run runs a program to its end. One that is out of time is told to end: podman then lets go
+// of its locks.
+func run(ctx context.Context, program string, args []string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir = "/"
+	cmd.Env = environment()
+	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
+	cmd.WaitDelay = toolWait
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", program, err, cut(string(out)))
+	}
+	return string(out), nil
+}
+
+// environment is what podman needs to find the user's storage. None of the build's is known.
+func environment() []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LC_ALL=C.UTF-8"}
+	if dir := "/run/user/" + strconv.Itoa(os.Getuid()); os.Getuid() != 0 && isDir(dir) {
+		env = append(env, "XDG_RUNTIME_DIR="+dir)
+	}
+	return env
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// directory removes one, where it is there.
+func (t tidier) directory(kind Kind, d directory, job Job, running processes) []Item {
+	item, there := d.look()
+	item.Kind = kind
+	switch {
+	case !there:
+		return nil
+	case item.Why != WhyNone:
+	case running.use(d.path):
+		item.Why = WhyUsed
+	case job.Look:
+		item.Why = WhyLook
+	case d.remove() != nil:
+		item.Why = WhyFailed
+	default:
+		item.Removed = true
+	}
+	return []Item{item}
+}
