@@ -63,7 +63,7 @@ func terminalWidth(f *os.File) int {
 // width is how wide a page may be.
 func (a *app) width() int { return max(a.Columns, columnsOfPage) }
 
-// wantsColour tells whether the user's terminal is to show colour.
+// wantsColour reports whether the user's terminal is to show colour.
 //
 // Source: https://no-color.org; terminfo(5) on TERM=dumb.
 func wantsColour(getenv func(string) string) bool {

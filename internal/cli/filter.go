@@ -136,7 +136,7 @@ func newFilter(keys []filterKey, given []string, now time.Time) (filter, error) 
 	return f, nil
 }
 
-// matches tells whether a build passes: of each key at least one test.
+// matches reports whether a build passes: of each key at least one test.
 func (f filter) matches(b api.Build) bool {
 	for _, tests := range f {
 		if !slices.ContainsFunc(tests, func(passes test) bool { return passes(b) }) {

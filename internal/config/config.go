@@ -59,7 +59,7 @@ type Stalled struct {
 	KillAfter time.Duration // for which it has been stalled, before it is ended with policy kill
 }
 
-// Kills tells whether stalled builds are ended.
+// Kills reports whether stalled builds are ended.
 func (s Stalled) Kills() bool { return s.Policy == policyKill }
 
 // Policy is section [policy]: what is done with builds that are over, and when

@@ -176,7 +176,7 @@ func lookup(name string) (key, bool) {
 	return key{}, false
 }
 
-// isSection tells whether any key is in the section.
+// isSection reports whether any key is in the section.
 func isSection(name string) bool {
 	for _, k := range keys {
 		if k.section() == name {

@@ -34,7 +34,7 @@ func NewLimiter(interval time.Duration, keys int) *Limiter {
 	return &Limiter{interval: interval, keys: keys, seen: make(map[string]*repeats)}
 }
 
-// Allow tells whether an entry for key may be logged now, and if so how many
+// Allow reports whether an entry for key may be logged now, and if so how many
 // for it were not since the last one.
 func (l *Limiter) Allow(key string, now time.Time) (suppressed int, ok bool) {
 	l.mu.Lock()

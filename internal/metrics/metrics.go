@@ -31,7 +31,7 @@ type Options struct {
 	Usage func() (processes int, memory uint64)
 	// What the policy does with abandoned and with stalled builds.
 	Abandoned, Stalled string
-	// Ready tells whether the daemon serves requests; nil means that it does.
+	// Ready reports whether the daemon serves requests; nil means that it does.
 	Ready func() bool
 	// DBusMethods are the calls to systemd that may be reported.
 	DBusMethods []string

@@ -48,7 +48,7 @@ func startMonitor(t *testing.T, program, name string) *proc.Handle {
 	return open(t, pid)
 }
 
-// isStep tells whether the process is taken for a monitor.
+// isStep reports whether the process is taken for a monitor.
 func (f *Follower) isStep(t *testing.T, pid int) bool {
 	t.Helper()
 	h, err := proc.Open(pid)

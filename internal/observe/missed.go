@@ -39,7 +39,7 @@ func (f *Follower) Expect(wrapper *proc.Handle) {
 	f.lookOften()
 }
 
-// mayBeMissed tells whether the step's monitor and builder have ended, a moment ago,
+// mayBeMissed reports whether the step's monitor and builder have ended, a moment ago,
 // before any process of the step was seen. It is called with the lock.
 func (s *Step) mayBeMissed() bool {
 	if s.told || s.placed || s.bundle == "" || s.Monitor.Alive() || s.Builder.Alive() {

@@ -96,7 +96,7 @@ func (s *Step) ownMounts() map[string]bool {
 	return own
 }
 
-// isBelowMonitor tells whether the monitor has started the process, as far as one look
+// isBelowMonitor reports whether the monitor has started the process, as far as one look
 // tells: the OCI runtime, or what it has started.
 func (s *Step) isBelowMonitor(all snapshot, e entry) bool {
 	for range maxAbove {
@@ -174,7 +174,7 @@ func (s *Step) judge(e entry) verdict {
 	return r.verdict()
 }
 
-// holdsIn tells whether a process of the step is in the mount namespace.
+// holdsIn reports whether a process of the step is in the mount namespace.
 func (s *Step) holdsIn(mnt string) bool {
 	for _, h := range s.held {
 		if proc.Namespace(h.PID, "mnt") == mnt && h.Alive() {

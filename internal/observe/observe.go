@@ -52,10 +52,10 @@ type Options struct {
 	// Orphaned is told of processes that look like those of a step whose
 	// monitor nobody saw. Monitor and Builder are nil. It reports what Seen does.
 	Orphaned func(context.Context, *Step) bool
-	// Placed tells whether a cgroup, below the mount, is that of a build that
+	// Placed reports whether a cgroup, below the mount, is that of a build that
 	// is supervised by a scope.
 	Placed func(cgroup string) bool
-	// Passing tells whether a cgroup of such a build is one in which a container's
+	// Passing reports whether a cgroup of such a build is one in which a container's
 	// first process is only until the OCI runtime moves it to the container's own.
 	Passing func(cgroup string) bool
 	Reader  *proc.Reader // of command lines
@@ -167,7 +167,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// pause is how long to wait for the next look; more tells whether it belongs to
+// pause is how long to wait for the next look; more reports whether it belongs to
 // the burst after an execution.
 func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 	f.mu.Lock()
@@ -365,13 +365,13 @@ type pair struct {
 	builderLives    bool   // after all else was looked at
 }
 
-// believes tells whether the two belong together: they are one user's, in the daemon's PID
+// believes reports whether the two belong together: they are one user's, in the daemon's PID
 // namespace, and the builder was alive when it was looked at.
 func (f *Follower) believes(p pair) bool {
 	return p.uid == p.builderUID && p.namespace != "" && p.namespace == f.self.pid && p.builderLives
 }
 
-// isMonitor tells whether a process is the monitor of a step, and its parent a builder: any
+// isMonitor reports whether a process is the monitor of a step, and its parent a builder: any
 // program that is trusted, for others than podman and buildah build too.
 func (f *Follower) isMonitor(monitor, builder *proc.Handle, args []string) (program proc.FileID, chroot, ok bool) {
 	its, err := monitor.Program()

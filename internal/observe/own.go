@@ -21,7 +21,7 @@ func (s *Step) Own() (own proc.CgroupID, verified, known bool) {
 	return s.own, s.bundle != "", s.own.Path != ""
 }
 
-// Populated tells whether there is a process in that cgroup, where it is verified. No
+// Populated reports whether there is a process in that cgroup, where it is verified. No
 // look at /proc may have found it: one that starts the next and ends at once is at
 // no moment both listed and there.
 func (s *Step) Populated() bool {

@@ -41,7 +41,7 @@ func (p *programs) refresh() {
 	}
 }
 
-// builder tells whether the process runs a builder, to know how often to look.
+// builder reports whether the process runs a builder, to know how often to look.
 func (p *programs) builder(pid int) bool {
 	exe := proc.Exe(pid)
 	if !mayBuild(exe) {
@@ -74,7 +74,7 @@ func (p *programs) learn(pid int, program proc.Program) {
 	}
 }
 
-// mayBuild tells whether a builder's /proc/PID/exe may read so.
+// mayBuild reports whether a builder's /proc/PID/exe may read so.
 func mayBuild(exe string) bool {
 	return exe == podman.Unreachable || podman.HasPath(exe) && podman.IsBuilder(podman.ProgramName(exe, nil))
 }
@@ -91,7 +91,7 @@ func mayBeMonitor(comm, exe, above string) bool {
 	return exe == above && (mayBuild(above) || comm == podman.Reexec)
 }
 
-// mayBePair tells whether the processes run one program, and that may be trusted: else no
+// mayBePair reports whether the processes run one program, and that may be trusted: else no
 // look at a command line is worth it.
 func (p *programs) mayBePair(pid, ppid int) bool {
 	its, err := proc.ProgramOf(pid)
@@ -100,7 +100,7 @@ func (p *programs) mayBePair(pid, ppid int) bool {
 		(p.trusts(parents) || podman.IsMemoryCopy(parents.Exe))
 }
 
-// trusts tells whether a program is believed to be what its processes are called: a file
+// trusts reports whether a program is believed to be what its processes are called: a file
 // that is root's, that nobody else may write, on one of the host's own file systems. What
 // was read of it, the kernel told without asking a file system that a user may have mounted.
 //

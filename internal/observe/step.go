@@ -259,7 +259,7 @@ func (s *Step) waits() bool {
 	return !s.told && !s.placed && !s.again.IsZero()
 }
 
-// needsLooks tells whether the step must be looked at often: it has no processes
+// needsLooks reports whether the step must be looked at often: it has no processes
 // yet, or may have some that only a look finds.
 func (s *Step) needsLooks() bool {
 	s.mu.Lock()
@@ -275,7 +275,7 @@ func (s *Step) needsLooks() bool {
 	return s.Monitor.Alive() || s.mayBeMissed()
 }
 
-// Over tells whether nothing of the step is left or can come any more.
+// Over reports whether nothing of the step is left or can come any more.
 func (s *Step) Over() bool {
 	s.mu.Lock()
 	over := (s.placed || len(s.held) == 0) && (s.Monitor == nil || !s.Monitor.Alive() && !s.mayBeMissed())
@@ -302,7 +302,7 @@ func (s *Step) release() {
 	}
 }
 
-// belongs tells whether the user could end the process too: it is theirs in all
+// belongs reports whether the user could end the process too: it is theirs in all
 // its UIDs, or lives in a user namespace of theirs. So a program that is
 // set-user-ID to somebody else is never ended for a user. Of root's builds all
 // belongs to it.

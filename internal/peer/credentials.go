@@ -71,16 +71,16 @@ func (c Credentials) GID() uint32 {
 	return c.gid
 }
 
-// IsRoot tells whether the peer was uid 0 of our own user and PID namespace:
+// IsRoot reports whether the peer was uid 0 of our own user and PID namespace:
 // root in a container is not root here.
 func (c Credentials) IsRoot() bool { return c.known && c.uid == 0 }
 
-// IsUser tells whether the peer's UID stands for one user other than root.
+// IsUser reports whether the peer's UID stands for one user other than root.
 func (c Credentials) IsUser() bool {
 	return c.known && c.uid != 0 && c.uid != OverflowID && c.uid != NoID
 }
 
-// Owns tells whether the peer is the user that has the UID, root among them.
+// Owns reports whether the peer is the user that has the UID, root among them.
 func (c Credentials) Owns(uid uint32) bool {
 	return (c.IsRoot() || c.IsUser()) && c.uid == uid
 }

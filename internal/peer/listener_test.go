@@ -32,7 +32,7 @@ func listen(t *testing.T, network string, options ListenerOptions) (*Listener, f
 	}
 }
 
-// isClosed tells whether the other side has closed.
+// isClosed reports whether the other side has closed.
 func isClosed(t *testing.T, conn net.Conn) bool {
 	t.Helper()
 	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))

@@ -96,7 +96,7 @@ func openPidfd(pid int) (*os.File, error) {
 	return os.NewFile(uintptr(n), "pidfd"), nil
 }
 
-// foreign tells whether a process lives in another user or PID namespace than
+// foreign reports whether a process lives in another user or PID namespace than
 // we do. Root in a container whose user namespace maps 0 to 0 has our number 0.
 func foreign(pid int, fd *os.File) (bool, error) {
 	differ := false

@@ -223,7 +223,7 @@ var errElsewhere = errors.New("the build runs in a cgroup namespace of its own")
 // errStranger is for a caller who is nobody here.
 var errStranger = errors.New("the build runs as root of another user or PID namespace, or as a user whom this host does not know")
 
-// seesOurs tells whether the caller is in the daemon's own cgroup namespace.
+// seesOurs reports whether the caller is in the daemon's own cgroup namespace.
 //
 // Source: cgroup_namespaces(7).
 func (s *Server) seesOurs(caller owners.Caller) error {

@@ -30,7 +30,7 @@ func IdentifyCgroup(where string) (CgroupID, error) {
 	return CgroupID{Path: where, Inode: st.Ino}, nil
 }
 
-// Populated tells whether a process that has not ended is in the cgroup, or in one
+// Populated reports whether a process that has not ended is in the cgroup, or in one
 // below it; no process is in one that has gone. Zombies do not count.
 //
 // Source: linux, Documentation/admin-guide/cgroup-v2.rst, cgroup.events.

@@ -81,7 +81,7 @@ func Find(id Identity) (*Handle, error) {
 // Close lets go of the process.
 func (h *Handle) Close() { _ = h.fd.Close() }
 
-// Alive tells whether the process has not ended yet. A zombie has.
+// Alive reports whether the process has not ended yet. A zombie has.
 func (h *Handle) Alive() bool {
 	alive := false
 	h.control(func(fd int) { alive = !ended(fd) })

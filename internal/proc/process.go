@@ -51,7 +51,7 @@ func Arch(pid int) string { return EmulatedArch(Exe(pid)) }
 // Source: linux, include/linux/sched.h, PF_FORKNOEXEC; proc_pid_stat(5), flags.
 const forkedNoExec = 0x40
 
-// HasExeced tells whether the process that has the PID now runs a program of its
+// HasExeced reports whether the process that has the PID now runs a program of its
 // own, and not its parent's. In doubt, as for one that ended, it does.
 func HasExeced(pid int) bool {
 	p, err := procfs.NewProc(pid)

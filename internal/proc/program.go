@@ -101,7 +101,7 @@ func (h *Handle) Program() (Program, error) {
 	return p, err
 }
 
-// IsRoots tells whether a program's file is root's, and nobody else may write it.
+// IsRoots reports whether a program's file is root's, and nobody else may write it.
 func IsRoots(st unix.Statx_t) bool {
 	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0
 }

@@ -311,7 +311,7 @@ func (o *Unplaced) Busy() (bool, error) {
 	return o.busy, nil
 }
 
-// Starting tells whether the OCI runtime has made a container that it was not yet
+// Starting reports whether the OCI runtime has made a container that it was not yet
 // told to start, see scopes.Scope.
 func (o *Unplaced) Starting() bool {
 	o.look()

@@ -103,7 +103,7 @@ func readClock() (time.Duration, time.Time) {
 // start is rounded by.
 const slack = time.Second
 
-// older tells whether the directory is older than the process. In doubt it is not: where
+// older reports whether the directory is older than the process. In doubt it is not: where
 // its file system keeps no time of birth, where the clock was set meanwhile, where the
 // process is older than the clock that is known.
 func (c clock) older(d Dir, h *proc.Handle) bool {
@@ -116,7 +116,7 @@ func (c clock) older(d Dir, h *proc.Handle) bool {
 	return d.Birth < epoch.Add(start-slack).UnixNano()
 }
 
-// sameInside tells whether a directory of the host's is what the process has at the same
+// sameInside reports whether a directory of the host's is what the process has at the same
 // path, by their mount tables: it is not where a unit has PrivateTmp=. Nothing is asked of
 // what is mounted.
 func sameInside(pid int, dir string) (bool, error) {

@@ -55,7 +55,7 @@ func contextOf(monitor *proc.Handle) (string, error) {
 	return found.only(), nil
 }
 
-// isData tells whether a part of a process's memory can hold what it has made itself.
+// isData reports whether a part of a process's memory can hold what it has made itself.
 func isData(region *procfs.ProcMap) bool {
 	return region.Perms.Read && region.Perms.Write && region.Perms.Private && region.Inode == 0
 }

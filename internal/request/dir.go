@@ -79,7 +79,7 @@ func look(p string) (Dir, error) {
 	return d, nil
 }
 
-// gone tells whether the directory was removed. In doubt it was not.
+// gone reports whether the directory was removed. In doubt it was not.
 func (d Dir) gone() bool {
 	now, err := look(d.Path)
 	if err == nil {
@@ -88,7 +88,7 @@ func (d Dir) gone() bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, errNoDir)
 }
 
-// holdsContext tells whether a context was sent to the request. In doubt none was. What
+// holdsContext reports whether a context was sent to the request. In doubt none was. What
 // is mounted there is not asked: a user may have mounted it, and it may hang.
 func (d Dir) holdsContext() bool {
 	parent, err := unix.Open(path.Dir(d.Path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)

@@ -141,7 +141,7 @@ func (f *follower) sight(now moment) Sight {
 	return s
 }
 
-// stirs tells whether something is about to happen, so that the next look comes soon: a
+// stirs reports whether something is about to happen, so that the next look comes soon: a
 // connection whose peer is gone, and that the service has not closed yet.
 func (f *follower) stirs() bool {
 	for _, end := range f.last.conns {

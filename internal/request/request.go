@@ -1,4 +1,4 @@
-// Package request tells whether the HTTP request that an API build belongs to is
+// Package request reports whether the HTTP request that an API build belongs to is
 // over. The service process lives on when a client disconnects, and so does the
 // RUN step; two witnesses tell:
 //

@@ -110,7 +110,7 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 	return conns, all && len(served) > 0, nil
 }
 
-// forbidden tells whether a look by a duplicate is not allowed: to everybody where Yama's
+// forbidden reports whether a look by a duplicate is not allowed: to everybody where Yama's
 // ptrace_scope is 3, in a container of systemd-nspawn without --system-call-filter=.
 func forbidden(err error) bool {
 	return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOSYS)

@@ -33,7 +33,7 @@ const (
 )
 
 // Watcher waits for the ends of requests. It costs nothing while none is waited
-// for. Its methods may be called at once.
+// for, and is safe for concurrent use.
 type Watcher struct {
 	reader *proc.Reader
 	clock  clock
@@ -129,7 +129,7 @@ func since(when time.Time, holds bool) time.Time {
 	return when
 }
 
-// sure tells whether a directory has been gone for long enough to tell of it.
+// sure reports whether a directory has been gone for long enough to tell of it.
 func (p *pace) sure() bool { return p.left.IsZero() || time.Since(p.left) >= patience }
 
 // after is the pause after a look that took so long.

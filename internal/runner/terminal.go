@@ -97,7 +97,7 @@ func (t *terminal) resize() {
 	}
 }
 
-// foreground tells whether the file is a terminal that we may read from.
+// foreground reports whether the file is a terminal that we may read from.
 func foreground(file *os.File) bool {
 	group, err := unix.IoctlGetInt(int(file.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()

@@ -182,7 +182,7 @@ func (s *Settings) set(key []string, value *unstable.Node) {
 	}
 }
 
-// mentions tells whether a line that is no comment may set a runtime: most files need
+// mentions reports whether a line that is no comment may set a runtime: most files need
 // not be parsed, and every call of the runtime comes through here.
 func mentions(content []byte) bool {
 	for line := range bytes.Lines(content) {

@@ -70,7 +70,7 @@ func other(path string, self fs.FileInfo) fs.FileInfo {
 	return info
 }
 
-// IsWrapper tells whether a path is that of an installed wrapper: a link to it.
+// IsWrapper reports whether a path is that of an installed wrapper: a link to it.
 func IsWrapper(path string) bool {
 	target, err := os.Readlink(path)
 	return err == nil && filepath.Base(target) == Program

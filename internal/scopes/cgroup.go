@@ -168,7 +168,7 @@ func isGone(err error) bool {
 	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV)
 }
 
-// populated tells whether any process is in the cgroup or below it. A cgroup
+// populated reports whether any process is in the cgroup or below it. A cgroup
 // that was removed is not.
 func (c *cgroup) populated() (bool, error) {
 	events, err := c.read("cgroup.events")

@@ -78,7 +78,7 @@ func (c *cgroup) signal(signal unix.Signal, spare func(*proc.Handle) bool) error
 	return failed
 }
 
-// Holds tells whether a cgroup, below the mount, is the scope's or in it.
+// Holds reports whether a cgroup, below the mount, is the scope's or in it.
 func (s *Scope) Holds(cgroup string) bool { return s.dir.holds(cgroup) }
 
 // holds reports whether another cgroup is this one, or below it.

@@ -45,7 +45,7 @@ func isUnknownProperty(err error) bool {
 	return hasName(err, "org.freedesktop.DBus.Error.PropertyReadOnly")
 }
 
-// isAnswer tells whether an error is systemd's own answer, also by the result of a job.
+// isAnswer reports whether an error is systemd's own answer, also by the result of a job.
 func isAnswer(err error) bool {
 	var value dbus.Error
 	var pointer *dbus.Error

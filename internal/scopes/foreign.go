@@ -68,7 +68,7 @@ func (c *cgroup) killKnown(ctx context.Context, known map[int]bool) error {
 	return c.killAll(ctx)
 }
 
-// freeze lets nothing in the cgroups run, as far as that can be had in time.
+// freeze freezes the cgroups, and waits for freezeTime at most.
 func freeze(cgroups map[int]*cgroup) {
 	for _, c := range cgroups {
 		_ = c.write("cgroup.freeze", "1")

@@ -42,7 +42,7 @@ import (
 // CgroupMount is where the unified hierarchy is mounted on a systemd host.
 const CgroupMount = "/sys/fs/cgroup"
 
-// Manager makes and finds scopes. Its methods may be called at once.
+// Manager makes and finds scopes. It is safe for concurrent use.
 type Manager struct {
 	root     *cgroup
 	keeper   string // path of the keeper's program
@@ -140,7 +140,7 @@ func (m *Manager) sliceFor(spec Spec) string {
 // Start makes the scope of a build, with nothing in it but its keeper.
 //
 // The error is ErrUnitExists where a scope of that name has not quite gone yet;
-// ErrGone where the new one went away under the hands; ErrBusy where the user has many
+// ErrGone if the new scope vanished while it was set up; ErrBusy where the user has many
 // made at the same time; ErrNoSystemd, or the context's cause, where systemd could not be asked. In
 // every case of failure nothing is left behind; where systemd was too slow to
 // say whether it made the unit, it is stopped later.
@@ -337,7 +337,7 @@ func ParseUnitName(unit string) (id string, ok bool) {
 	return id, hasPrefix && hasSuffix && id != ""
 }
 
-// Holds tells whether a cgroup, below the mount, is that of one of our scopes or lies in
+// Holds reports whether a cgroup, below the mount, is that of one of our scopes or lies in
 // one. There is nothing but slices above a scope: what is called so below another unit
 // was made by somebody for whom the hierarchy begins there.
 func Holds(cgroup string) bool {
@@ -352,7 +352,7 @@ func Holds(cgroup string) bool {
 	return false
 }
 
-// Passing tells whether a cgroup is a scope's leaf, see the package comment.
+// Passing reports whether a cgroup is a scope's leaf, see the package comment.
 func Passing(cgroup string) bool { return path.Base(cgroup) == wire.Leaf && Holds(cgroup) }
 
 // errUnplaced is what arrange finds when systemd reports success, and the

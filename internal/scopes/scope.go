@@ -41,8 +41,8 @@ const recordXattr = "user.buildwatch.build"
 // MaxRecord is the size of the largest record, in bytes.
 const MaxRecord = 4096
 
-// Scope is the transient scope of one build. Its methods may be called at once,
-// and go on working, with the errors of a cgroup that is gone, when it is.
+// Scope is the transient scope of one build. It is safe for concurrent use. When its
+// cgroup is gone its methods return the errors of that.
 type Scope struct {
 	manager  *Manager
 	unit     string
@@ -157,7 +157,7 @@ func (s *Scope) CgroupsPath(container string) string {
 	return path.Join(s.dir.path, payloadDir, runPrefix+container)
 }
 
-// Joinable tells whether a container may still be placed here. A scope whose
+// Joinable reports whether a container may still be placed here. A scope whose
 // keeper is gone may be collected at any moment.
 func (s *Scope) Joinable() bool {
 	sleeping, err := s.dir.sub(supervisorDir)
@@ -278,7 +278,7 @@ func (s *Scope) removeEmpty() {
 // systemd.
 func (s *Scope) CgroupKill(ctx context.Context) error { return s.dir.killAll(ctx) }
 
-// Busy tells whether any process of the build is there.
+// Busy reports whether any process of the build is there.
 func (s *Scope) Busy() (bool, error) {
 	for _, name := range s.buildDirs() {
 		dir, err := s.dir.sub(name)
@@ -306,7 +306,7 @@ func (s *Scope) buildDirs() []string {
 	return []string{commandDir, payloadDir}
 }
 
-// Starting tells whether a container is being made: the OCI runtime is at it, or
+// Starting reports whether a container is being made: the OCI runtime is at it, or
 // has made it and was not yet told to start it. crun and runc keep the container's
 // first process without execve(2) until then.
 func (s *Scope) Starting() bool {

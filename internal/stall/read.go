@@ -34,7 +34,7 @@ const (
 
 var looks = share.Bounds{User: looksOfUser, Users: looksOfUsers, Spare: looksSpare, Few: 1, Root: looksOfRoot}
 
-// Reader reads what threads wait in. Its methods may be called at once. The zero
+// Reader reads what threads wait in. It is safe for concurrent use. The zero
 // value is not usable; see NewReader.
 type Reader struct {
 	accounts *proc.Accounts
@@ -73,7 +73,7 @@ func (r *Reader) Sample(ctx context.Context, uid uint32, pids []int) Sample {
 // errMayGoOn ends a look at the first thread that is not known to hang.
 var errMayGoOn = errors.New("something of the build may go on")
 
-// sample costs no more than the first thread that may go on.
+// sample stops at the first thread that may go on.
 func sample(ctx context.Context, pids []int) Sample {
 	l := look{threads: maxThreads}
 	var build []Process
@@ -130,7 +130,7 @@ func (l *look) process(ctx context.Context, pid int) (Process, error) {
 	return found, nil
 }
 
-// hasTimers tells whether the process has a timer that may send it a signal. In
+// hasTimers reports whether the process has a timer that may send it a signal. In
 // doubt it has none: kernels without checkpoint and restore do not tell. Nor do any
 // of setitimer(2) and alarm(2).
 //

@@ -1,4 +1,4 @@
-// Package stall tells whether a build hangs: whether nothing of it can go on any
+// Package stall reports whether a build hangs: whether nothing of it can go on any
 // more, though nobody has ended it. It owns what counts as such, and the reading of
 // what threads wait in. It only reads, knows no build's state, and decides nothing
 // about what is done.

@@ -69,7 +69,7 @@ func serves(held []uint32, cgroup string, start uint64, builders []proc.Identity
 	return held[at], true
 }
 
-// inScopeOf tells whether the cgroup is the scope that one of the processes has made
+// inScopeOf reports whether the cgroup is the scope that one of the processes has made
 // for itself.
 func inScopeOf(cgroup string, processes []proc.Identity) bool {
 	return slices.ContainsFunc(processes, func(id proc.Identity) bool {

@@ -56,7 +56,7 @@ func parseDevice(majorMinor string) (uint32, bool) {
 	return uint32(high<<20 | low), ok && highErr == nil && lowErr == nil
 }
 
-// on tells whether the path lies on the mount, by its name.
+// on reports whether the path lies on the mount, by its name.
 func (m mount) on(path string) bool {
 	return path == m.point || strings.HasPrefix(path, strings.TrimSuffix(m.point, "/")+"/")
 }

@@ -78,7 +78,7 @@ func decide(f facts) verdict {
 	return verdict{abort: api.AbortDone}
 }
 
-// servedByUs tells whether who serves the connection does not speak against an abort.
+// servedByUs reports whether who serves the connection does not speak against an abort.
 func (f facts) servedByUs() bool {
 	return f.serving != byAnother && (f.serving != byUser || !f.others)
 }

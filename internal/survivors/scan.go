@@ -88,12 +88,12 @@ func (e *Examiner) lookThroughThreads(p *process) {
 	}
 }
 
-// is tells whether all of the process's UIDs are this one.
+// is reports whether all of the process's UIDs are this one.
 func (p process) is(uid uint32) bool {
 	return p.uids == [4]uint64{uint64(uid), uint64(uid), uint64(uid), uint64(uid)}
 }
 
-// may tells whether the kernel would let the process use a FUSE mount of the UID's
+// may reports whether the kernel would let the process use a FUSE mount of the UID's
 // that is for its mounter alone. It is more generous than the kernel.
 //
 // Source: linux, fs/fuse/dir.c, fuse_permissible_uidgid.
@@ -217,7 +217,7 @@ func (s scan) family(left Remains) map[int]bool {
 	return family
 }
 
-// copied tells whether a mount of the namespace is only a copy of one of a home
+// copied reports whether a mount of the namespace is only a copy of one of a home
 // namespace, and so nobody's use: one that has propagated from there, or that came
 // along when a namespace was made as a copy of the other, as for a service with
 // PrivateTmp=. A container's namespace has another root.
@@ -325,7 +325,7 @@ func (e *Examiner) user(ctx context.Context, s scan, device uint32, mounter uint
 	return 0, nil
 }
 
-// hasOpen tells whether any descriptor of the process is on the file system.
+// hasOpen reports whether any descriptor of the process is on the file system.
 func (s scan) hasOpen(p process, device uint32) bool {
 	entries, err := os.ReadDir(p.file("fdinfo"))
 	if err != nil {
@@ -339,7 +339,7 @@ func (s scan) hasOpen(p process, device uint32) bool {
 	return false
 }
 
-// isIn tells whether the process's directory, root or program is on one of the
+// isIn reports whether the process's directory, root or program is on one of the
 // mounts.
 func (s scan) isIn(p process, mounts []mount) bool {
 	for _, link := range []func() (string, error){p.Cwd, p.RootDir, p.Executable} {
@@ -351,7 +351,7 @@ func (s scan) isIn(p process, mounts []mount) bool {
 	return false
 }
 
-// maps tells whether the process has mapped a file of the file system. It is the one
+// maps reports whether the process has mapped a file of the file system. It is the one
 // thing here that the process itself can hold back, by its mmap lock.
 func maps(p process, device uint32) (bool, error) {
 	all, err := p.ProcMaps()

@@ -255,8 +255,8 @@ func (b *build) processes() processes.Set {
 	return b.held
 }
 
-// busy tells whether containers are left. In doubt they are: the owner is gone,
-// and so is the last who could want them.
+// busy reports whether containers are left. On an error it reports true: the owner is
+// gone, and nobody is left who could want them.
 func (b *build) busy() bool {
 	busy, err := b.held.Busy()
 	return busy || err != nil

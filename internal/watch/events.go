@@ -32,7 +32,7 @@ type queue struct {
 	dropped int
 }
 
-// numbered is an event whose number tells whether a look at its build came before
+// numbered is an event whose number reports whether a look at its build came before
 // or after it.
 type numbered struct {
 	number uint64

@@ -46,7 +46,7 @@ type Metrics interface {
 	BuildStalled()
 }
 
-// Watcher holds the builds. Its methods may be called at once.
+// Watcher is the registry of builds. It is safe for concurrent use.
 type Watcher struct {
 	host     processes.Host
 	owners   *owners.Finder

@@ -163,7 +163,7 @@ func unlessAnswered(answer wire.Message, err error, want wire.Type) error {
 	}
 }
 
-// inLeafOf tells whether this process was moved to where the daemon moves the
+// inLeafOf reports whether this process was moved to where the daemon moves the
 // caller of a container that will live in cgroupsPath: the leaf beside it.
 func inLeafOf(cgroupsPath string) bool {
 	own, err := ownCgroup()

@@ -60,7 +60,7 @@ func (s *fuseServer) release(t *testing.T) {
 	must(t, s.cmd.Process.Signal(syscall.SIGUSR1))
 }
 
-// works tells whether the file system can be used.
+// works reports whether the file system can be used.
 func (s *fuseServer) works(who user) bool {
 	out, err := who.try("cat %s/fine", s.dir)
 	return err == nil && out == "fine"

@@ -37,8 +37,7 @@ const SourceDir = "/src"
 // bootTimeout is how long a machine may take to boot. It takes about 3 s.
 const bootTimeout = 2 * time.Minute
 
-// A Machine is a running machine. Its methods may be called at once from
-// several goroutines.
+// A Machine is a running machine. It is safe for concurrent use.
 type Machine struct {
 	opts   Options
 	began  time.Time

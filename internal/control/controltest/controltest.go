@@ -20,7 +20,7 @@ import (
 )
 
 // Builds are builds that are made up. Stopping one takes it away at once, unless
-// OnStop says otherwise. It may be used by several goroutines at once.
+// OnStop says otherwise. It is safe for concurrent use.
 type Builds struct {
 	// OnStop, if set, is what a stop does instead.
 	OnStop func(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error)
