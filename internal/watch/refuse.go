@@ -66,7 +66,7 @@ func (b *build) ownerGoesOn() bool {
 	if now.Deserted || now.CommandInside {
 		return false
 	}
-	if busy, err := b.processes().Busy(); busy || err != nil {
+	if busy, err := b.processes().Busy(); busy && err == nil {
 		return false
 	}
 	return !b.watcher.inStep(b.life, b.owner)
