@@ -173,7 +173,7 @@ func TestStubbornCommandOfARunIsTold(t *testing.T) {
 func TestDeadlineOfARunIsItsEnd(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	caller, _, program := runCaller(t)
-	_, s := w.beginRun(caller, Run{Program: program, Spec: processes.Spec{Limits: limits.Limits{RuntimeMax: soon}}})
+	_, s := w.beginRun(caller, Run{Program: program, Spec: processes.Spec{Limits: limits.Limits{RuntimeMax: 25 * soon}}}) // it is in its scope by then
 	s.until(t, "kill containers")
 	_ = caller.Signal(unix.SIGKILL)
 	if e := w.end(); e.reason != api.ReasonDeadline {
