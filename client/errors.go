@@ -55,8 +55,17 @@ func dialError(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		kind = ErrNoAnswer
 	}
+	if kind == ErrNoAnswer {
+		return noAnswer{err}
+	}
 	return fmt.Errorf("%w (%w)", kind, err)
 }
+
+// noAnswer is ErrNoAnswer for people: why the context has ended tells them nothing.
+type noAnswer struct{ why error }
+
+func (s noAnswer) Error() string   { return ErrNoAnswer.Error() }
+func (s noAnswer) Unwrap() []error { return []error{ErrNoAnswer, s.why} }
 
 // callError says what a request that got no answer means. The URL that package
 // http puts in front tells nobody anything.
@@ -72,7 +81,7 @@ func callError(ctx context.Context, err error) error {
 	var broken *net.OpError
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w (%w)", ErrNoAnswer, ctx.Err())
+		return noAnswer{ctx.Err()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &broken):
 		return fmt.Errorf("%w (%w)", ErrClosed, err)
 	}

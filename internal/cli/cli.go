@@ -13,9 +13,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/buildwatch/buildwatch/client"
@@ -102,8 +104,25 @@ func Main(args []string, environment Environment) int {
 		return exitFailure
 	}
 	// All that is no failure is about how the command was called.
-	a.complain(fmt.Sprintf("%s: see %q", strings.TrimSpace(err.Error()), command.CommandPath()+" --help"))
+	a.complain(fmt.Sprintf("%s: see %q", inOurWords(err), command.CommandPath()+" --help"))
 	return exitUsage
+}
+
+// inOurWords says what is wrong with a call without the names of Go's functions, which
+// the flags' package shows.
+//
+// Source: spf13/pflag, errors.go, InvalidValueError; strconv, NumError.
+func inOurWords(err error) string {
+	text := strings.TrimSpace(err.Error())
+	var bad *pflag.InvalidValueError
+	var number *strconv.NumError
+	switch {
+	case errors.As(err, &bad) && errors.As(err, &number):
+		return fmt.Sprintf("--%s %q: not a number that can be used", bad.GetFlag().Name, bad.GetValue())
+	case errors.As(err, &bad):
+		return fmt.Sprintf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), errors.Unwrap(bad))
+	}
+	return text
 }
 
 // complain prints one line to stderr.

@@ -162,7 +162,7 @@ func TestUsageErrors(t *testing.T) {
 		{"stop", `needs at least one ID, --all or --filter: see "buildwatchctl stop --help"`},
 		{"stop x --all", `takes either IDs, or --all or --filter: see "buildwatchctl stop --help"`},
 		{"stop x --time -1", `--time -1: not between 0 and 3600 seconds: see "buildwatchctl stop --help"`},
-		{"stop x -t soon", `invalid argument "soon" for "-t, --time" flag: strconv.ParseInt: parsing "soon": invalid syntax: see "buildwatchctl stop --help"`},
+		{"stop x -t soon", `--time "soon": not a number that can be used: see "buildwatchctl stop --help"`},
 		{"stop --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
 		{"version x", `takes no arguments, got "x": see "buildwatchctl version --help"`},
 	} {

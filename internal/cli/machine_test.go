@@ -48,7 +48,7 @@ func TestMachineIsKeptApartFromTheBuild(t *testing.T) {
 	run(t, "/nowhere", "--machine=stopped", "stop", "-a").expect(t, exitUsage, "",
 		"buildwatchctl: the podman machine \"stopped\" is not running but stopped: \"podman machine start stopped\" starts it\n")
 	for args, want := range map[string]string{
-		"--machine=a/b list": `invalid argument "a/b" for "--machine" flag: a machine's name has letters, digits and _.- only, and begins with a letter or digit: see "buildwatchctl list --help"`,
+		"--machine=a/b list": `--machine "a/b": a machine's name has letters, digits and _.- only, and begins with a letter or digit: see "buildwatchctl list --help"`,
 		"--machine vm list":  `unknown command "vm", a machine is named by --machine=NAME: see "buildwatchctl --help"`,
 		"--machine list x":   `takes no arguments, got "x": see "buildwatchctl list --help"`,
 	} {

@@ -6,5 +6,5 @@ import (
 )
 
 func (a *app) runCommand(command []string, request api.RunRequest, strict bool) int {
-	return runner.Run(runner.Options{Command: command, Socket: a.socket, Request: request, Strict: strict, Say: a.complain})
+	return runner.Run(runner.Options{Command: command, Socket: a.socket, Request: request, Strict: strict, Say: a.complain, Why: a.whyEnded})
 }

@@ -112,8 +112,8 @@ func (s *supervision) wait() int {
 				s.finishCancel()
 				return 128 + int(s.by)
 			}
-			if limit := time.Duration(s.Request.Timeout); s.build != "" && limit > 0 && time.Since(s.started) >= limit && !state.Success() {
-				s.Say("the build was ended: its time is over")
+			if s.build != "" && !state.Success() {
+				s.tellWhy()
 			}
 			return status(state)
 		case got := <-s.signals:
@@ -130,6 +130,26 @@ func (s *supervision) wait() int {
 				s.signal(s.by)
 			}
 		}
+	}
+}
+
+// whyTime is how long the look for what has ended the build may hold up the prompt.
+const whyTime = 3 * time.Second
+
+// tellWhy tells the user of a command that failed if it was the build that was ended:
+// podman knows of nothing but a step that failed.
+func (s *supervision) tellWhy() {
+	if limit := time.Duration(s.Request.Timeout); limit > 0 && time.Since(s.started) >= limit {
+		s.Say("the build was ended: its time is over")
+		return
+	}
+	if s.Why == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), whyTime)
+	defer cancel()
+	if line := s.Why(ctx, s.build); line != "" {
+		s.Say(line)
 	}
 }
 

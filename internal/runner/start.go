@@ -3,6 +3,7 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,8 @@ type Options struct {
 	Strict bool
 	// Say shows one line to the user.
 	Say func(line string)
+	// Why says, for a person, why the build has ended if somebody ended it; "" otherwise.
+	Why func(ctx context.Context, build string) string
 }
 
 // exitError is why the command does not run.
