@@ -115,6 +115,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Storage:  storage{reclaimer},
 		Metrics:  counters,
 		History:  chronicle{log, counters},
+		BuildLog: log.OfBuild,
 		Log:      logrus.NewEntry(log.Logger),
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
 	defer watcher.Close()
