@@ -32,16 +32,16 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	if since := d.StalledSince; !since.IsZero() {
 		line("Stalled", "since %s, for %s", r.StalledSince(), humanDuration(now.Sub(since)))
 	}
-	if verdict := oneLine(d.Verdict); verdict != "" {
-		line("Why", "%s", verdict)
-		line("Until", "%s", oneLine(d.ChangesWhen))
+	if d.Verdict != "" {
+		line("Why", "%s", oneLine(why(d.Explanation)))
+		line("Until", "%s", oneLine(until(d.Explanation, d.State.Wanted())))
 	}
 	for i, fact := range d.Facts {
 		label := "Known"
 		if i > 0 {
 			label = ""
 		}
-		line(label, "%s", describeFact(factRow{fact}))
+		line(label, "%s", explainFact(factRow{fact}))
 	}
 	line("Mode", "%s, %s", r.Mode(), r.held())
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
@@ -82,7 +82,7 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	return writeSurvivors(out, d.ProcessTree)
 }
 
-func describeFact(f factRow) string {
+func explainFact(f factRow) string {
 	text := fmt.Sprintf("%s: %s", f.Name(), f.Value())
 	where := "now"
 	if since := f.Since(); since != "" {

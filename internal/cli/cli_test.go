@@ -106,10 +106,10 @@ func twoBuilds() []api.BuildDetail {
 				{Rung: api.RungStop, StartedAt: now.Add(-8 * time.Second), Duration: api.Seconds(2340 * time.Microsecond), Error: "no such unit"},
 			},
 			Explanation: api.Explanation{
-				Verdict: "it was ended", ChangesWhen: "the kernel lets go",
+				Verdict: api.VerdictStuck, ChangesWhen: []api.Change{api.ChangeKernel},
 				Facts: []api.Fact{
-					{Name: api.FactOwner, Value: "PID 815 has ended", Since: now.Add(-11 * time.Second), Source: api.SourcePidfd, Decides: api.DecidesEnd},
-					{Name: api.FactContainers, Value: "1 process is there", Source: api.SourceCgroup},
+					{Name: api.FactOwner, Value: api.ValueEnded, PIDs: []int{815}, Since: now.Add(-11 * time.Second), Source: api.SourcePidfd, Decides: api.DecidesEnd},
+					{Name: api.FactContainers, Value: api.ValueThere, Count: new(1), Source: api.SourceCgroup},
 				},
 			},
 		},

@@ -46,10 +46,12 @@ func (r detailRow) Ladder() []rungRow {
 }
 
 // Verdict is a placeholder.
-func (r detailRow) Verdict() string { return quote(r.detail.Verdict) }
+func (r detailRow) Verdict() string { return quote(why(r.detail.Explanation)) }
 
 // ChangesWhen is a placeholder.
-func (r detailRow) ChangesWhen() string { return quote(r.detail.ChangesWhen) }
+func (r detailRow) ChangesWhen() string {
+	return quote(until(r.detail.Explanation, r.detail.State.Wanted()))
+}
 
 // Facts is a placeholder.
 func (r detailRow) Facts() []factRow {
@@ -106,7 +108,7 @@ func (r rungRow) outcome() string {
 type factRow struct{ fact api.Fact }
 
 func (r factRow) Name() string                 { return quote(string(r.fact.Name)) }
-func (r factRow) Value() string                { return quote(r.fact.Value) }
+func (r factRow) Value() string                { return quote(describeFact(r.fact)) }
 func (r factRow) Since() string                { return timestamp(r.fact.Since) }
 func (r factRow) Source() string               { return quote(string(r.fact.Source)) }
 func (r factRow) Decides() string              { return quote(string(r.fact.Decides)) }

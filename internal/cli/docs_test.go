@@ -143,6 +143,7 @@ func TestManualHasEveryJSONName(t *testing.T) {
 	section := manual(t)["JSON"]
 	build, detail, _ := strings.Cut(section, "`show --json`")
 	build, _, _ = strings.Cut(build, "<!-- table")
+	detail, _, _ = strings.Cut(detail, "<!-- table")
 	names := jsonNames("", reflect.TypeFor[api.Build]())
 	compare(t, "list --json", terms(build, `[a-z_.\[\]]+`), names)
 	all := jsonNames("", reflect.TypeFor[api.BuildDetail]())

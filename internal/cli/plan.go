@@ -78,7 +78,7 @@ var meansText = map[api.PlanMeans]string{
 }
 
 func describeAction(action api.PlanAction) string {
-	text := oneLine(action.Text)
+	text := say(action.Kind)
 	if action.If == api.PlanOwnerLives {
 		text = "if it still lives, " + text
 	}

@@ -34,8 +34,8 @@ Processes: 5
 
     Build: bcdz2345
     State: stuck (owner_exited)
-      Why: it was ended
-    Until: the kernel lets go
+      Why: it was ended, and something has survived SIGKILL: there is nothing more to send
+    Until: the kernel lets go of what is left
     Known: owner: PID 815 has ended (pidfd, since 2026-01-02T03:03:54Z): ends it
          : containers: 1 process is there (cgroup.events, now)
      Mode: api, held by its scope
@@ -86,7 +86,7 @@ func TestShowTemplates(t *testing.T) {
 		{`{{range .ProcessTree}}{{.PID}} {{.PPID}} {{.Command}} {{.Exe}} {{.Arch}} {{.State}} {{.WChan}} {{.Cgroup}} {{.Survivor}}{{end}}`, "30 1 cat   D request_wait_answer  true\n"},
 		{`{{range .Ladder}}{{.Rung}} {{.StartedAt}} {{.Duration}} {{.TimedOut}} {{.Survivors}} {{.Error}};{{end}}`, "kill 2026-01-02T03:03:55Z 2s true 3 ;stop 2026-01-02T03:03:57Z 2.3ms false 0 no such unit;\n"},
 		{`{{.Verdict}}, {{.ChangesWhen}}{{range .Facts}}; {{.Name}} {{.Value}} {{.Since}} {{.Source}} {{.Decides}}{{end}}`,
-			"it was ended, the kernel lets go; owner PID 815 has ended 2026-01-02T03:03:54Z pidfd end; containers 1 process is there  cgroup.events \n"},
+			"it was ended, and something has survived SIGKILL: there is nothing more to send, the kernel lets go of what is left; owner PID 815 has ended 2026-01-02T03:03:54Z pidfd end; containers 1 process is there  cgroup.events \n"},
 		{`{{json (index .Ladder 0)}}`, `{"rung":"kill","started_at":"2026-01-02T03:03:55Z","duration_seconds":2,"timed_out":true,"survivors":3}` + "\n"},
 		{`table {{.ID}}\t{{.UID}}`, "ID        UID\nbcdz2345  1001\n"},
 	} {

@@ -23,6 +23,9 @@ func show(s *Server, _ http.ResponseWriter, r *http.Request, given string) (any,
 	if detail.Ladder == nil {
 		detail.Ladder = []api.UsedRung{}
 	}
+	if detail.ChangesWhen == nil {
+		detail.ChangesWhen = []api.Change{}
+	}
 	if detail.Facts == nil {
 		detail.Facts = []api.Fact{}
 	}

@@ -58,8 +58,7 @@ type Rung struct {
 	Limit func(Timeouts) time.Duration       // how long it may take
 	Does  func(Hands, context.Context) error // its call
 	Obeys Event                              // what comes of it where containers end, and the owner does not, but by SIGKILL
-	Now   string                             // what is being done, for people
-	Words func(Status, Held) Words           // what a plan says of it
+	Act   func(Status, Held) Act             // what it does then, as plans and explanations tell it
 }
 
 // The stages that are rungs.
@@ -83,83 +82,72 @@ var ladder = []Rung{
 	{
 		Stage: StageRefuse, Obeys: OwnerExited, Does: Hands.RefuseSteps,
 		Limit: func(t Timeouts) time.Duration { return t.Owner },
-		Now:   "no RUN step of it runs, so its owner gets no signal, and its next step is refused",
-		Words: always(Words{Means: api.MeansWait, Whom: Owner, Text: "no RUN step runs, so nothing is sent: the owner's next one is refused"}),
+		Act:   always(Act{Kind: api.ActionRefuseSteps, Means: api.MeansWait, Whom: Owner}),
 	},
 	{
 		Stage: StageLetStart, Obeys: CallSucceeded, Does: Hands.AwaitStart,
 		Limit: func(Timeouts) time.Duration { return startTime },
-		Now:   "containers that are being made are awaited",
-		Words: always(Words{Means: api.MeansWait, Text: "containers that are being made may be started"}),
+		Act:   always(Act{Kind: api.ActionAwaitStart, Means: api.MeansWait}),
 	},
 	{
 		Stage: StageContainers, Name: api.RungKill, Obeys: CallSucceeded, Does: Hands.KillSteps,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
-		Now:   "its processes got SIGKILL",
-		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps, Text: "the RUN steps are killed, the command is spared"}),
+		Act:   always(Act{Kind: api.ActionKillSteps, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps}),
 	},
 	{
 		Stage: StageKill, Name: api.RungKill, Obeys: Emptied, Does: Hands.Kill,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
-		Now:   "its processes got SIGKILL",
-		Words: wordsOfKill,
+		Act:   actOfKill,
 	},
 	{
 		Stage: StageTidy, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.Wait,
 		Limit: func(t Timeouts) time.Duration { return t.Owner },
-		Now:   "its owner may tidy up",
-		Words: func(s Status, _ Held) Words {
+		Act: func(s Status, _ Held) Act {
 			if s.OwnerSpared {
-				return Words{Means: api.MeansWait, Whom: Owner, Text: "the owner may tidy up; it is never signalled"}
+				return Act{Kind: api.ActionTidySpared, Means: api.MeansWait, Whom: Owner}
 			}
-			return Words{Means: api.MeansWait, Whom: Owner, Text: "the owner may tidy up"}
+			return Act{Kind: api.ActionTidy, Means: api.MeansWait, Whom: Owner}
 		},
 	},
 	{
 		Stage: StageTerm, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.TerminateOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
-		Now:   "its owner got SIGTERM",
-		Words: func(s Status, _ Held) Words {
+		Act: func(s Status, _ Held) Act {
 			if s.CommandInside {
-				return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndCommand, Text: "all of the command is told to end"}
+				return Act{Kind: api.ActionTerminateCommand, Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndCommand}
 			}
-			return Words{Means: api.MeansPidfd, Signal: "SIGTERM", Whom: Owner, Text: "the owner is told to end, unless it has seen the end of its step"}
+			return Act{Kind: api.ActionTerminateOwner, Means: api.MeansPidfd, Signal: "SIGTERM", Whom: Owner}
 		},
 	},
 	{
 		Stage: StageKillOwner, Name: api.RungOwner, Obeys: OwnerExited, Does: Hands.KillOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
-		Now:   "its owner got SIGKILL",
-		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner, Text: "the owner is killed, unless it has seen the end of its step"}),
+		Act:   always(Act{Kind: api.ActionKillOwner, Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner}),
 	},
 	{
 		Stage: StageStop, Name: api.RungStop, Obeys: TimeOver, Does: Hands.Stop,
 		Limit: func(t Timeouts) time.Duration { return t.Stop },
-		Now:   "systemd stops its scope",
-		Words: func(s Status, _ Held) Words {
+		Act: func(s Status, _ Held) Act {
 			if s.Empty {
-				return Words{Means: api.MeansStopUnit, On: OnUnit, Text: "the empty scope is stopped"}
+				return Act{Kind: api.ActionStopEmpty, Means: api.MeansStopUnit, On: OnUnit}
 			}
-			return Words{Means: api.MeansStopUnit, Signal: "SIGKILL", On: OnUnit, Whom: Everybody, Text: "the scope is stopped, with what is left in it"}
+			return Act{Kind: api.ActionStopScope, Means: api.MeansStopUnit, Signal: "SIGKILL", On: OnUnit, Whom: Everybody}
 		},
 	},
 	{
 		Stage: StageCgroupKill, Name: api.RungCgroupKill, Obeys: Emptied, Does: Hands.CgroupKill,
 		Limit: func(t Timeouts) time.Duration { return t.CgroupKill },
-		Now:   "the kernel was told to kill its cgroups",
-		Words: always(Words{Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnCgroup, Whom: Everybody, Text: "the kernel kills what is left"}),
+		Act:   always(Act{Kind: api.ActionCgroupKill, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnCgroup, Whom: Everybody}),
 	},
 	{
 		Stage: StageFree, Name: api.RungSurvivors, Obeys: TimeOver, Does: Hands.Free,
 		Limit: func(t Timeouts) time.Duration { return t.Survivors },
-		Now:   "what its last processes wait for is ended, where that is its own",
-		Words: always(Words{Means: api.MeansFUSEAbort, Text: "FUSE connections that what is left waits for are aborted, if they are the build's own"}),
+		Act:   always(Act{Kind: api.ActionAbortFUSE, Means: api.MeansFUSEAbort}),
 	},
 	{
 		Stage: StageHelpers, Name: api.RungHelpers, Obeys: TimeOver, Does: Hands.EndHelpers,
 		Limit: func(t Timeouts) time.Duration { return t.Helpers + helpersLook },
-		Now:   "who served its storage is told to end",
-		Words: always(Words{Means: api.MeansPidfd, Signal: "SIGTERM", Text: "fuse-overlayfs that served the storage is told to end"}),
+		Act:   always(Act{Kind: api.ActionEndHelpers, Means: api.MeansPidfd, Signal: "SIGTERM"}),
 	},
 }
 
@@ -177,14 +165,6 @@ func (s Stage) Rung() (Rung, bool) {
 func (s Stage) RungName() api.Rung {
 	r, _ := s.Rung()
 	return r.Name
-}
-
-// Now says what is being done in a stage.
-func (s Stage) Now() string {
-	if r, ok := s.Rung(); ok {
-		return r.Now
-	}
-	return string(s)
 }
 
 // Stages lists every stage, those of the ladder in its order.

@@ -30,17 +30,17 @@ func (r *recorder) EndHelpers(context.Context) error     { return r.note("helper
 func TestLadder(t *testing.T) {
 	timeouts := Timeouts{1 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second, 6 * time.Second, 7 * time.Second}
 	want := []string{
-		`refuse "": refuse steps 2s wait "" no RUN step runs, so nothing is sent: the owner's next one is refused`,
-		`let_start "": await start 400ms wait "" containers that are being made may be started`,
-		`containers "kill": kill steps 1s cgroup_kill "SIGKILL" the RUN steps are killed, the command is spared`,
-		`kill "kill": kill 1s kill_unit "SIGKILL" all in the scope is killed`,
-		`tidy "owner": wait 2s wait "" the owner may tidy up`,
-		`term "owner": SIGTERM 3s pidfd "SIGTERM" the owner is told to end, unless it has seen the end of its step`,
-		`kill_owner "owner": SIGKILL 3s pidfd "SIGKILL" the owner is killed, unless it has seen the end of its step`,
-		`stop "stop": stop 4s stop_unit "SIGKILL" the scope is stopped, with what is left in it`,
-		`cgroup_kill "cgroup_kill": cgroup.kill 5s cgroup_kill "SIGKILL" the kernel kills what is left`,
-		`free "survivors": free 6s fuse_abort "" FUSE connections that what is left waits for are aborted, if they are the build's own`,
-		`helpers "helpers": helpers 7.3s pidfd "SIGTERM" fuse-overlayfs that served the storage is told to end`,
+		`refuse "": refuse steps 2s wait "" refuse_steps`,
+		`let_start "": await start 400ms wait "" await_start`,
+		`containers "kill": kill steps 1s cgroup_kill "SIGKILL" kill_steps`,
+		`kill "kill": kill 1s kill_unit "SIGKILL" kill_scope`,
+		`tidy "owner": wait 2s wait "" tidy`,
+		`term "owner": SIGTERM 3s pidfd "SIGTERM" terminate_owner`,
+		`kill_owner "owner": SIGKILL 3s pidfd "SIGKILL" kill_owner`,
+		`stop "stop": stop 4s stop_unit "SIGKILL" stop_scope`,
+		`cgroup_kill "cgroup_kill": cgroup.kill 5s cgroup_kill "SIGKILL" cgroup_kill`,
+		`free "survivors": free 6s fuse_abort "" abort_fuse`,
+		`helpers "helpers": helpers 7.3s pidfd "SIGTERM" end_helpers`,
 	}
 	var got []string
 	var named []api.Rung
@@ -49,9 +49,9 @@ func TestLadder(t *testing.T) {
 		if err := r.Does(&does, context.Background()); err != nil || len(does) != 1 {
 			t.Errorf("%s does %v, %v", r.Stage, does, err)
 		}
-		w := r.Words(Status{}, Held{Scope: true})
-		got = append(got, fmt.Sprintf("%s %q: %s %v %s %q %s", r.Stage, r.Name, does[0], r.Limit(timeouts), w.Means, w.Signal, w.Text))
-		if r.Obeys == "" || r.Now == "" || r.Stage.Now() != r.Now || r.Stage.RungName() != r.Name {
+		w := r.Act(Status{}, Held{Scope: true})
+		got = append(got, fmt.Sprintf("%s %q: %s %v %s %q %s", r.Stage, r.Name, does[0], r.Limit(timeouts), w.Means, w.Signal, w.Kind))
+		if r.Obeys == "" || w.Kind.Meaning() == "" || r.Stage.RungName() != r.Name {
 			t.Errorf("%s is incomplete: %+v", r.Stage, r)
 		}
 		named = append(named, r.Name)

@@ -6,13 +6,13 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 )
 
-// Words are what a plan says of a rung.
-type Words struct {
+// Act is what a rung does, and to whom.
+type Act struct {
+	Kind   api.ActionKind
 	Means  api.PlanMeans
 	Signal string
 	On     On
 	Whom   Whom
-	Text   string
 }
 
 // On is what a rung's call is made on.
@@ -46,19 +46,19 @@ type Held struct {
 	Owner     bool
 }
 
-func always(w Words) func(Status, Held) Words { return func(Status, Held) Words { return w } }
+func always(w Act) func(Status, Held) Act { return func(Status, Held) Act { return w } }
 
-func wordsOfKill(_ Status, h Held) Words {
-	w := Words{Means: api.MeansKillUnit, Signal: "SIGKILL", On: OnUnit, Whom: Everybody}
+func actOfKill(_ Status, h Held) Act {
+	w := Act{Means: api.MeansKillUnit, Signal: "SIGKILL", On: OnUnit, Whom: Everybody}
 	switch {
 	case h.Scope && h.Elsewhere:
-		w.Text = "all in the scope is killed, and what of the build is elsewhere, by descriptor"
+		w.Kind = api.ActionKillAll
 	case h.Scope:
-		w.Text = "all in the scope is killed"
+		w.Kind = api.ActionKillScope
 	case h.Owner:
-		w.Means, w.On, w.Text = api.MeansPidfd, OnNothing, "the RUN steps are killed where they are"
+		w.Kind, w.Means, w.On = api.ActionKillInPlace, api.MeansPidfd, OnNothing
 	default:
-		w.On, w.Text = OnNewUnit, "the processes are gathered into a scope, and killed there"
+		w.Kind, w.On = api.ActionGather, OnNewUnit
 	}
 	return w
 }

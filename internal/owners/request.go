@@ -2,17 +2,18 @@ package owners
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
 // News is what was seen of the API request that a build belongs to.
 type News struct {
-	Event                  lifecycle.Event // what that means
-	Directory, Connections string          // what was seen, for people
-	Doubt                  string          // why it can't be told whether it is over, if it can't
+	Event       lifecycle.Event // what that means
+	Directory   api.Fact        // its name and value alone, as the other
+	Connections api.Fact
+	Doubt       api.Doubt // why it can't be told whether it is over, if it can't
 }
 
 // FollowRequest calls changed with what is seen of the owner's request. It returns nil
@@ -36,37 +37,38 @@ func meaning(now request.Sight) lifecycle.Event {
 	return ""
 }
 
-func (o *Owner) directory(now request.Sight) string {
+func (o *Owner) directory(now request.Sight) api.Fact {
+	fact := api.Fact{Name: api.FactDirectory, Value: api.ValueThere}
 	switch {
 	case now.Dirs == 0:
-		return "it is not known"
+		fact.Value = api.ValueUnknown
+		return fact
 	case now.Dirs > 1:
-		return fmt.Sprintf("%d of the %d that may be its own are gone", now.DirsGone, now.Dirs)
+		fact.Value, fact.Count, fact.Of = api.ValueGone, &now.DirsGone, now.Dirs
+		return fact
 	case now.DirsGone > 0:
-		return o.Request.Dirs[0].Path + " is gone"
+		fact.Value = api.ValueGone
 	}
-	return o.Request.Dirs[0].Path + " is there"
+	fact.Path = o.Request.Dirs[0].Path
+	return fact
 }
 
-func connections(now request.Sight) string {
-	closed := fmt.Sprintf("%d of the %d that may be its own are closed", now.ConnsGone, now.Conns)
-	switch {
-	case now.Partial:
-		return closed + ", and not all can be looked at"
-	case now.Conns == 0:
-		return "none that may be its own is known"
+func connections(now request.Sight) api.Fact {
+	fact := api.Fact{Name: api.FactConnections, Value: api.ValueGone, Count: &now.ConnsGone, Of: now.Conns, Partial: now.Partial}
+	if now.Conns == 0 && !now.Partial {
+		fact.Value, fact.Count = api.ValueUnknown, nil
 	}
-	return closed
+	return fact
 }
 
-func doubt(now request.Sight) string {
+func doubt(now request.Sight) api.Doubt {
 	switch {
 	case now.Dirs == 0:
-		return "its directory is not known"
+		return api.DoubtDirectory
 	case now.DirsGone < now.Dirs:
-		return fmt.Sprintf("it is one of %d, of which %d are over", now.Dirs, now.DirsGone)
+		return api.DoubtSeveral
 	case now.Partial:
-		return "its directory is gone, and not all connections can be looked at"
+		return api.DoubtPartial
 	}
-	return "its directory is gone, and no client has gone with it: that was a cleaner, or its client is still connected"
+	return api.DoubtClient
 }

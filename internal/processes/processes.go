@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -59,7 +60,7 @@ type Part interface {
 type Scope interface {
 	Part
 	Door
-	Bounded() string
+	Bounded() *api.Limits
 	SetRecord([]byte) error
 	Holds(cgroup string) bool
 	Keepers() []scopes.Member

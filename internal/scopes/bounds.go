@@ -14,6 +14,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
@@ -315,37 +316,22 @@ func (b bounds) with(given []limits.Value) bounds {
 	return bounds{all, b.from}
 }
 
-// String says what is carried over and from where; "" for nothing.
-func (b bounds) String() string {
-	if len(b.values) == 0 {
-		return ""
+// describe says which limits a scope has, by who has set them; nil for none.
+func (b bounds) describe(granted, asked []limits.Value) *api.Limits {
+	if len(b.values)+len(granted)+len(asked) == 0 {
+		return nil
 	}
-	var names []string
+	said := &api.Limits{}
 	for _, value := range b.values {
-		names = append(names, value.Name)
+		said.Unit, said.Units = append(said.Unit, value.Name), b.from
 	}
-	return fmt.Sprintf("%s of %s hold for the scope too, by themselves: no budget is shared", strings.Join(names, ", "), strings.Join(b.from, ", "))
-}
-
-// describe says for people which limits a scope has, and why.
-func describe(carried bounds, granted, asked []limits.Value) string {
-	var parts []string
-	for _, given := range []struct {
-		values []limits.Value
-		who    string
-	}{{granted, " by the configuration"}, {asked, " by its user"}} {
-		var words []string
-		for _, v := range given.values {
-			words = append(words, v.String())
-		}
-		if words != nil {
-			parts = append(parts, strings.Join(words, ", ")+given.who)
-		}
+	for _, value := range granted {
+		said.Configuration = append(said.Configuration, value.String())
 	}
-	if text := carried.String(); text != "" {
-		parts = append(parts, text)
+	for _, value := range asked {
+		said.User = append(said.User, value.String())
 	}
-	return strings.Join(parts, "; ")
+	return said
 }
 
 // host is what percentages are of. What can't be found out limits nothing.

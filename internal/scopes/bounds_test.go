@@ -4,9 +4,9 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
@@ -71,11 +71,11 @@ func TestLimitsOfAllUnitsAreCombined(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	if said := b.String(); !strings.Contains(said, "MemoryMax") || !strings.Contains(said, "ci.slice, job.service") {
-		t.Errorf("says %q", said)
+	if said := b.describe(nil, nil); !slices.Contains(said.Unit, "MemoryMax") || !slices.Equal(said.Units, []string{"ci.slice", "job.service"}) {
+		t.Errorf("says %+v", said)
 	}
-	if none := combine([]source{{"a.service", map[string]any{"TasksMax": limits.Infinity, "IPAddressDeny": [][]any{}}, true}}); none.String() != "" {
-		t.Errorf("says %q of nothing", none)
+	if none := combine([]source{{"a.service", map[string]any{"TasksMax": limits.Infinity, "IPAddressDeny": [][]any{}}, true}}).describe(nil, nil); none != nil {
+		t.Errorf("says %+v of nothing", none)
 	}
 	// A share among siblings means something beside one of them only.
 	inner.sibling = true
@@ -168,8 +168,12 @@ func TestNobodyGetsMoreThanWasGranted(t *testing.T) {
 	if want := []string{"MemoryMax=2G", "TasksMax=20", "CPUQuota=50%", "IOWeight=10"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
-	want := "CPUQuota=50%, IOWeight=10, MemoryMax=4G, TasksMax=20 by the configuration; IOWeight=5000, MemoryMax=2G, TasksMax=infinity by its user; MemoryMax, TasksMax of ci.slice hold"
-	if said := describe(unit, granted, asked); !strings.HasPrefix(said, want) {
-		t.Errorf("%q, want %q", said, want)
+	said := unit.describe(granted, asked)
+	want := &api.Limits{
+		Configuration: []string{"CPUQuota=50%", "IOWeight=10", "MemoryMax=4G", "TasksMax=20"}, User: []string{"IOWeight=5000", "MemoryMax=2G", "TasksMax=infinity"},
+		Unit: []string{"MemoryMax", "TasksMax"}, Units: []string{"ci.slice"},
+	}
+	if !reflect.DeepEqual(said, want) {
+		t.Errorf("said is %+v", said)
 	}
 }

@@ -161,7 +161,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 	}
 	host := m.host()
 	spec.Granted, spec.Limits = host.Absolute(spec.Granted), host.Absolute(spec.Limits)
-	bounded := describe(carried, spec.Granted, spec.Limits)
+	bounded := carried.describe(spec.Granted, spec.Limits)
 	spec.Limits = carried.with(spec.Granted).with(spec.Limits).values
 	k, err := startKeeper(m.keeper, spec.Owner)
 	if err != nil {

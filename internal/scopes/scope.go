@@ -14,6 +14,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 	"github.com/buildwatch/buildwatch/internal/wire"
@@ -47,10 +48,10 @@ type Scope struct {
 	manager  *Manager
 	unit     string
 	uid, gid uint32
-	dir      *cgroup // the unit's cgroup; nil until it is known
-	keeper   *keeper // nil for a scope that was found
-	gathered bool    // made by Gather: the processes are in dir itself
-	bounded  string  // see Bounded
+	dir      *cgroup     // the unit's cgroup; nil until it is known
+	keeper   *keeper     // nil for a scope that was found
+	gathered bool        // made by Gather: the processes are in dir itself
+	bounded  *api.Limits // see Bounded
 
 	entering sync.Mutex
 }
@@ -58,9 +59,9 @@ type Scope struct {
 // Unit is the unit's name.
 func (s *Scope) Unit() string { return s.unit }
 
-// Bounded says which limits the scope has, and by whom; "" for none, and of a scope that
+// Bounded says which limits the scope has, and by whom; nil for none, and of a scope that
 // was found.
-func (s *Scope) Bounded() string { return s.bounded }
+func (s *Scope) Bounded() *api.Limits { return s.bounded }
 
 // Cgroup is the unit's cgroup below the mount, with a leading slash.
 func (s *Scope) Cgroup() string { return s.dir.path }

@@ -40,8 +40,8 @@ type build struct {
 	status     lifecycle.Status
 	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
-	known      map[api.FactName]knowledge
-	doubt      string        // why it can't be told whether its API request is over
+	known      map[api.FactName]api.Fact
+	doubt      api.Doubt     // why it can't be told whether its API request is over
 	cause      api.FactName  // the fact that ended it
 	tidyTime   time.Duration // how long the owner may tidy up
 	overSince  time.Time     // when the fact that ended it was known
@@ -85,7 +85,7 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 			ReportOnly: w.policy.Report,
 		},
 		stateSince: time.Now(),
-		known:      map[api.FactName]knowledge{},
+		known:      map[api.FactName]api.Fact{},
 		tidyTime:   w.timeouts.Owner,
 	}
 	if o != nil {

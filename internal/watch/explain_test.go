@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +32,7 @@ func TestExplanationOfABuildThatRuns(t *testing.T) {
 	before := time.Now()
 	b, _ := w.run(builder.owner(t, waiter))
 	detail, err := w.Detail(b.id)
-	if err != nil || detail.Verdict != "it is kept, because its owner lives" || !strings.Contains(detail.ChangesWhen, "max_runtime is over, at ") {
+	if err != nil || detail.Verdict != api.VerdictOwnerLives || detail.Doing != "" || !slices.Equal(detail.ChangesWhen, []api.Change{api.ChangeOwnerEnds, api.ChangeStop, api.ChangeMaxRuntime}) {
 		t.Errorf("%+v, %v", detail.Explanation, err)
 	}
 	for name, decides := range map[api.FactName]api.Decides{
@@ -71,25 +70,25 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	b, _ := w.run(o)
 	w.asked.standing <- request.Live
 	eventually(t, "its request is known", func() bool { return b.knows(api.FactRequest) })
-	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesKeep || f.Value != "it is served" {
+	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesKeep || f.Value != api.ValueServed {
 		t.Errorf("said is %+v", f)
 	}
-	if f := w.fact(b.id, api.FactDirectory); f.Value != "/var/tmp/libpod_builder1 is there" || f.Source != api.SourceInotify {
+	if f := w.fact(b.id, api.FactDirectory); f.Value != api.ValueThere || f.Path != "/var/tmp/libpod_builder1" || f.Source != api.SourceInotify {
 		t.Errorf("said is %+v", f)
 	}
-	if f := w.fact(b.id, api.FactConnections); f.Value != "0 of the 2 that may be its own are closed" || f.Source != api.SourceDescriptors {
+	if f := w.fact(b.id, api.FactConnections); f.Value != api.ValueGone || *f.Count != 0 || f.Of != 2 || f.Source != api.SourceDescriptors {
 		t.Errorf("said is %+v", f)
 	}
 	w.asked.standing <- request.Over
 	w.reported()
-	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesEnd || f.Value != "it is over" {
+	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesEnd || f.Value != api.ValueOver {
 		t.Errorf("said is %+v", f)
 	}
 	if f := w.fact(b.id, api.FactPolicy); f.Decides != api.DecidesKeep {
 		t.Errorf("said is %+v", f)
 	}
 	detail, _ := w.Detail(b.id)
-	if !strings.Contains(detail.Verdict, "client_disconnected") || !strings.Contains(detail.ChangesWhen, "buildwatchctl stop") {
+	if detail.Verdict != api.VerdictReported || detail.Reason != api.ReasonClientDisconnected || !slices.Contains(detail.ChangesWhen, api.ChangeStop) {
 		t.Errorf("%+v", detail.Explanation)
 	}
 	if _, err := w.Stop(context.Background(), b.id, 1000, api.StopRequest{}); err != nil {
@@ -110,7 +109,7 @@ func TestEveryStateIsExplained(t *testing.T) {
 		for _, mode := range api.Modes() {
 			for _, stage := range lifecycle.Stages() {
 				verdict, changes := judge(lifecycle.Status{State: state, Stage: stage, Reason: api.ReasonStopped}, mode)
-				if verdict == "" || changes == "" {
+				if verdict.Meaning() == "" || changes == nil {
 					t.Errorf("%s/%q of %s: %q, %q", state, stage, mode, verdict, changes)
 				}
 			}
@@ -134,11 +133,11 @@ func TestStopIsAFact(t *testing.T) {
 		_, _ = w.Stop(context.Background(), b.id, 4711, api.StopRequest{})
 	}()
 	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
-	if f := w.fact(b.id, api.FactStop); f.Value != "asked for by UID 4711" || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
+	if f := w.fact(b.id, api.FactStop); f.Value != api.ValueAsked || *f.UID != 4711 || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
 		t.Errorf("said is %+v", f)
 	}
-	if detail, _ := w.Detail(b.id); detail.Verdict != "it is being ended (stopped): its owner may tidy up" {
-		t.Errorf("%q", detail.Verdict)
+	if detail, _ := w.Detail(b.id); detail.Verdict != api.VerdictEnding || detail.Doing != api.ActionTidy {
+		t.Errorf("%+v", detail.Explanation)
 	}
 	s.clear()
 	c.end()

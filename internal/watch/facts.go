@@ -1,9 +1,7 @@
 package watch
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
+	"reflect"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
@@ -11,17 +9,14 @@ import (
 	"github.com/buildwatch/buildwatch/internal/owners"
 )
 
-// knowledge is what is known about one thing, and since when.
-type knowledge struct {
-	value string
-	since time.Time
-}
-
 // learn keeps what became known. What was known already keeps its time. It is
 // called with the lock, or before anybody else knows the build.
-func (b *build) learn(about api.FactName, value string) {
-	if b.known[about].value != value {
-		b.known[about] = knowledge{value, time.Now()}
+func (b *build) learn(fact api.Fact) {
+	before := b.known[fact.Name]
+	fact.Since, fact.Source = before.Since, sourceOf(fact.Name)
+	if !reflect.DeepEqual(before, fact) {
+		fact.Since = time.Now()
+		b.known[fact.Name] = fact
 	}
 }
 
@@ -29,26 +24,23 @@ func (b *build) learn(about api.FactName, value string) {
 func (b *build) learnOwner() {
 	switch {
 	case b.owner == nil && b.record.Owner.PID == 0:
-		b.learn(api.FactOwner, "nobody saw who started it")
+		b.learn(api.Fact{Name: api.FactOwner, Value: api.ValueUnseen})
 	case b.owner == nil:
-		b.learn(api.FactOwner, fmt.Sprintf("PID %d has ended", b.record.Owner.PID))
+		b.learn(b.ownerFact(api.ValueEnded))
 	default:
-		b.learn(api.FactOwner, b.nameOwner()+" lives")
+		b.learn(b.ownerFact(api.ValueLives))
 		if len(b.owner.Waiters) > 0 {
-			var pids []string
+			waiters := api.Fact{Name: api.FactWaiters, Value: api.ValueWaits}
 			for _, waiter := range b.owner.Waiters {
-				pids = append(pids, strconv.Itoa(waiter.PID))
+				waiters.PIDs = append(waiters.PIDs, waiter.PID)
 			}
-			b.learn(api.FactWaiters, "PID "+strings.Join(pids, ", ")+" waits for the owner")
+			b.learn(waiters)
 		}
 	}
 }
 
-func (b *build) nameOwner() string {
-	if b.command == "" {
-		return fmt.Sprintf("PID %d", b.record.Owner.PID)
-	}
-	return fmt.Sprintf("PID %d (%s)", b.record.Owner.PID, b.command)
+func (b *build) ownerFact(value api.FactValue) api.Fact {
+	return api.Fact{Name: api.FactOwner, Value: value, PIDs: []int{b.record.Owner.PID}, Command: b.command}
 }
 
 // learnEvent keeps what an event says. It is called with the lock.
@@ -56,22 +48,29 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 	switch e {
 	case lifecycle.OwnerExited:
 		if b.record.Owner.PID > 0 {
-			b.learn(api.FactOwner, b.nameOwner()+" has ended")
+			b.learn(b.ownerFact(api.ValueEnded))
 		}
 	case lifecycle.WaiterExited:
-		b.learn(api.FactWaiters, "a process that waited for the owner has ended before it")
+		b.learn(api.Fact{Name: api.FactWaiters, Value: api.ValueEnded})
 	case lifecycle.RequestEnded, lifecycle.RequestLeft, lifecycle.RequestDoubted:
 		if e == lifecycle.RequestEnded || e == lifecycle.RequestLeft && !busy {
-			b.learn(api.FactRequest, "it is over")
+			b.learn(api.Fact{Name: api.FactRequest, Value: api.ValueOver})
 		} else {
-			b.learn(api.FactRequest, "whether it is over can't be told: "+b.doubt)
+			b.learn(api.Fact{Name: api.FactRequest, Value: api.ValueUnknown, Doubt: b.doubt})
 		}
 	case lifecycle.RequestCertain:
-		b.learn(api.FactRequest, "it is served")
+		b.learn(api.Fact{Name: api.FactRequest, Value: api.ValueServed})
 	case lifecycle.DeadlinePassed:
-		b.learn(api.FactDeadline, "it is over")
+		b.learn(api.Fact{Name: api.FactDeadline, Value: api.ValueOver})
 	case lifecycle.MaxRuntimePassed:
-		b.learn(api.FactMaxRuntime, "it is over")
+		b.learn(api.Fact{Name: api.FactMaxRuntime, Value: api.ValueOver})
+	}
+}
+
+// learnLimits keeps which limits the build's new scope has, if any.
+func (b *build) learnLimits(set *api.Limits) {
+	if set != nil {
+		b.learn(api.Fact{Name: api.FactLimits, Value: api.ValueSet, Limits: set})
 	}
 }
 
@@ -79,8 +78,8 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 func (b *build) learnRequest(now owners.News) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.learn(api.FactDirectory, now.Directory)
-	b.learn(api.FactConnections, now.Connections)
+	b.learn(now.Directory)
+	b.learn(now.Connections)
 	b.doubt = now.Doubt
 }
 

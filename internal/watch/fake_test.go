@@ -70,7 +70,7 @@ func newFakeScope(spec scopes.Spec) *fakeScope {
 
 func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spec.ID) }
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
-func (s *fakeScope) Bounded() string              { return "" }
+func (s *fakeScope) Bounded() *api.Limits         { return nil }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
 func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
 func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }

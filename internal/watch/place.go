@@ -128,7 +128,7 @@ func (b *build) ensureScope(ctx context.Context, caller owners.Caller) (processe
 		b.held.Scope.Close()
 	}
 	b.held.Scope = fresh
-	b.learn(api.FactLimits, fresh.Bounded())
+	b.learnLimits(fresh.Bounded())
 	if first {
 		b.tell(api.Event{Kind: api.EventStarted})
 	}

@@ -54,19 +54,19 @@ func (b *build) targets(ctx context.Context) targets {
 // describePlanned says of a rung on what and whom it would act.
 func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
 	held := b.processes()
-	words := p.Words(p.Status, lifecycle.Held{Scope: held.Scope != nil, Elsewhere: held.Unplaced != nil, Owner: len(t.owner) > 0})
-	action := api.PlanAction{Rung: p.Name, If: p.When, Means: words.Means, Signal: words.Signal, Text: words.Text}
+	act := p.Act(p.Status, lifecycle.Held{Scope: held.Scope != nil, Elsewhere: held.Unplaced != nil, Owner: len(t.owner) > 0})
+	action := api.PlanAction{Kind: act.Kind, Rung: p.Name, If: p.When, Means: act.Means, Signal: act.Signal}
 	switch {
-	case words.On == lifecycle.OnNewUnit:
+	case act.On == lifecycle.OnNewUnit:
 		action.On = processes.UnitOf(b.id)
-	case words.On == lifecycle.OnUnit:
+	case act.On == lifecycle.OnUnit:
 		action.On = held.Unit()
-	case words.On == lifecycle.OnCgroup:
+	case act.On == lifecycle.OnCgroup:
 		action.On = held.Cgroup()
-	case words.On == lifecycle.OnContainers:
+	case act.On == lifecycle.OnContainers:
 		action.On = held.ContainersCgroup()
 	}
-	action.Processes = append([]api.PlanProcess{}, t.of(words.Whom)...)
+	action.Processes = append([]api.PlanProcess{}, t.of(act.Whom)...)
 	return action
 }
 

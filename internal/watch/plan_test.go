@@ -126,7 +126,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 					want = w.timeouts.Survivors
 				}
 				if step.Limit != api.Seconds(want) {
-					t.Errorf("%s has %v, want %v", step.Text, step.Limit, want)
+					t.Errorf("%s has %v, want %v", step.Kind, step.Limit, want)
 				}
 			}
 		})

@@ -36,7 +36,7 @@ func (b *build) refuseAgain() {
 	}[why]
 	b.cause, b.overSince = causeOf(event), b.stateSince
 	if b.cause != "" {
-		b.learn(b.cause, "it was to end for that before buildwatchd was restarted")
+		b.learn(api.Fact{Name: b.cause, Value: api.ValueBeforehand})
 	}
 }
 

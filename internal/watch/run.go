@@ -125,7 +125,7 @@ func (b *build) startRun(ctx context.Context, caller owners.Caller, run Run) (er
 		return err
 	}
 	b.held.Scope = s
-	b.learn(api.FactLimits, s.Bounded())
+	b.learnLimits(s.Bounded())
 	b.tell(api.Event{Kind: api.EventStarted})
 	return nil
 }
@@ -186,6 +186,6 @@ func (b *build) learnCommand() {
 	defer b.mu.Unlock()
 	b.command = command
 	if b.status.OwnerLives {
-		b.learn(api.FactOwner, b.nameOwner()+" lives")
+		b.learn(b.ownerFact(api.ValueLives))
 	}
 }

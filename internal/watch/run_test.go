@@ -3,7 +3,6 @@ package watch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -201,16 +200,16 @@ func TestRunIsShownWithItsCommandAsOwner(t *testing.T) {
 	b, _ := w.beginRun(caller, Run{Program: program})
 	b.mu.Lock()
 	b.command = "podman build" // as learnCommand finds out
-	b.learn(api.FactOwner, b.nameOwner()+" lives")
+	b.learn(b.ownerFact(api.ValueLives))
 	b.mu.Unlock()
 	if list := w.List(anybody); list[0].Owner.PID != caller.PID || list[0].Owner.Command != "podman build" {
 		t.Errorf("listed is %+v, the command is %d", list[0].Owner, caller.PID)
 	}
-	if f := w.fact(b.id, api.FactOwner); f.Value != fmt.Sprintf("PID %d (podman build) lives", caller.PID) {
-		t.Errorf("of the owner it is said: %s", f.Value)
+	if f := w.fact(b.id, api.FactOwner); f.Value != api.ValueLives || f.Command != "podman build" || !slices.Equal(f.PIDs, []int{caller.PID}) {
+		t.Errorf("of the owner it is said: %+v", f)
 	}
-	if f := w.fact(b.id, api.FactWaiters); f.Value != fmt.Sprintf("PID %d waits for the owner", waiter.PID) {
-		t.Errorf("of who waits it is said: %s", f.Value)
+	if f := w.fact(b.id, api.FactWaiters); f.Value != api.ValueWaits || !slices.Equal(f.PIDs, []int{waiter.PID}) {
+		t.Errorf("of who waits it is said: %+v", f)
 	}
 	b.send(message{event: lifecycle.StopRequested})
 	_ = caller.Signal(unix.SIGKILL)

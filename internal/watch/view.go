@@ -91,7 +91,7 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 		b.settled = make(chan struct{})
 	}
 	settled := b.settled
-	b.learn(api.FactStop, fmt.Sprintf("asked for by UID %d", by))
+	b.learn(api.Fact{Name: api.FactStop, Value: api.ValueAsked, UID: &by})
 	b.mu.Unlock()
 	b.send(message{event: lifecycle.StopRequested})
 	select {

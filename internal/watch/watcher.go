@@ -205,7 +205,7 @@ func (w *Watcher) changed(b *build, before, after lifecycle.Status) {
 			return
 		}
 		if after.Refusing() {
-			log.Infof("Build %s is to end (%s): %s", b.id, after.Reason, after.Stage.Now())
+			log.Infof("Build %s is to end (%s): %s", b.id, after.Reason, api.ActionRefuseSteps.Meaning())
 			return
 		}
 		log.Infof("Build %s is over (%s): ending its containers", b.id, after.Reason)

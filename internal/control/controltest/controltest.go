@@ -119,11 +119,11 @@ func (b *Builds) Plan(_ context.Context, id string, request api.StopRequest) (ap
 	}
 	return api.Plan{Build: b.builds[i].BuildHead, Actions: []api.PlanAction{
 		{Rung: api.RungKill, If: api.PlanAlways, Means: api.MeansKillUnit, Signal: "SIGKILL", On: b.builds[i].Scope, Limit: api.Seconds(time.Second),
-			Text: "all in the scope is killed", Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
-		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: limit, Text: "the owner may tidy up",
+			Kind: api.ActionKillScope, Processes: []api.PlanProcess{{PID: 10, Command: "sh"}, {PID: 11, Command: "make"}}},
+		{Rung: api.RungOwner, If: api.PlanAlways, Means: api.MeansWait, Limit: limit, Kind: api.ActionTidy,
 			Processes: []api.PlanProcess{{PID: 4711, Command: "podman"}}},
 		{Rung: api.RungCgroupKill, If: api.PlanProcessesLeft, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: b.builds[i].Cgroup,
-			Limit: api.Seconds(time.Second), Text: "the kernel kills what is left"},
+			Limit: api.Seconds(time.Second), Kind: api.ActionCgroupKill},
 	}}, nil
 }
 
