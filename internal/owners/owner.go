@@ -115,7 +115,7 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 			return nil, fmt.Errorf("%w: a process of UID %d among them", ErrNoBuilder, have)
 		}
 	}
-	waiters, outer := waitersOf(builder, above, uid)
+	waiters, outer := waitersOf(builder, above, uid, (*proc.Handle).UID)
 	name := podman.ProgramName(above.Exe, above.Args)
 	if !podman.HasPath(above.Exe) && podman.HasPath(outer) {
 		name = podman.ProgramName(outer, nil)
@@ -164,13 +164,13 @@ const maxWaiters = 4
 // waitersOf returns the processes above the builder that run its program as its
 // user. They started it and wait for it. outer is the path of the program that the
 // nearest one runs.
-func waitersOf(builder *proc.Handle, is podman.Process, uid uint32) (waiters []*proc.Handle, outer string) {
+func waitersOf(builder *proc.Handle, is podman.Process, uid uint32, uidOf func(*proc.Handle) (uint32, error)) (waiters []*proc.Handle, outer string) {
 	for last := builder; len(waiters) < maxWaiters-1; last = waiters[len(waiters)-1] {
 		parent, err := last.Parent()
 		if err != nil {
 			break
 		}
-		have, uidErr := parent.UID()
+		have, uidErr := uidOf(parent)
 		program, err := parent.Program()
 		above := podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size}
 		if uidErr != nil || err != nil || have != uid || !is.RunsProgramOf(above) {

@@ -3,8 +3,10 @@ package owners
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"reflect"
 	"strings"
 	"testing"
@@ -117,6 +119,44 @@ func TestOwnerThatDoesSomethingElseToo(t *testing.T) {
 		}
 		monitor.Close()
 		o.Close()
+	}
+}
+
+// TestOnlyTheUsersOwnProcessesWaitForTheOwner: should another user's end, as sudo, the build
+// is wanted all the same.
+func TestOnlyTheUsersOwnProcessesWaitForTheOwner(t *testing.T) {
+	p := proctest.Start(t, exec.Command("/bin/bash", "-c", `/bin/bash -c 'echo $$; read wait; true'; true`))
+	var pid int
+	if _, err := fmt.Sscan(p.Line(t), &pid); err != nil {
+		t.Fatal(err)
+	}
+	builder, err := proc.Open(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer builder.Close()
+	program, err := builder.Program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := podman.Process{File: program.FileID, Exe: program.Exe, Size: program.Size}
+	const user = 1000
+	for _, row := range []struct {
+		name string
+		uid  uint32
+		err  error
+		want int
+	}{{"the user's", user, nil, 1}, {"root's", 0, nil, 0}, {"one that has ended", user, proc.ErrGone, 0}} {
+		waiters, _ := waitersOf(builder, is, user, func(*proc.Handle) (uint32, error) { return row.uid, row.err })
+		if len(waiters) != row.want {
+			t.Errorf("%s: %d wait for it", row.name, len(waiters))
+		}
+		for _, waiter := range waiters {
+			if waiter.PID != p.Process.Pid {
+				t.Errorf("%s: %d waits for it", row.name, waiter.PID)
+			}
+			waiter.Close()
+		}
 	}
 }
 
