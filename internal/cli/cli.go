@@ -42,6 +42,7 @@ type Environment struct {
 	Columns  int    // how wide Out is, where it is a terminal; 0 where it is none
 	UID      uint32 // who asks
 	Past     Past   // may be nil: no build has ended
+	Pruner   pruner // nil where no build runs
 }
 
 // System is the process's own environment.
@@ -50,6 +51,7 @@ func System() Environment {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version,
 		Colour:  term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
 		Columns: terminalWidth(os.Stdout), UID: uint32(max(0, os.Geteuid())), Past: history.Read,
+		Pruner: systemPruner(),
 	}
 }
 

@@ -172,3 +172,32 @@ func TestStorageIsOnlyReportedWhereThatIsWanted(t *testing.T) {
 		t.Errorf("before:\n%s\nnow:\n%s", strings.Join(with, "\n"), strings.Join(now, "\n"))
 	}
 }
+
+// TestPruneRemovesWhatNobodySaw: builds ended while there was no daemon, and had no step that one
+// has seen; a container of `buildah from`, and what a living build has, stay.
+func TestPruneRemovesWhatNobodySaw(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { root.tidy(t) })
+	sh(t, "buildah from scratch")
+	before := storageOf(t, root)
+	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
+	b, _ := startAs(t, root, "build")
+	must(t, b.cmd.Process.Kill())
+	b.wait()
+	sh(t, "pkill -KILL -f '^([^ ]*qemu[^ ]*|/bin/sh) .*test -e /src/go' || true")
+	if now := storageOf(t, root); len(now) <= len(before) {
+		t.Fatalf("the build has left nothing: %q", now)
+	}
+	if out, err := try(ctl + " prune </dev/null"); err == nil || !strings.Contains(out, "no terminal") {
+		t.Errorf("without a terminal: %v\n%s", err, out)
+	}
+	if out := sh(t, ctl+" prune --dry-run --filter until=1h 2>&1"); !strings.Contains(out, "nothing") {
+		t.Errorf("older than an hour:\n%s", out)
+	}
+	eventually(t, func() (string, bool) { // its step's last processes may take their time
+		out := sh(t, ctl+" prune --force 2>&1")
+		now := storageOf(t, root)
+		return out + strings.Join(now, "\n"), len(now) == len(before)
+	})
+	noNews(t, root, before)
+}

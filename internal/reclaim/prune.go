@@ -1,0 +1,170 @@
+package reclaim
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Leftovers are what dead builds of the caller's have left, seen by a daemon or not, in the
+// storage that the caller's configuration names and where temporary files are. It is for who
+// is asked before anything is removed: a container of a build that has ended in order and was
+// told to keep it (--rm=false) is among them.
+type Leftovers struct{ tidier }
+
+// ForCaller looks for those of whoever runs this program.
+func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses}} }
+
+// temporary are the directories in which builds make theirs.
+func temporary() []string {
+	all := []string{"/var/tmp", "/tmp"}
+	if dir := os.Getenv("TMPDIR"); cleanPath(dir) && !slices.Contains(all, dir) {
+		all = append(all, dir)
+	}
+	return all
+}
+
+// Find lists what was made before a moment. What may be a living build's, or is in use, has a
+// reason to stay.
+func (l Leftovers) Find(ctx context.Context, before time.Time) ([]Item, error) {
+	running, err := l.look()
+	if err != nil {
+		return nil, err
+	}
+	items, err := l.find(ctx, before.UnixMicro(), running, func(store, Record) {})
+	return items, err
+}
+
+// Remove removes those of the items that are still to be found, and may be removed, and says
+// of each of them what came of it.
+func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) ([]Item, error) {
+	running, err := l.look()
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	var in store
+	found, err := l.find(ctx, before.UnixMicro(), running, func(s store, r Record) { in = s })
+	if err != nil {
+		return nil, err
+	}
+	found = slices.DeleteFunc(found, func(now Item) bool {
+		return !slices.ContainsFunc(items, func(shown Item) bool { return shown.What == now.What && shown.Created == now.Created })
+	})
+	for _, item := range found {
+		if item.Kind == KindContainer && item.Why == WhyNone {
+			ids = append(ids, item.What)
+		}
+	}
+	var left []string
+	if len(ids) > 0 {
+		left, err = l.remove(ctx, in, ids)
+	}
+	for i := range found {
+		item := &found[i]
+		switch {
+		case item.Why != WhyNone:
+		case item.Kind == KindContainer && slices.Contains(left, item.What):
+			item.Why = WhyFailed
+		case item.Kind != KindContainer && (directory{path: item.What}).remove() != nil:
+			item.Why = WhyFailed
+		default:
+			item.Removed = true
+		}
+	}
+	return found, err
+}
+
+// find looks at storage and directories. each is called with every container of a build's.
+func (l Leftovers) find(ctx context.Context, before int64, running processes, each func(store, Record)) ([]Item, error) {
+	var items []Item
+	s, ok, err := l.storage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		records, err := s.records()
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range records {
+			if !r.Stage || r.Created >= before {
+				continue
+			}
+			each(s, r)
+			item := Item{Kind: KindContainer, What: r.ID, Created: r.Created, Bytes: s.size(r)}
+			switch {
+			case running.builtAt(r.Created):
+				item.Why = WhyDoubt
+			case running.use(s.root(r.Layer)):
+				item.Why = WhyUsed
+			}
+			items = append(items, item)
+		}
+	}
+	for _, parent := range temporary() {
+		entries, _ := os.ReadDir(parent)
+		for _, entry := range entries {
+			if item, is := l.directoryLeft(filepath.Join(parent, entry.Name()), before, running); is {
+				items = append(items, item)
+			}
+		}
+	}
+	return items, nil
+}
+
+// directoryLeft looks at one directory, and reports whether a build of the caller's has made it.
+func (l Leftovers) directoryLeft(path string, before int64, running processes) (item Item, is bool) {
+	for kind, form := range map[Kind]*regexp.Regexp{KindBundle: bundleName, KindRequest: requestName} {
+		if !form.MatchString(filepath.Base(path)) {
+			continue
+		}
+		item, there := (directory{path: path, form: form}).look()
+		if !there || item.Why == WhyReplaced || item.Created >= before {
+			return Item{}, false
+		}
+		item.Kind = kind
+		switch {
+		case item.Why != WhyNone:
+		case running.builtAt(item.Created):
+			item.Why = WhyDoubt
+		case running.use(path):
+			item.Why = WhyUsed
+		}
+		return item, true
+	}
+	return Item{}, false
+}
+
+// storage is the one that the caller's configuration names; none where neither tool is there.
+func (l Leftovers) storage(ctx context.Context) (s store, ok bool, err error) {
+	formats := map[string]string{
+		"podman":  "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}",
+		"buildah": "{{.store.GraphRoot}} {{.store.GraphDriverName}}",
+	}
+	for _, tool := range l.tools {
+		out, err := run(ctx, tool.path, []string{"info", "--format", formats[filepath.Base(tool.path)]})
+		if err != nil {
+			return store{}, false, err
+		}
+		graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
+		if !cleanPath(graph) || driver != "overlay" && driver != "vfs" {
+			return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
+		}
+		return store{graph, driver}, true, nil
+	}
+	return store{}, false, nil
+}
+
+// Text says to people why something stays.
+func (w Why) Text() string {
+	if text := words[w]; text != "" {
+		return text
+	}
+	return string(w)
+}
