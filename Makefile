@@ -13,6 +13,7 @@ PACKAGES    ?= survivors runner observe scopes daemon
 NFPM        ?= github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 CYCLONEDX   ?= github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOLANGCI    ?= github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
+CHECKLOCKS  ?= gvisor.dev/gvisor/tools/checklocks/cmd/checklocks@v0.0.0-20260905035102-160fafc42237
 
 ifeq ($(strip $(VERSION)),)
 override VERSION := 0.1.0-dev
@@ -114,6 +115,8 @@ lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet,
 	$(GO) vet -tags integration ./...
 	GOARCH=arm64 $(GO) vet ./test/specimens/...
 	$(GO) run $(GOLANGCI) run ./...
+	GOBIN=$(CURDIR)/build/lint $(GO) install $(CHECKLOCKS)
+	$(GO) vet -vettool=$(CURDIR)/build/lint/checklocks -inferred=false ./internal/...
 	$(GO) mod tidy -diff
 
 # For what of this a Debian lacks: apt-get install shellcheck mandoc systemd

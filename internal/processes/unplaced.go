@@ -38,14 +38,19 @@ type Unplaced struct {
 	of        Origin
 	gathering chan struct{} // holds a token: one gathers at a time
 
-	// No other lock is taken with it, and nobody waits with it.
-	mu      sync.Mutex
-	steps   []Followed
-	added   int                    // steps so far
-	busy    bool                   // something was left at the last look, or a step came since
-	scope   Scope                  // made by gather; nil before
-	emptied []proc.CgroupID        // the cgroups of steps that are over
-	shared  map[proc.CgroupID]bool // with processes that are not known to be the build's
+	mu sync.Mutex // lock order: 5; nobody waits with it
+	// +checklocks:mu
+	steps []Followed
+	// +checklocks:mu
+	added int // steps so far
+	// +checklocks:mu
+	busy bool // something was left at the last look, or a step came since
+	// +checklocks:mu
+	scope Scope // made by gather; nil before
+	// +checklocks:mu
+	emptied []proc.CgroupID // the cgroups of steps that are over
+	// +checklocks:mu
+	shared map[proc.CgroupID]bool // with processes that are not known to be the build's
 }
 
 // Origin is what build the processes are of, and what acts on them.

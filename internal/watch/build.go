@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -33,10 +34,23 @@ type build struct {
 	placing chan struct{} // holds a token; who has it may change scope
 	release func()        // gives the build's place back
 
-	mu         sync.Mutex
+	spent      spent
+	inspecting chan *processes.Survivors // holds them: one look is made at a time
+	hang       Hang                      // the stall watch's; nil before its first look
+
+	shown atomic.Pointer[shown] // what is known of it to who does not wait for the lock
+
+	mu sync.Mutex // lock order: 2
+	// +checklocks:mu
+	state
+}
+
+// state is what changes of a build.
+type state struct {
 	settled    chan struct{} // closed when the build has come to rest: gone, stuck, or refusing for a while
 	held       processes.Set
 	command    string // see api.Owner
+	ownerUnit  string // likewise
 	status     lifecycle.Status
 	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
@@ -49,10 +63,7 @@ type build struct {
 	ladder     []api.UsedRung
 	remains    remains
 	helpers    *processes.Helpers // who serve its storage; nil before they are looked for
-	spent      spent
-	ownerUnit  string // see api.Owner
-
-	inspecting chan *processes.Survivors // holds them: one look is made at a time
+	askedBy    *uint32            // who asked for its end
 	stalled    stalledBuild
 }
 
@@ -70,34 +81,35 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 	}
 	life, stop := context.WithCancel(w.life)
 	b := &build{
-		watcher: w, id: r.ID, owner: o, record: r, held: held,
-		user:    api.User{UID: r.UID},
-		log:     w.buildLog(r.ID, r.UID),
-		events:  make(chan message, 8),
-		settled: make(chan struct{}),
-		life:    life,
-		stop:    stop,
-		release: release,
+		watcher: w, id: r.ID, owner: o, record: r, user: userOf(r.UID), log: w.buildLog(r.ID, r.UID),
+		events: make(chan message, 8), life: life, stop: stop, release: release,
 		placing: make(chan struct{}, 1), inspecting: make(chan *processes.Survivors, 1),
-		command: r.Command,
-		status: lifecycle.Status{
-			State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
-			ReportOnly: w.policy.Report,
+		state: state{
+			held: held, settled: make(chan struct{}), command: r.Command, stateSince: time.Now(), known: map[api.FactName]api.Fact{},
+			status: lifecycle.Status{
+				State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
+				ReportOnly: w.policy.Report,
+			},
+			tidyTime: w.timeouts.Owner,
 		},
-		stateSince: time.Now(),
-		known:      map[api.FactName]api.Fact{},
-		tidyTime:   w.timeouts.Owner,
 	}
+	b.placing <- struct{}{}
+	b.inspecting <- processes.NewSurvivors(w.examiner, r.UID)
+	b.mu.Lock()
+	defer b.unlock()
 	if o != nil {
 		b.ownerUnit = o.StartedIn()
 	}
 	b.learnOwner()
-	b.placing <- struct{}{}
-	b.inspecting <- processes.NewSurvivors(w.examiner, r.UID)
-	if u, err := user.LookupId(strconv.FormatUint(uint64(r.UID), 10)); err == nil {
-		b.user.Name = u.Username
-	}
 	return b
+}
+
+func userOf(uid uint32) api.User {
+	u := api.User{UID: uid}
+	if known, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		u.Name = known.Username
+	}
+	return u
 }
 
 // drop ends a build that has not begun, and lets go of its owner.
@@ -111,7 +123,7 @@ func (b *build) drop() {
 func (b *build) begin() {
 	b.watcher.wakeStallWatch()
 	b.watcher.running.Go(b.run)
-	if b.status.State == api.StateUnsure {
+	if b.current().State == api.StateUnsure {
 		b.watcher.running.Go(b.waitForOrphans)
 		if b.owner == nil {
 			return
@@ -193,11 +205,30 @@ func (b *build) waitForRequest() {
 	}
 }
 
-func (b *build) current() lifecycle.Status {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.status
+// shown is what was known of a build when its lock was let go of last. It does not change.
+type shown struct {
+	head   api.BuildHead
+	status lifecycle.Status
+	held   processes.Set
 }
+
+// show makes what has changed known to those who do not wait for the lock. It is called
+// with it.
+//
+// +checklocks:b.mu
+func (b *build) show() { b.shown.Store(&shown{b.head(), b.status, b.held}) }
+
+// unlock lets go of the lock when something was changed.
+//
+// +checklocksrelease:b.mu
+func (b *build) unlock() {
+	b.show()
+	b.mu.Unlock()
+}
+
+// current is what the build is now. It waits for no lock: one that hangs in the kernel
+// while it is placed holds back nobody but itself.
+func (b *build) current() lifecycle.Status { return b.shown.Load().status }
 
 // apply runs the state machine for one message, and does what it asks for.
 func (b *build) apply(m message) {
@@ -220,7 +251,7 @@ func (b *build) apply(m message) {
 	}
 	entry, own := b.entry, b.held.Scope
 	ended := b.note(before, after, m, busy)
-	b.mu.Unlock()
+	b.unlock()
 
 	if ended {
 		b.rungEnded(before.Stage, after.Empty)
@@ -249,14 +280,12 @@ func (b *build) apply(m message) {
 }
 
 // processes is what the build is held by now.
-func (b *build) processes() processes.Set {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.held
-}
+func (b *build) processes() processes.Set { return b.shown.Load().held }
 
 // busy reports whether containers are left. On an error it reports true: the owner is
 // gone, and nobody is left who could want them.
+//
+// +checklocks:b.mu
 func (b *build) busy() bool {
 	busy, err := b.held.Busy()
 	return busy || err != nil
@@ -264,6 +293,8 @@ func (b *build) busy() bool {
 
 // note keeps the times and the ladder's history, and says whether a rung has
 // ended. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) note(before, after lifecycle.Status, m message, busy bool) (ended bool) {
 	now := time.Now()
 	b.learnEvent(m.event, busy)
@@ -335,6 +366,8 @@ func (b *build) rungEnded(stage lifecycle.Stage, empty bool) {
 
 // tookToEnd is the time from the fact that ended the build to its last process
 // gone; 0 for one that nobody has ended. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) tookToEnd() time.Duration {
 	if len(b.ladder) == 0 {
 		return 0
@@ -345,6 +378,8 @@ func (b *build) tookToEnd() time.Duration {
 // tookInAll is the time from that fact to now, when the build is gone: its owner may
 // have had its time to tidy up after the last process of its containers. It is called
 // with the lock.
+//
+// +checklocks:b.mu
 func (b *build) tookInAll() time.Duration {
 	if len(b.ladder) == 0 {
 		return 0

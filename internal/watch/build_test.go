@@ -127,7 +127,7 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	c := startChild(t, "")
 	b, s := w.run(c.owner(t))
 	c.end()
-	<-b.settled
+	<-b.rest()
 	detail, err := w.Detail(b.id)
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package watch
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
@@ -15,14 +16,14 @@ type History interface {
 }
 
 // spent is what a build has used, as far as it was looked at while it was there: of
-// what is gone the kernel says nothing. It is guarded by the build's lock.
+// what is gone the kernel says nothing.
 type spent struct {
+	mu          sync.Mutex    // lock order: 5
 	cpu, before time.Duration // of the scope that it has now, and of those before
 	memory      uint64        // the most, in bytes
 	oom, oomWas uint64        // processes killed for lack of memory, as cpu and before
 	arch        []string
 	ended       map[string]int // processes that were there when its end was begun, by architecture
-	askedBy     *uint32        // who asked for that
 }
 
 // measure looks at what the build has used so far. It takes time, and is called without
@@ -35,9 +36,9 @@ func (b *build) measure() {
 // use remembers what was seen of the build.
 func (b *build) use(held processes.Set, cpu time.Duration, arch []string) {
 	memory, oom := held.MemoryPeak(), held.OOMKills()
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	s := &b.spent
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case cpu >= s.cpu:
 		s.cpu = cpu
@@ -65,8 +66,8 @@ func (b *build) countProcesses() {
 	held := b.processes()
 	count := processes.CountByArch(held.PIDs())
 	b.use(held, held.CPUTime(), slices.Collect(maps.Keys(count)))
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.spent.mu.Lock()
+	defer b.spent.mu.Unlock()
 	b.spent.ended = count
 }
 
@@ -81,7 +82,9 @@ func (b *build) ended() (api.Ended, bool) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.spent
+	s := &b.spent
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	e := api.Ended{
 		ID: view.ID, Name: view.Name, Reason: view.Reason, User: view.User, Mode: view.Mode, Placement: view.Placement,
 		Command: view.Owner.Command, OwnerPID: view.Owner.PID, OwnerUnit: view.Owner.Unit,
@@ -97,7 +100,7 @@ func (b *build) ended() (api.Ended, bool) {
 		e.ProcessesEnded = s.ended
 	}
 	if e.Reason == api.ReasonStopped {
-		e.AskedBy = s.askedBy
+		e.AskedBy = b.askedBy
 	}
 	for _, used := range b.ladder {
 		e.Rungs = append(e.Rungs, api.EndedRung{

@@ -19,8 +19,10 @@ const queueLength = 256
 type hub struct {
 	alive time.Duration // how long there is silence at most
 
-	mu     sync.Mutex
+	mu sync.Mutex // lock order: 4
+	// +checklocks:mu
 	number uint64 // of the last event
+	// +checklocks:mu
 	queues []*queue
 }
 
@@ -95,6 +97,8 @@ func (h *hub) take(q *queue) (events []numbered, dropped int) {
 // tell tells those who watch what has happened to the build. It is called with the
 // build's lock, so that the events of one build are in order, and never waits. Time
 // and build are filled in.
+//
+// +checklocks:b.mu
 func (b *build) tell(e api.Event) {
 	if b.held.None() {
 		return // it has had no container: nobody knows of it
@@ -158,8 +162,11 @@ func (w *Watcher) present(may func(api.User) bool, each func(api.Event) error) (
 	shown = map[string]uint64{}
 	var there []api.Event
 	for _, b := range w.all() {
+		if !may(b.user) {
+			continue
+		}
 		b.mu.Lock()
-		if !b.held.None() && b.status.State != api.StateGone && may(b.user) {
+		if !b.held.None() && b.status.State != api.StateGone {
 			head := b.head()
 			there = append(there, api.Event{Time: time.Now(), Kind: api.EventPresent, Build: &head})
 			shown[b.id] = w.events.last()

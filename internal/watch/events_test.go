@@ -193,8 +193,10 @@ func TestWatchingEndsWithTheDaemonAndWithItsReader(t *testing.T) {
 	if err := w.Watch(context.Background(), everybody, func(api.Event) error { return failed }); err != failed {
 		t.Errorf("ended by %v", err)
 	}
-	if len(w.events.queues) != 0 {
-		t.Errorf("%d queues are left", len(w.events.queues))
+	w.events.mu.Lock()
+	defer w.events.mu.Unlock()
+	if n := len(w.events.queues); n != 0 {
+		t.Errorf("%d queues are left", n)
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 )
 
 // learn keeps what became known. What was known already keeps its time. It is
-// called with the lock, or before anybody else knows the build.
+// called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) learn(fact api.Fact) {
 	before := b.known[fact.Name]
 	fact.Since, fact.Source = before.Since, sourceOf(fact.Name)
@@ -21,6 +23,8 @@ func (b *build) learn(fact api.Fact) {
 }
 
 // learnOwner keeps who the owner is when the build begins, or is found again.
+//
+// +checklocks:b.mu
 func (b *build) learnOwner() {
 	switch {
 	case b.owner == nil && b.record.Owner.PID == 0:
@@ -39,11 +43,14 @@ func (b *build) learnOwner() {
 	}
 }
 
+// +checklocks:b.mu
 func (b *build) ownerFact(value api.FactValue) api.Fact {
 	return api.Fact{Name: api.FactOwner, Value: value, PIDs: []int{b.record.Owner.PID}, Command: b.command}
 }
 
 // learnEvent keeps what an event says. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 	switch e {
 	case lifecycle.OwnerExited:
@@ -67,7 +74,10 @@ func (b *build) learnEvent(e lifecycle.Event, busy bool) {
 	}
 }
 
-// learnLimits keeps which limits the build's new scope has, if any.
+// learnLimits keeps which limits the build's new scope has, if any. It is called with the
+// lock.
+//
+// +checklocks:b.mu
 func (b *build) learnLimits(set *api.Limits) {
 	if set != nil {
 		b.learn(api.Fact{Name: api.FactLimits, Value: api.ValueSet, Limits: set})

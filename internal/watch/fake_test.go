@@ -62,6 +62,7 @@ type fakeScope struct {
 	cpuOfLook      int64        // and more by each look at that
 	// How often it was asked for that, and whether it is busy.
 	cpuLooks, busyLooks atomic.Int64
+	looks               atomic.Int64 // at its processes
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
@@ -72,7 +73,7 @@ func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spe
 func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
 func (s *fakeScope) Bounded() *api.Limits         { return nil }
 func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
-func (s *fakeScope) CPUTime() time.Duration       { return time.Second }
+func (s *fakeScope) CPUTime() time.Duration       { s.looks.Add(1); return time.Second }
 func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }
 func (s *fakeScope) Memory() uint64               { return 1 << 10 }
 func (s *fakeScope) OOMKills() uint64             { return 1 }
@@ -215,6 +216,7 @@ func (s *fakeScope) WaitEmpty(ctx context.Context) error {
 }
 
 func (s *fakeScope) Members() []scopes.Member {
+	s.looks.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.members)
@@ -592,4 +594,18 @@ func (s *fakeStorage) BuildOver(build string, settled bool) {
 		s.over = map[string]bool{}
 	}
 	s.over[build] = settled
+}
+
+// known is how many builds are known, and of how many owners.
+func (b *bench) known() (builds, owners int) {
+	b.Watcher.mu.Lock()
+	defer b.Watcher.mu.Unlock()
+	return len(b.byID), len(b.byOwner)
+}
+
+// rest is closed when the build has come to rest.
+func (b *build) rest() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.settled
 }

@@ -41,7 +41,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	over := !b.status.Open()
 	b.see(s.Processes)
 	seen := b.held.Unplaced
-	b.mu.Unlock()
+	b.unlock()
 	seen.DropOver()
 	if over {
 		// It was started while its build was being ended.
@@ -89,18 +89,20 @@ func (w *Watcher) takeUp(s Sighting, r owners.Record, o *owners.Owner) bool {
 	}
 	r.ID, r.UID, r.CreatedUSec, r.Mode = w.freeID(), s.UID, time.Now().UnixMicro(), api.ModeUnknown
 	b := w.makeBuild(r, o, processes.Set{}, release)
+	b.mu.Lock()
 	if !abandoned {
 		b.status.State = api.StateUnsure
 	}
-	b.mu.Lock()
 	b.see(s.Processes)
-	b.mu.Unlock()
+	b.unlock()
 	w.add(b, false)
 	b.begin()
 	return true
 }
 
 // see adds a step to the build. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) see(step processes.Followed) {
 	first := b.held.None()
 	if b.held.Unplaced == nil {

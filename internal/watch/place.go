@@ -110,7 +110,7 @@ func (b *build) ensureScope(ctx context.Context, caller owners.Caller) (processe
 		return nil, err
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	if !b.status.Open() {
 		b.watcher.running.Go(func() {
 			fresh.Discard(b.watcher.life)

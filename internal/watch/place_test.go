@@ -132,8 +132,8 @@ func TestBuildWhoseFirstScopeFailsIsForgotten(t *testing.T) {
 		if _, err := w.place(context.Background(), c.owner(t)); !errors.Is(err, scopes.ErrNoSystemd) {
 			t.Errorf("place = %v", err)
 		}
-		if len(w.byID) != 0 || len(w.byOwner) != 0 {
-			t.Errorf("%d builds are known, of %d owners", len(w.byID), len(w.byOwner))
+		if builds, owners := w.known(); builds+owners != 0 {
+			t.Errorf("%d builds are known, of %d owners", builds, owners)
 		}
 	}
 	w.begin = nil

@@ -24,8 +24,9 @@ func (b *build) beginRefusing(s processes.Scope, why api.Reason) {
 
 // refuseAgain goes on with what an earlier daemon has begun: the build's user was told
 // so. What the policy alone would have ended is left to the policy that is in force now.
-// It is called before anybody else knows the build.
 func (b *build) refuseAgain() {
+	b.mu.Lock()
+	defer b.unlock()
 	why := b.record.Ending
 	if why == "" || !b.status.OwnerLives || why != api.ReasonStopped && b.watcher.policy.Report {
 		return
@@ -41,6 +42,8 @@ func (b *build) refuseAgain() {
 }
 
 // refuse is the answer to a step of a build that is over. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) refuse() error {
 	b.watcher.running.Go(func() { b.send(message{event: lifecycle.StepRefused}) })
 	return EndedError{b.status.Reason}

@@ -108,7 +108,7 @@ func (b *build) startRun(ctx context.Context, caller owners.Caller, run Run) (er
 		return err
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	err = EndedError{b.status.Reason}
 	if b.status.Open() {
 		err = s.EnterCommand(caller.PID, func() error {
@@ -183,7 +183,7 @@ func (b *build) learnCommand() {
 		return
 	}
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	defer b.unlock()
 	b.command = command
 	if b.status.OwnerLives {
 		b.learn(b.ownerFact(api.ValueLives))

@@ -124,8 +124,8 @@ func TestRunThatFailsLeavesNothing(t *testing.T) {
 	}
 	s := <-w.made
 	s.until(t, "close")
-	if len(s.entered) != 0 || s.discards != 1 || len(w.List(anybody)) != 0 || len(w.byID) != 0 || len(w.byOwner) != 0 {
-		t.Errorf("entered %v, discarded %d times, %d builds", s.entered, s.discards, len(w.byID))
+	if builds, owners := w.known(); len(s.entered) != 0 || s.discards != 1 || len(w.List(anybody)) != 0 || builds+owners != 0 {
+		t.Errorf("entered %v, discarded %d times, %d builds", s.entered, s.discards, builds)
 	}
 	if !caller.Alive() {
 		t.Error("the caller was ended")
@@ -201,7 +201,7 @@ func TestRunIsShownWithItsCommandAsOwner(t *testing.T) {
 	b.mu.Lock()
 	b.command = "podman build" // as learnCommand finds out
 	b.learn(b.ownerFact(api.ValueLives))
-	b.mu.Unlock()
+	b.unlock()
 	if list := w.List(anybody); list[0].Owner.PID != caller.PID || list[0].Owner.Command != "podman build" {
 		t.Errorf("listed is %+v, the command is %d", list[0].Owner, caller.PID)
 	}

@@ -28,11 +28,8 @@ type Hang interface {
 	Forget()
 }
 
-// stalledBuild is what is known of a build that may hang.
+// stalledBuild is what is known of a build while it is stalled.
 type stalledBuild struct {
-	hang Hang // nil before the first look; the watch over such builds has it for itself
-
-	// The rest is guarded by the build's lock, and holds while it is stalled.
 	since time.Time // nothing has moved
 	seen  time.Time // it was called so
 	hung  []string
@@ -92,17 +89,17 @@ func (w *Watcher) watchStalled(rules Stalled, open func(uid uint32) Hang) {
 
 // lookForStall looks at one build, and returns what has become of it, or nothing.
 func (b *build) lookForStall(now time.Time, rules Stalled, open func(uid uint32) Hang) lifecycle.Event {
-	if b.stalled.hang == nil {
-		b.stalled.hang = open(b.record.UID)
+	if b.hang == nil {
+		b.hang = open(b.record.UID)
 	}
 	b.mu.Lock()
 	held, state, seen := b.held, b.status.State, b.stalled.seen
 	b.mu.Unlock()
 	if held.None() || state != api.StateRunning && state != api.StateStalled {
-		b.stalled.hang.Forget()
+		b.hang.Forget()
 		return ""
 	}
-	since, hung := b.stalled.hang.Look(b.life, now, rules.After, held.StepsCPUTime(), held.Steps)
+	since, hung := b.hang.Look(b.life, now, rules.After, held.StepsCPUTime(), held.Steps)
 	switch {
 	case since.IsZero() && state == api.StateStalled:
 		return lifecycle.StalledOver
@@ -111,7 +108,7 @@ func (b *build) lookForStall(now time.Time, rules Stalled, open func(uid uint32)
 	case state == api.StateRunning:
 		b.mu.Lock()
 		b.stalled.since, b.stalled.seen, b.stalled.hung = since, now, hung
-		b.mu.Unlock()
+		b.unlock()
 		return lifecycle.StalledSeen
 	case rules.KillAfter > 0 && now.Sub(seen) >= rules.KillAfter:
 		return lifecycle.StalledTooLong

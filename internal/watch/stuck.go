@@ -156,7 +156,10 @@ func (b *build) endHelpers(ctx context.Context) error {
 	if b.owner != nil && b.owner.Alive() {
 		return nil
 	}
-	ended, err := b.helpers.End(ctx, b.watcher.timeouts.Helpers)
+	b.mu.Lock()
+	helpers := b.helpers
+	b.mu.Unlock()
+	ended, err := helpers.End(ctx, b.watcher.timeouts.Helpers)
 	b.log.WithField("ended", ended).Debugf("Build %s: what served its storage", b.id)
 	return err
 }

@@ -26,13 +26,18 @@ func (w *Watcher) all() []*build {
 func (w *Watcher) Heads() []api.BuildHead {
 	var heads []api.BuildHead
 	for _, b := range w.all() {
-		b.mu.Lock()
-		if !b.held.None() {
-			heads = append(heads, b.head())
+		if now := b.shown.Load(); !now.held.None() {
+			heads = append(heads, now.named())
 		}
-		b.mu.Unlock()
 	}
 	return heads
+}
+
+// named is the head with the scope that what is elsewhere may have been gathered into since.
+func (s *shown) named() api.BuildHead {
+	head := s.head
+	head.Scope = s.held.Unit()
+	return head
 }
 
 // List looks at every build that has had a container, of those users that may lets pass;
@@ -84,8 +89,8 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 	if request.OwnerTimeout != nil {
 		b.tidyTime = time.Duration(*request.OwnerTimeout)
 	}
-	if b.spent.askedBy == nil {
-		b.spent.askedBy = &by
+	if b.askedBy == nil {
+		b.askedBy = &by
 	}
 	if b.status.Refusing() { // it has come to rest, for an earlier one
 		b.settled = make(chan struct{})
@@ -117,6 +122,8 @@ func (b *build) settle() {
 }
 
 // head is what is known of the build. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) head() api.BuildHead {
 	head := api.BuildHead{
 		ID: b.id, Name: b.record.Name, State: b.status.State, StateSince: b.stateSince, Reason: b.status.Reason, Reported: b.status.Reported(), Refusing: b.status.Refusing(),
@@ -138,9 +145,8 @@ func (b *build) head() api.BuildHead {
 
 // view looks at the build, and returns false for one that has not been placed yet.
 func (b *build) view() (api.Build, bool) {
-	b.mu.Lock()
-	view, held := api.Build{BuildHead: b.head(), Arch: []string{}}, b.held
-	b.mu.Unlock()
+	now := b.shown.Load()
+	view, held := api.Build{BuildHead: now.named(), Arch: []string{}}, now.held
 	if held.None() {
 		return api.Build{}, false
 	}
@@ -197,10 +203,11 @@ func (w *Watcher) Count() map[api.State]int {
 func (w *Watcher) Survivors() map[api.WaitKind]int {
 	count := map[api.WaitKind]int{}
 	for _, b := range w.all() {
-		b.mu.Lock()
-		if b.status.State == api.StateStuck {
-			b.remains.Count(count)
+		if b.current().State != api.StateStuck {
+			continue
 		}
+		b.mu.Lock()
+		b.remains.Count(count)
 		b.mu.Unlock()
 	}
 	return count
