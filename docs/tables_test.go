@@ -195,3 +195,41 @@ func anchors(text string) []string {
 	}
 	return found
 }
+
+// TestIndexHasEveryPage: one that is not there is found by nobody.
+func TestIndexHasEveryPage(t *testing.T) {
+	index, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if page != "README.md" && !strings.Contains(string(index), "]("+page+")") {
+			t.Errorf("%s is not in the index", page)
+		}
+	}
+}
+
+// TestEveryRequestIsDescribed: all that package api has a path for.
+func TestEveryRequestIsDescribed(t *testing.T) {
+	page, err := os.ReadFile("api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../api/api.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := regexp.MustCompile(`"(/v1/[^"]*)" +// (GET|POST)`).FindAllStringSubmatch(string(source), -1)
+	if len(paths) < 7 {
+		t.Fatalf("only %d paths were found", len(paths))
+	}
+	for _, match := range paths {
+		if !strings.Contains(string(page), "`"+match[2]+" "+match[1]+"`") {
+			t.Errorf("api.md does not describe %s %s", match[2], match[1])
+		}
+	}
+}

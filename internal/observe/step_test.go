@@ -186,3 +186,26 @@ func TestCopyInMemoryIsTrustedAsItsOriginalIs(t *testing.T) {
 		t.Error("another program than the parent's is believed")
 	}
 }
+
+// TestAboveABuilderAreItsParentsAndTheFirstProcess: to one of them the kernel gives what a
+// step has orphaned, and to nobody else.
+func TestAboveABuilderAreItsParentsAndTheFirstProcess(t *testing.T) {
+	builder, beside := open(t, proctest.Shell(t, "").Process.Pid), open(t, proctest.Shell(t, "").Process.Pid)
+	all := above(builder)
+	for _, pid := range []int{builder.PID, selfPID, os.Getppid(), 1} {
+		if h, err := proc.Open(pid); err != nil {
+			t.Error(err)
+		} else {
+			if !all[h.Identity] {
+				t.Errorf("%d is not above it", pid)
+			}
+			h.Close()
+		}
+	}
+	if all[beside.Identity] {
+		t.Error("another child of its parent's is above it")
+	}
+	if !builder.Alive() {
+		t.Error("the builder is held no longer")
+	}
+}
