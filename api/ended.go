@@ -47,7 +47,7 @@ const NativeArch = "native"
 // EndedRung is one rung of the ladder as it was used on a build.
 type EndedRung struct {
 	Rung      Rung    `json:"rung"`
-	Seconds   float64 `json:"seconds"`
+	Duration  Seconds `json:"duration_seconds"`
 	Survivors int     `json:"survivors"` // processes that were left after it
 	TimedOut  bool    `json:"timed_out"` // they were left when its time was over
 }

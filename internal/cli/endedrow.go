@@ -118,7 +118,7 @@ func (r endedRow) Rungs() string {
 }
 
 func describeEndedRung(rung api.EndedRung) string {
-	text := fmt.Sprintf("%s %s", rung.Rung, humanStep(inSeconds(rung.Seconds)))
+	text := fmt.Sprintf("%s %s", rung.Rung, humanStep(time.Duration(rung.Duration)))
 	if rung.TimedOut {
 		text += ", ran out of time"
 	}

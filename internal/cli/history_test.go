@@ -28,7 +28,7 @@ func endedBuilds() []api.Ended {
 			Arch: []string{"aarch64"}, Scope: "buildwatch-past2345.scope", CreatedAt: now.Add(-10 * time.Minute), EndedAt: now.Add(-5 * time.Minute),
 			DurationSeconds: 300, EndingSeconds: 0.0148, CPUSeconds: 12.34, MemoryPeakBytes: 3 << 29,
 			ProcessesEnded: map[string]int{"aarch64": 5, "native": 1},
-			Rungs:          []api.EndedRung{{Rung: api.RungKill, Seconds: 0.0142}, {Rung: api.RungStop, Seconds: 2, Survivors: 1, TimedOut: true}},
+			Rungs:          []api.EndedRung{{Rung: api.RungKill, Duration: api.Seconds(14200 * time.Microsecond)}, {Rung: api.RungStop, Duration: api.Seconds(2 * time.Second), Survivors: 1, TimedOut: true}},
 			Survivors:      1,
 		},
 		{

@@ -228,7 +228,7 @@ const timedOut = "timed_out"
 func writeRungs(e api.Ended) string {
 	words := make([]string, len(e.Rungs))
 	for i, r := range e.Rungs {
-		words[i] = string(r.Rung) + "=" + seconds(r.Seconds)
+		words[i] = string(r.Rung) + "=" + seconds(time.Duration(r.Duration).Seconds())
 		switch {
 		case r.TimedOut:
 			words[i] += fmt.Sprintf(":%d:%s", r.Survivors, timedOut)
@@ -247,7 +247,7 @@ func readRungs(e *api.Ended, text string) error {
 		if err != nil {
 			return err
 		}
-		used := api.EndedRung{Rung: api.Rung(rung), Seconds: took}
+		used := api.EndedRung{Rung: api.Rung(rung), Duration: api.Seconds(took * float64(time.Second))}
 		if len(parts) > 1 {
 			if used.Survivors, err = strconv.Atoi(parts[1]); err != nil {
 				return err

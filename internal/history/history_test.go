@@ -25,7 +25,7 @@ func sample() api.Ended {
 		DurationSeconds: 72, EndingSeconds: 0.25, CPUSeconds: 12.345, MemoryPeakBytes: 1 << 31, OOMKills: 2,
 		ProcessesEnded: map[string]int{"aarch64": 5, api.NativeArch: 1},
 		Rungs: []api.EndedRung{
-			{Rung: "kill", Seconds: 0.004}, {Rung: "owner", Seconds: 1.5, Survivors: 2, TimedOut: true}, {Rung: "stop", Seconds: 0.1, Survivors: 1},
+			{Rung: "kill", Duration: api.Seconds(4 * time.Millisecond)}, {Rung: "owner", Duration: api.Seconds(1500 * time.Millisecond), Survivors: 2, TimedOut: true}, {Rung: "stop", Duration: api.Seconds(100 * time.Millisecond), Survivors: 1},
 		},
 		Survivors: 1,
 	}

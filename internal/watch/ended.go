@@ -104,7 +104,7 @@ func (b *build) ended() (api.Ended, bool) {
 	}
 	for _, used := range b.ladder {
 		e.Rungs = append(e.Rungs, api.EndedRung{
-			Rung: used.Rung, Seconds: time.Duration(used.Duration).Seconds(), Survivors: used.Survivors, TimedOut: used.TimedOut,
+			Rung: used.Rung, Duration: used.Duration, Survivors: used.Survivors, TimedOut: used.TimedOut,
 		})
 	}
 	if n := len(e.Rungs); n > 0 && !b.remains.stuck.IsZero() {
