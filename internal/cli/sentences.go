@@ -78,6 +78,9 @@ func describeFact(f api.Fact) string {
 	case api.ValueUnseen:
 		return "nobody saw who started it"
 	case api.ValueWaits:
+		if len(f.PIDs) > 1 {
+			return processOf(f) + " wait for the owner"
+		}
 		return processOf(f) + " waits for the owner"
 	case api.ValueServed:
 		return "it is served"

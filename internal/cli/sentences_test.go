@@ -45,7 +45,7 @@ func TestFactsAreSentences(t *testing.T) {
 	for want, f := range map[string]api.Fact{
 		"PID 7 (podman build) lives":                                   {Name: api.FactOwner, Value: api.ValueLives, PIDs: []int{7}, Command: "podman build"},
 		"PID 7 has ended":                                              {Name: api.FactOwner, Value: api.ValueEnded, PIDs: []int{7}},
-		"PID 5, 6 waits for the owner":                                 {Name: api.FactWaiters, Value: api.ValueWaits, PIDs: []int{5, 6}},
+		"PID 5, 6 wait for the owner":                                  {Name: api.FactWaiters, Value: api.ValueWaits, PIDs: []int{5, 6}},
 		"a process that waited for the owner has ended before it":      {Name: api.FactWaiters, Value: api.ValueEnded},
 		"nobody saw who started it":                                    {Name: api.FactOwner, Value: api.ValueUnseen},
 		"it is served":                                                 {Name: api.FactRequest, Value: api.ValueServed},

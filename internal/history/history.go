@@ -9,6 +9,7 @@ package history
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,7 +248,7 @@ func readRungs(e *api.Ended, text string) error {
 		if err != nil {
 			return err
 		}
-		used := api.EndedRung{Rung: api.Rung(rung), Duration: api.Seconds(took * float64(time.Second))}
+		used := api.EndedRung{Rung: api.Rung(rung), Duration: api.Seconds(math.Round(took * float64(time.Second)))}
 		if len(parts) > 1 {
 			if used.Survivors, err = strconv.Atoi(parts[1]); err != nil {
 				return err
