@@ -45,6 +45,8 @@ type Options struct {
 	Reader   *proc.Reader // for looks at mounts, which a user can hold up
 	Metrics  Metrics
 	Log      *logrus.Entry
+
+	pauses []time.Duration // tests have others
 }
 
 // helpers is how many helpers may run at the same time: one of each user.
@@ -75,6 +77,13 @@ type waiting struct {
 	looks sync.WaitGroup
 	dead  bool // the builder is
 	gone  bool // nothing of it is waited for any more
+	// again holds a token when another builder of the user's is done with: what could not be
+	// told from what that one has made may be told now.
+	again chan struct{}
+}
+
+func newWaiting(e entry) *waiting {
+	return &waiting{entry: e, over: make(chan struct{}), again: make(chan struct{}, 1)}
 }
 
 // New returns a Reclaimer that knows what an earlier daemon has kept, and does nothing about it
@@ -82,6 +91,9 @@ type waiting struct {
 func New(options Options) *Reclaimer {
 	life, end := context.WithCancel(context.Background())
 	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), entries: map[key]*waiting{}}
+	if r.pauses == nil {
+		r.pauses = pauses
+	}
 	if r.Mode == Off {
 		return r
 	}
@@ -97,7 +109,7 @@ func New(options Options) *Reclaimer {
 		r.Log.WithError(err).Warn("What an earlier daemon has kept of builds' storage can't be read, and is left alone")
 	}
 	for _, e := range kept {
-		r.entries[e.key()] = &waiting{entry: *e, over: make(chan struct{})}
+		r.entries[e.key()] = newWaiting(*e)
 	}
 	return r
 }
@@ -128,10 +140,10 @@ func (r *Reclaimer) Seen(step Step) {
 	w := r.entries[k]
 	if w == nil {
 		b := step.Builder
-		w = &waiting{over: make(chan struct{}), entry: entry{
+		w = newWaiting(entry{
 			Build: step.Build, UID: b.UID, Boot: r.boot, Builder: b.Identity, Command: b.Command, Keeps: b.Keeps, Serves: b.Serves,
 			Span: Span{From: startOf(b)}, Request: b.Request,
-		}}
+		})
 		r.entries[k] = w
 		r.running.Go(func() { r.wait(w) })
 	}
@@ -230,6 +242,10 @@ func (r *Reclaimer) forget(w *waiting, keeps bool) {
 	}
 	for _, other := range r.entries {
 		if other.UID == w.UID {
+			select {
+			case other.again <- struct{}{}:
+			default:
+			}
 			other.beside(ended)
 			if len(other.Layers) > 0 && keeps {
 				r.keep(other)
@@ -263,12 +279,14 @@ func (r *Reclaimer) wait(w *waiting) {
 		return
 	}
 	w.looks.Wait()
-	for try := 0; ; try++ {
-		if r.reclaim(w, try) || try == len(pauses) {
+	for try := 0; !r.reclaim(w, try); {
+		if try == len(r.pauses) {
 			break
 		}
 		select {
-		case <-time.After(pauses[try]):
+		case <-time.After(r.pauses[try]):
+			try++
+		case <-w.again:
 		case <-r.life.Done():
 			return
 		}

@@ -43,8 +43,10 @@ func newBench(t *testing.T, dir string, mode Mode) *aBench {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	reader := proc.NewReader()
+	pauses := []time.Duration{time.Millisecond, time.Millisecond, time.Hour}
 	b.Reclaimer = New(Options{
-		Mode: mode, Dir: dir, Accounts: reader.Accounts, Reader: reader, Metrics: b, Log: logrus.NewEntry(log),
+		pauses: pauses,
+		Mode:   mode, Dir: dir, Accounts: reader.Accounts, Reader: reader, Metrics: b, Log: logrus.NewEntry(log),
 		Run: func(_ context.Context, _ uint32, job Job) (Result, error) {
 			b.jobs <- job
 			b.mu.Lock()
@@ -270,4 +272,28 @@ func identity(t *testing.T, child *proctest.Child) proc.Identity {
 	must(t, err)
 	defer handle.Close()
 	return handle.Identity
+}
+
+// TestWhatCouldNotBeToldIsTriedAgainWhenTheOtherBuildHasEnded, not only when the pause is over.
+func TestWhatCouldNotBeToldIsTriedAgainWhenTheOtherBuildHasEnded(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	dead, child := aBuilder(t, "podman build")
+	lives, other := aBuilder(t, "podman build")
+	b.uses("bcdf2345", dead, 'a')
+	b.uses("bcdf2346", lives, 'b')
+	b.answer = []Item{{Kind: KindContainer, What: hex('1'), Why: WhyDoubt}}
+	child.End()
+	b.Over("bcdf2345", false)
+	for range len(b.pauses) { // the last pause is an hour
+		b.job()
+	}
+	b.mu.Lock()
+	b.answer = nil
+	b.mu.Unlock()
+	other.End()
+	b.Over("bcdf2346", false)
+	b.job() // the other's
+	if job := b.job(); len(job.Others) != 0 || job.Layers[0].ID != hex('a') {
+		t.Errorf("%+v", job)
+	}
 }

@@ -111,7 +111,13 @@ func TestKilledServiceLeavesNothingInStorage(t *testing.T) {
 				u.sh(t, "systemctl %s stop podman.socket podman.service", map[bool]string{false: "--user"}[u == root])
 			})
 			before := storageOf(t, u)
-			b, _ := startAs(t, u, "--url unix://"+u.socket()+" build")
+			cmd := u.command(fmt.Sprintf("podman --url unix://%s build --no-cache --platform %s %s", u.socket(), arch64,
+				sharedContext(t, "FROM base\nRUN echo first >/first\nRUN /bin/busybox sleep 1001\n")))
+			b := startCommand(t, cmd.Args[0], cmd.Args[1:]...)
+			eventually(t, func() (string, bool) {
+				out, err := try("pgrep -f 'busybox sleep 1001$'")
+				return "the last step does not run", err == nil && out != ""
+			})
 			if requests, _ := filepath.Glob("/var/tmp/libpod_builder*"); len(requests) != 1 {
 				t.Fatalf("requests: %q", requests)
 			}
