@@ -109,7 +109,7 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, go mod tidy, what is for other systems; scripts, manual pages, units
+lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, locks, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
@@ -117,6 +117,7 @@ lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet,
 	$(GO) run $(GOLANGCI) run ./...
 	GOBIN=$(CURDIR)/build/lint $(GO) install $(CHECKLOCKS)
 	$(GO) vet -vettool=$(CURDIR)/build/lint/checklocks -inferred=false ./internal/...
+	$(GO) run ./test/lockorder ./internal/watch ./internal/processes ./internal/owners
 	$(GO) mod tidy -diff
 
 # For what of this a Debian lacks: apt-get install shellcheck mandoc systemd

@@ -165,9 +165,7 @@ func (b *build) isRunOf(uid uint32) bool {
 }
 
 func (w *Watcher) anyRun(uid uint32) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, b := range w.byID {
+	for _, b := range w.all() {
 		if b.isRunOf(uid) {
 			return true
 		}

@@ -58,12 +58,17 @@ func (w *Watcher) List(may func(api.User) bool) []api.Build {
 
 // find returns the build called id, or an error of the control API.
 func (w *Watcher) find(id string) (*build, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if b, ok := w.byID[id]; ok {
+	if b := w.called(id); b != nil {
 		return b, nil
 	}
 	return nil, &api.Error{Code: api.CodeNotFound, Message: "no build with ID " + fmt.Sprintf("%q", id)}
+}
+
+// called returns the build called id, or nil.
+func (w *Watcher) called(id string) *build {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.byID[id]
 }
 
 // Detail returns everything that is known of one build.

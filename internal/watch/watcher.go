@@ -70,7 +70,7 @@ type Watcher struct {
 
 	// Locks are taken in the order of their numbers, each of which stands where the lock is
 	// declared, and none is taken with one of the same number. With the registry's, which
-	// is the last, nothing is called at all. "make lint" tries what is guarded.
+	// is the last, nothing is called at all. "make lint" tries both: see test/lockorder.
 	mu sync.Mutex // lock order: 9, alone
 	// +checklocks:mu
 	byID map[string]*build
@@ -145,9 +145,9 @@ func (w *Watcher) ownedBy(key owners.Key) *build {
 // addNew adds a build to the list, unless its owner has one already. It returns the
 // owner's build.
 func (w *Watcher) addNew(b *build) *build {
+	key := b.record.Key()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	key := b.record.Key()
 	if there := w.byOwner[key]; there != nil {
 		return there
 	}
@@ -157,20 +157,19 @@ func (w *Watcher) addNew(b *build) *build {
 
 // add adds a build to the list in any case, and as its owner's if owned.
 func (w *Watcher) add(b *build, owned bool) {
+	key := b.record.Key()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.byID[b.id] = b
 	if owned {
-		w.byOwner[b.record.Key()] = b
+		w.byOwner[key] = b
 	}
 }
 
 // freeID returns an ID that no build has.
 func (w *Watcher) freeID() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for {
-		if id := owners.NewID(); w.byID[id] == nil {
+		if id := owners.NewID(); w.called(id) == nil {
 			return id
 		}
 	}
@@ -179,11 +178,12 @@ func (w *Watcher) freeID() string {
 // forget removes a build from the list.
 func (w *Watcher) forget(b *build) {
 	defer b.release()
+	key := b.record.Key()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.byID, b.id)
-	if w.byOwner[b.record.Key()] == b {
-		delete(w.byOwner, b.record.Key())
+	if w.byOwner[key] == b {
+		delete(w.byOwner, key)
 	}
 }
 
