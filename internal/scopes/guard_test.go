@@ -180,8 +180,8 @@ func TestScopeOfThatNameIsNotStopped(t *testing.T) {
 	connection := func() *bus { return &bus{dial: f.dial, metrics: &counter{}, life: life} }
 	m := &Manager{root: openDir(t, tree.dir), accounts: proc.NewAccounts(), life: life, end: end, placing: connection(), ending: connection(), turns: newTurns()}
 	s, err := m.Gather(t.Context(), Spec{ID: "bcdfghjk"}, []*proc.Handle{h})
+	m.background.Wait() // a stop would be made in the background
 	end()
-	m.background.Wait()
 	m.placing.close()
 	m.ending.close()
 	if s != nil || !errors.Is(err, ErrUnitExists) {

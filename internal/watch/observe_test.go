@@ -7,9 +7,13 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/processes/processestest"
@@ -202,6 +206,45 @@ func TestStepWhoseBuilderHasEndedSinceItWasSeen(t *testing.T) {
 		t.Errorf("it ended by %s", e.reason)
 	}
 	process.wait()
+}
+
+// TestStepThatBeginsWhileItsBuildIsEndedIsEndedToo: the ladder has passed its rung.
+func TestStepThatBeginsWhileItsBuildIsEndedIsEndedToo(t *testing.T) {
+	b := newBench(t, longTimeouts)
+	_, caller := ownerstest.Start(t, "podman", podman.OCIMonitor, "build")
+	monitor, err := caller.Parent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer monitor.Close()
+	builder, err := monitor.Parent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer builder.Close()
+	first, late := startChild(t, ""), startChild(t, "")
+	see := func(c *child) {
+		seen := owners.Seen{Monitor: monitor, Builder: builder, UID: uint32(os.Getuid())}
+		if !b.Observe(context.Background(), Sighting{Seen: seen, Processes: newFakeStep(t, c)}) {
+			t.Fatal("it was not taken up")
+		}
+	}
+	see(first)
+	build := b.all()[0]
+	build.send(message{event: lifecycle.StopRequested})
+	first.wait()
+	eventually(t, "its owner tidies up", func() bool { return build.current().Stage == lifecycle.StageTidy })
+	see(late)
+	ended := make(chan syscall.WaitStatus, 1)
+	go func() { ended <- late.wait() }()
+	select {
+	case status := <-ended:
+		if status.Signal() != syscall.SIGKILL {
+			t.Errorf("it ended by %v", status)
+		}
+	case <-time.After(never):
+		t.Error("it goes on")
+	}
 }
 
 // TestStepWhoseMonitorHasEndedSinceItWasSeen is kept for as long as its builder lives:
