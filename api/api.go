@@ -18,6 +18,7 @@ const (
 	PathPlan   = "/v1/builds/{id}/plan" // POST: Plan, of the stop that the same body would ask for
 	PathEvents = "/v1/events"           // GET: Events, one a line, for as long as both sides are there
 	PathInfo   = "/v1/info"             // GET: Info
+	PathConfig = "/v1/config"           // GET: Config
 	PathRun    = "/v1/run"              // POST: Build, answered when the caller is in its scope
 )
 
@@ -164,6 +165,21 @@ type Info struct {
 	ConfigProblem string `json:"config_problem,omitempty"`
 	// NoJournal: the daemon's log does not go to the journal, so ended builds are kept nowhere.
 	NoJournal bool `json:"no_journal,omitempty"`
+}
+
+// Config answers GET PathConfig: the configuration in force.
+type Config struct {
+	Source   string        `json:"source"`              // as Info.ConfigSource
+	Problem  string        `json:"problem,omitempty"`   // as Info.ConfigProblem
+	LoadedAt *time.Time    `json:"loaded_at,omitempty"` // when its files were read; not there where they are bad
+	Values   []ConfigValue `json:"values"`              // never null
+}
+
+// ConfigValue is one key of it.
+type ConfigValue struct {
+	Key    string `json:"key"`    // with dots, such as "ladder.kill_timeout"
+	Value  string `json:"value"`  // as TOML
+	Origin string `json:"origin"` // "default", or file and line
 }
 
 // ErrorCode tells a program what went wrong; Error.Message tells a person.

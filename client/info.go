@@ -13,3 +13,10 @@ func (c *Client) Info(ctx context.Context) (api.Info, error) {
 	err := c.call(ctx, http.MethodGet, api.PathInfo, nil, &info)
 	return info, err
 }
+
+// Config returns the configuration in force.
+func (c *Client) Config(ctx context.Context) (api.Config, error) {
+	var config api.Config
+	err := c.call(ctx, http.MethodGet, api.PathConfig, nil, &config)
+	return config, err
+}

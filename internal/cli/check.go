@@ -187,6 +187,10 @@ func findings(builds []api.Build, now time.Time) []finding {
 		{exitUnsure, func(b api.Build) bool {
 			return b.State == api.StateUnsure && now.Sub(b.StateSince) > unsureTime
 		}, "unsure: whether anybody wants it can't be told"},
+		// No reason for an exit code: what it leaves is ended all the same.
+		{0, func(b api.Build) bool {
+			return b.Placement == api.PlacementObserved && b.State == api.StateRunning
+		}, "going round the wrapper: buildwatchctl doctor says what podman would run"},
 	} {
 		for _, b := range builds {
 			if kind.is(b) {

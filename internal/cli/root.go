@@ -52,7 +52,7 @@ Root sees all builds, everybody else their own.`,
 	a.addMachineFlag(root.PersistentFlags())
 	_ = root.RegisterFlagCompletionFunc(machineFlagName, completeMachines)
 
-	for _, verb := range []*cobra.Command{a.list(), a.show(), a.history(), a.watch(), a.check(), a.stop(), a.wait(), a.prune(), a.version()} {
+	for _, verb := range []*cobra.Command{a.list(), a.show(), a.history(), a.watch(), a.check(), a.doctor(), a.stop(), a.wait(), a.prune(), a.config(), a.version()} {
 		root.AddCommand(a.anywhere(verb))
 	}
 	root.AddCommand(a.run())

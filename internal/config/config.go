@@ -24,6 +24,7 @@ type Config struct {
 	Stalled Stalled
 	Policy  Policy
 	Storage Storage
+	OnEnd   OnEnd
 	Limits  Limits
 
 	origins map[string]Origin
@@ -78,6 +79,11 @@ const (
 // Storage is section [storage].
 type Storage struct {
 	Reclaim string // own, report or off, see package reclaim
+}
+
+// OnEnd is section [on_end]: what follows the end of a build.
+type OnEnd struct {
+	Start string // a template unit, or ""
 }
 
 // Limits is section [limits], with [limits.user.NAME] and [limits.mode.MODE].

@@ -106,6 +106,21 @@ func TestAdminDropInMasksVendorDropInOfTheSameName(t *testing.T) {
 	}
 }
 
+// TestRuntimeDropInHoldsUntilTheNextBoot: it masks the vendor's, and is masked by the
+// administrator's.
+func TestRuntimeDropInHoldsUntilTheNextBoot(t *testing.T) {
+	level := func(level string) string { return "[log]\nlevel = \"" + level + "\"\n" }
+	files := map[string]string{VendorDropIns + "/50-x.toml": "not TOML", RuntimeDropIns + "/50-x.toml": level("debug")}
+	if c := load(t, tree(t, files)); c.Log.Level != "debug" {
+		t.Errorf("the level is %s", c.Log.Level)
+	}
+	files[RuntimeDropIns+"/50-x.toml"] = "not TOML"
+	files[AdminDropIns+"/50-x.toml"] = level("error")
+	if c := load(t, tree(t, files)); c.Log.Level != "error" {
+		t.Errorf("the level is %s", c.Log.Level)
+	}
+}
+
 func TestOtherFilesInADropInDirectoryAreLeftAlone(t *testing.T) {
 	c := load(t, tree(t, map[string]string{
 		AdminDropIns + "/README":         "not TOML",
@@ -224,4 +239,18 @@ func snake(name string) string {
 		b.WriteRune(unicode.ToLower(r))
 	}
 	return b.String()
+}
+
+// TestHookIsATemplateOfAService: anything else could never be started with an ID.
+func TestHookIsATemplateOfAService(t *testing.T) {
+	for unit, good := range map[string]bool{
+		"": true, "notify-build@.service": true, "a.b_c:d@.service": true,
+		"notify.service": false, "notify@x.service": false, "@.service": false, "a b@.service": false, "a@.timer": false,
+		"/bin/sh@.service": false, "a@@.service": false, "ä@.service": false, "a@.service\\n": false, strings.Repeat("a", 300) + "@.service": false,
+	} {
+		c, err := Load(tree(t, map[string]string{MainFile: "[on_end]\nstart = \"" + unit + "\"\n"}))
+		if (err == nil) != good || good && c.OnEnd.Start != unit && unit != "" {
+			t.Errorf("%q: %v", unit, err)
+		}
+	}
 }

@@ -11,12 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the configuration is read from. A drop-in of AdminDropIns masks one of
-// the same name in VendorDropIns.
+// Where the configuration is read from. A drop-in of AdminDropIns masks one of the same
+// name in RuntimeDropIns, which are until the next boot, and that one in VendorDropIns.
 const (
-	MainFile      = "/etc/buildwatch/buildwatchd.toml"
-	AdminDropIns  = "/etc/buildwatch/buildwatchd.toml.d"
-	VendorDropIns = "/usr/lib/buildwatch/buildwatchd.toml.d"
+	MainFile       = "/etc/buildwatch/buildwatchd.toml"
+	AdminDropIns   = "/etc/buildwatch/buildwatchd.toml.d"
+	RuntimeDropIns = "/run/buildwatch/buildwatchd.toml.d"
+	VendorDropIns  = "/usr/lib/buildwatch/buildwatchd.toml.d"
 )
 
 // file is a configuration file, or a directory of such, that was found.
@@ -50,7 +51,7 @@ func find(root string) []file {
 	}
 
 	where := make(map[string]*dir)
-	for _, path := range []string{VendorDropIns, AdminDropIns} {
+	for _, path := range []string{VendorDropIns, RuntimeDropIns, AdminDropIns} {
 		d := open(path)
 		if d == nil {
 			continue

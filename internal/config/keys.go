@@ -115,6 +115,11 @@ var keys = append([]key{
 		doc: "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
 	},
 	{
+		name: "on_end.start",
+		kind: template{field: func(c *Config) *string { return &c.OnEnd.Start }},
+		doc:  "The template of a systemd service, such as notify-build@.service, of which an instance is started when a build is gone, with the build's ID as its instance. What is known of the build is in /run/buildwatch-ended/ID, for EnvironmentFile=: see docs/hooks.md. Empty: none.",
+	},
+	{
 		name: "storage.reclaim",
 		kind: choice{
 			field:  func(c *Config) *string { return &c.Storage.Reclaim },

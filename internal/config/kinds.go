@@ -166,3 +166,31 @@ func (k loopback) set(c *Config, v value) error {
 	*k.field(c) = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	return nil
 }
+
+// template is the name of a template of a systemd service, or "" for none.
+type template struct{ field func(*Config) *string }
+
+func (template) typeName() string           { return "string" }
+func (template) bounds() string             { return "a template such as notify-build@.service, or empty" }
+func (k template) reset(c *Config)          { *k.field(c) = "" }
+func (k template) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
+
+// maxUnit is how long the name may be: an instance has the ID as well.
+//
+// Source: systemd.unit(5): 255 characters.
+const maxUnit = 200
+
+func (k template) set(c *Config, v value) error {
+	if v.form != formString {
+		return fmt.Errorf("must be a string, not %s", v.form)
+	}
+	name, ok := strings.CutSuffix(v.text, "@.service")
+	plain := !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("_.:-", r)
+	})
+	if v.text != "" && (!ok || name == "" || !plain || len(v.text) > maxUnit) {
+		return fmt.Errorf("%s is not the name of a template such as \"notify-build@.service\"", quoted(v.text))
+	}
+	*k.field(c) = v.text
+	return nil
+}

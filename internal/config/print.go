@@ -3,7 +3,10 @@ package config
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // Print writes the configuration in force as TOML that loads again to the same
@@ -29,6 +32,15 @@ func (c *Config) Print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// Values returns every key that is set or has a default, in the order of Print.
+func (c *Config) Values() []api.ConfigValue {
+	var values []api.ConfigValue
+	for _, k := range append(slices.Clone(keys), c.whoKeys()...) {
+		values = append(values, api.ConfigValue{Key: k.name, Value: k.kind.literal(c), Origin: c.origins[k.name].String()})
+	}
+	return values
 }
 
 // write writes every key in its section, below its documentation, as line

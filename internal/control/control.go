@@ -62,6 +62,7 @@ type Options struct {
 	Builds  Builds
 	Run     Runner
 	Info    func() api.Info
+	Config  func() api.Config
 	Log     logrus.FieldLogger
 	Limiter *peer.Limiter // bounds the connections; nil for no bound
 	// Count is told of every request that named a verb, when it was answered;

@@ -13,3 +13,11 @@ func info(s *Server, _ http.ResponseWriter, _ *http.Request, _ string) (any, err
 	}
 	return s.Info(), nil
 }
+
+// configInForce answers GET api.PathConfig. Everybody may read the files, too.
+func configInForce(s *Server, _ http.ResponseWriter, _ *http.Request, _ string) (any, error) {
+	if s.Config == nil {
+		return api.Config{Values: []api.ConfigValue{}}, nil
+	}
+	return s.Config(), nil
+}

@@ -25,6 +25,7 @@ var verbs = []struct {
 	{"watch", http.MethodGet, api.PathEvents, watch},
 	{"run", http.MethodPost, api.PathRun, run},
 	{"info", http.MethodGet, api.PathInfo, info},
+	{"config", http.MethodGet, api.PathConfig, configInForce},
 }
 
 // Verbs lists the names that Options.Count is called with.

@@ -18,6 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/control"
+	"github.com/buildwatch/buildwatch/internal/hook"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/metrics"
@@ -108,13 +109,15 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Log:      logrus.NewEntry(log.Logger),
 	})
 	defer reclaimer.Close()
+	// RUNTIME_DIRECTORY: systemd.exec(5).
+	onEnd := hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), manager.StartUnit, logrus.NewEntry(log.Logger))
 	watcher = watch.New(watch.Parts{
 		Host:     acting{manager, cfg.Limits.Builds},
 		Owners:   owners.New(request.NewWatcher(reader), reader, log),
 		Examiner: examiner{look},
 		Storage:  storage{reclaimer},
 		Metrics:  counters,
-		History:  chronicle{log, counters},
+		History:  chronicle{log, counters, onEnd},
 		BuildLog: log.OfBuild,
 		Log:      logrus.NewEntry(log.Logger),
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
@@ -158,6 +161,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 			Builds:  watcher,
 			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
 			Info:    about(settings, &here, log.InJournal()),
+			Config:  settings.inForceNow,
 			Log:     log,
 			Limiter: limiter(),
 			Count:   counters.APIRequest,
@@ -177,6 +181,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 			}
 		})
 	}
+	parts.Go(func() { onEnd.Run(ctx) })
 	ready.Store(true)
 	parts.Go(func() { notify(ctx, watcher, settings, log) })
 	log.Infof("buildwatchd %s watches this host's builds", version.Version)

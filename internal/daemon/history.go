@@ -15,6 +15,7 @@ import (
 type chronicle struct {
 	log     *logging.Log
 	metrics interface{ Gone(api.Ended) }
+	hook    interface{ Gone(api.Ended) }
 }
 
 // Gone is part of watch.History.
@@ -35,4 +36,5 @@ func (c chronicle) Gone(e api.Ended) {
 		// and root's a user can't read.
 		entry.WithField(logging.FieldJournalOf, e.User.UID).Info(history.Sentence(e))
 	}
+	c.hook.Gone(e) // whose unit may look for the entry
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/logging"
 )
@@ -99,6 +100,18 @@ func (s *settings) loadedAt() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loaded
+}
+
+// inForceNow is what the control API shows of it.
+func (s *settings) inForceNow() api.Config {
+	problem := s.problem()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shown := api.Config{Source: string(s.inForce.Source), Problem: problem, Values: s.inForce.Values()}
+	if when := s.loaded; !when.IsZero() && s.inForce.Source == config.SourceFiles {
+		shown.LoadedAt = &when
+	}
+	return shown
 }
 
 func (s *settings) current() config.InForce {

@@ -19,8 +19,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What the packages control and scopes report.
 var (
-	testVerbs   = []string{"list", "show", "stop", "plan", "watch", "run", "info"}
-	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit", "GetAll"}
+	testVerbs   = []string{"list", "show", "stop", "plan", "watch", "run", "info", "config"}
+	testMethods = []string{"StartTransientUnit", "KillUnit", "StopUnit", "GetAll", "StartUnit"}
 	testCauses  = []string{"refused", "systemd", "cgroup", "timeout", "bad_request", "outside"}
 )
 

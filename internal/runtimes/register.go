@@ -92,6 +92,36 @@ func (h Host) bypasses(files []string) []string {
 	return found
 }
 
+// BypassesOf is Bypasses of one caller: what makes the builds go round the wrapper of
+// whoever has these Files.
+func (h Host) BypassesOf(files []string) []string { return h.bypasses(files) }
+
+// Chosen is what podman takes for a runtime by these files: the first path of the row
+// that is there, and what is there really; both are empty where nothing is.
+func (h Host) Chosen(name string, files []string) (chosen, program string) {
+	paths := table[name]
+	for _, file := range files {
+		if own, ok := read(file).Rows[name]; ok {
+			paths = own
+		}
+	}
+	for _, path := range paths {
+		if h.exists(path) {
+			chosen = path
+			break
+		}
+	}
+	for _, path := range row(name, files) {
+		if h.exists(path) && !IsWrapper(path) {
+			return chosen, path
+		}
+	}
+	return chosen, ""
+}
+
+// LeadsToUs reports whether a path is that of the wrapper.
+func (h Host) LeadsToUs(path string) bool { return h.leadsToUs(path) }
+
 func (h Host) leadsToUs(path string) bool {
 	return filepath.Dir(path) == filepath.Clean(h.Libexec) || IsWrapper(path)
 }

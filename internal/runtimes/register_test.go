@@ -3,6 +3,7 @@ package runtimes
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,5 +77,35 @@ func TestWhatGoesRoundTheWrapperIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestChosenIsWhatPodmanTakes: the first path of the last row that is there, and what it
+// leads to in the end.
+func TestChosenIsWhatPodmanTakes(t *testing.T) {
+	root := tree(t, map[string]string{"libexec/" + Program: "#!", "usr/bin/crun": "#!", "opt/crun": "#!"})
+	if err := os.Symlink(Program, filepath.Join(root, "libexec/crun")); err != nil {
+		t.Fatal(err)
+	}
+	wrapper := filepath.Join(root, "libexec/crun")
+	h := Host{Root: "/", Libexec: filepath.Join(root, "libexec")}
+	write := func(name, content string) string {
+		file := filepath.Join(root, name)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	ours := write(DropIn, rowFor(wrapper, root+"/usr/bin/crun"))
+	before := write("10.conf", rowFor(root+"/usr/bin/crun"))
+	after := write("60.conf", rowFor(root+"/none", root+"/opt/crun"))
+	if chosen, program := h.Chosen("crun", []string{before, ours}); chosen != wrapper || program != root+"/usr/bin/crun" || !h.LeadsToUs(chosen) {
+		t.Errorf("chosen is %s, which leads to %s", chosen, program)
+	}
+	if chosen, program := h.Chosen("crun", []string{before, ours, after}); chosen != root+"/opt/crun" || program != chosen || h.LeadsToUs(chosen) {
+		t.Errorf("with a row after ours chosen is %s, which leads to %s", chosen, program)
+	}
+	if chosen, program := h.Chosen("crun", []string{write("70.conf", rowFor(root+"/none"))}); chosen != "" || program != "" {
+		t.Errorf("where nothing is, chosen is %s, which leads to %s", chosen, program)
 	}
 }

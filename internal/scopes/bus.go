@@ -19,10 +19,13 @@ const (
 	KillUnit           Method = "KillUnit"
 	StopUnit           Method = "StopUnit"
 	GetProperties      Method = "GetAll"
+	StartUnit          Method = "StartUnit"
 )
 
 // Methods lists every method that this package calls.
-func Methods() []Method { return []Method{StartTransientUnit, KillUnit, StopUnit, GetProperties} }
+func Methods() []Method {
+	return []Method{StartTransientUnit, KillUnit, StopUnit, GetProperties, StartUnit}
+}
 
 // Metrics is told of every call to systemd, including the wait for its job.
 type Metrics interface {

@@ -187,7 +187,7 @@ func TestStuckBuildIsNamedAndFollowed(t *testing.T) {
 	if out := sh(t, "%s list 2>&1", ctl); !strings.Contains(out, "1 build is stuck") {
 		t.Errorf("list says\n%s", out)
 	}
-	if out := sh(t, "%s show %s", ctl, view.ID); !strings.Contains(out, "FUSE connection "+mountNumber(t, s.dir)) || !strings.Contains(out, "switched off") {
+	if out := sh(t, "%s show %s", ctl, view.ID); !strings.Contains(out, "FUSE connection "+mountNumber(t, s.dir)) || !strings.Contains(out, "ladder.abort_fuse is never") {
 		t.Errorf("show says\n%s", out)
 	}
 	if out := sh(t, "journalctl -u buildwatchd -o cat --since=-1min"); !strings.Contains(out, `waits in "request_wait_answer", for `) || !strings.Contains(out, `on "/fm"`) {
