@@ -159,9 +159,15 @@ func (s Set) Look() {
 	}
 }
 
-// Busy reports whether a process is there, by the kernel's word for a scope, and by the
-// last look for what is elsewhere.
-func (s Set) Busy() (busy bool, err error) {
+// Busy looks, and reports whether a process is there. It takes time.
+func (s Set) Busy() (bool, error) {
+	s.Look()
+	return s.BusyAsSeen()
+}
+
+// BusyAsSeen is Busy without a look: by the kernel's word for a scope, and by the last look
+// for what is elsewhere.
+func (s Set) BusyAsSeen() (busy bool, err error) {
 	for _, part := range s.parts() {
 		is, problem := part.Busy()
 		busy, err = busy || is, errors.Join(err, problem)

@@ -287,7 +287,7 @@ func (b *build) processes() processes.Set { return b.shown.Load().held }
 //
 // +checklocks:b.mu
 func (b *build) busy() bool {
-	busy, err := b.held.Busy()
+	busy, err := b.held.BusyAsSeen()
 	return busy || err != nil
 }
 

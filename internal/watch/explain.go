@@ -83,7 +83,6 @@ func (b *build) containersNow() api.Fact {
 	if held.Scope == nil {
 		fact.Source = api.SourceProc
 	}
-	held.Look()
 	switch busy, err := held.Busy(); {
 	case err != nil:
 		fact.Value, fact.Error = api.ValueUnknown, err.Error()

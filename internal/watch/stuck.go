@@ -64,7 +64,6 @@ func (b *build) free(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		held.Look()
 		if busy, err := held.Busy(); err == nil && !busy {
 			return
 		}

@@ -121,6 +121,10 @@ func (w *Watcher) buildOf(o *owners.Owner, uid uint32) (*build, error) {
 		return b, nil
 	}
 	release, ok := w.owners.Place(o, uid)
+	if there := w.ownedBy(o.Key()); !ok && there != nil {
+		o.Close()
+		return there, nil // it has had the last place
+	}
 	if !ok {
 		o.Close()
 		return nil, fmt.Errorf("%w of UID %d, or of all users", ErrTooMany, uid)
