@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
@@ -207,5 +209,24 @@ func TestAboveABuilderAreItsParentsAndTheFirstProcess(t *testing.T) {
 	}
 	if !builder.Alive() {
 		t.Error("the builder is held no longer")
+	}
+}
+
+// TestFileSystemsThatProgramsAreInstalledOnAreTrusted, and others are not.
+func TestFileSystemsThatProgramsAreInstalledOnAreTrusted(t *testing.T) {
+	p := &programs{systems: map[[2]uint32]bool{}}
+	p.refresh()
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/usr/bin", 0, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
+		t.Fatal(err)
+	}
+	if !p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] || !p.installed[proc.FileID{Major: st.Dev_major, Minor: st.Dev_minor, Inode: st.Ino}] {
+		t.Errorf("that of /usr/bin is not among %v", p.systems)
+	}
+	if err := unix.Statx(unix.AT_FDCWD, "/proc", 0, unix.STATX_TYPE, &st); err != nil {
+		t.Fatal(err)
+	}
+	if p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] {
+		t.Error("that of /proc is trusted")
 	}
 }
