@@ -31,14 +31,14 @@ var states = meanings[State]{
 }
 
 var advice = meanings[State]{
-	{StateRunning, "stop ends it cleanly"},
-	{StateStalled, "show says what hangs; stop ends it"},
-	{StateUnsure, "show says what is not known; stop ends it"},
-	{StateAbandoned, "stop ends it where the policy is to report; while no RUN step runs wait for its next one, which is refused, or its end; else it lasts for milliseconds"},
+	{StateRunning, "buildwatchctl stop ends it cleanly"},
+	{StateStalled, "buildwatchctl show says what hangs, buildwatchctl stop ends it"},
+	{StateUnsure, "buildwatchctl show says what is not known, buildwatchctl stop ends it"},
+	{StateAbandoned, "buildwatchctl stop ends it if the policy is to report; while no RUN step runs, wait for the next one, which is refused, or for its end; else it lasts for milliseconds"},
 	{StateTerminating, "wait: it takes seconds at most"},
 	{StateKilling, "wait: it takes seconds at most"},
-	{StateStuck, "show names each process, and what it waits for: make that answer, or end it"},
-	{StateGone, "the journal has its end"},
+	{StateStuck, "buildwatchctl show names each process, and what it waits for: make that answer, or end it"},
+	{StateGone, "buildwatchctl history has its end"},
 }
 
 // States lists every state, in the order of a build's life.
