@@ -47,6 +47,9 @@ func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	if memory := r.MemoryPeak(); memory != "" {
 		line("Memory", "%s at most", memory)
 	}
+	if e.OOMKills > 0 {
+		line("OOM", "the kernel killed %d of its processes for lack of memory", e.OOMKills)
+	}
 	line("Scope", "%s", orNone(r.Scope()))
 	if r.Processes() > 0 {
 		line("Killed", "%s, in %s", r.ProcessesEnded(), r.Ending())

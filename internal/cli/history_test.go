@@ -190,3 +190,17 @@ func TestTablesFit(t *testing.T) {
 		}
 	}
 }
+
+// TestShowSaysThatMemoryWasShort: "what killed this job?" may have the answer that
+// buildwatch did not.
+func TestShowSaysThatMemoryWasShort(t *testing.T) {
+	for kills, want := range map[uint64]bool{0: false, 2: true} {
+		var out strings.Builder
+		if err := writeEndedBlock(&out, endedDetail(api.Ended{ID: "bcdf2345", OOMKills: kills}), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "the kernel killed 2 of its processes for lack of memory") != want {
+			t.Errorf("%d: show says\n%s", kills, out.String())
+		}
+	}
+}
