@@ -27,11 +27,11 @@ func suggestKey(path []string) string {
 
 // suggestSection returns ", did you mean …?" for a mistyped section, or nothing.
 func suggestSection(name string) string {
-	candidates := make([]string, len(keys))
-	for i, k := range keys {
-		candidates[i] = k.section()
+	candidates := []string{sectionUser, sectionMode}
+	for _, k := range keys {
+		candidates = append(candidates, k.section())
 	}
-	return nearest(name, append(candidates, sectionUser, sectionMode))
+	return nearest(name, candidates)
 }
 
 func suggestion(name string) string { return ", did you mean " + name + "?" }
