@@ -16,6 +16,7 @@ const (
 	EventSurvivors EventKind = "survivors"
 	EventFreed     EventKind = "freed"
 	EventGone      EventKind = "gone"
+	EventReclaimed EventKind = "reclaimed"
 	EventDropped   EventKind = "dropped"
 	EventAlive     EventKind = "alive"
 	EventStopping  EventKind = "stopping"
@@ -29,7 +30,8 @@ var eventKinds = meanings[EventKind]{
 	{EventRung, "a rung of the ladder was left"},
 	{EventSurvivors, "a build is stuck: these processes have outlived SIGKILL, 16 of them at most"},
 	{EventFreed, "a FUSE connection that survivors waited for was aborted"},
-	{EventGone, "nothing of a build is left"},
+	{EventGone, "no process of a build is left"},
+	{EventReclaimed, "what a build that is gone had left in storage was looked at, and removed where it is only that build's"},
 	{EventDropped, "who watches did not read in time: so many events are missing"},
 	{EventAlive, "nothing has happened for a while"},
 	{EventStopping, "the daemon is being stopped; builds live on"},
@@ -58,4 +60,16 @@ type Event struct {
 	Survivors []Process `json:"survivors,omitempty"`
 	// Connection: of freed, as in Wait.
 	Connection uint32 `json:"fuse_connection,omitempty"`
+	// Reclaimed: of reclaimed, what was done.
+	Reclaimed *Reclaimed `json:"reclaimed,omitempty"`
+}
+
+// Reclaimed is what became of what a dead build had left in storage: working containers,
+// bundles, requests' directories.
+type Reclaimed struct {
+	Removed  int     `json:"removed"`
+	Left     int     `json:"left"`
+	Bytes    int64   `json:"bytes"` // on the disk, of what was removed
+	Duration Seconds `json:"duration_seconds"`
+	Why      string  `json:"why,omitempty"` // what is left was left, for people
 }

@@ -230,6 +230,8 @@ func describeEvent(e api.Event) string {
 		what = "outlived SIGKILL: " + strings.Join(names, "; ")
 	case api.EventFreed:
 		what = fmt.Sprintf("FUSE connection %d, for which its last processes waited, was aborted", e.Connection)
+	case api.EventReclaimed:
+		what = describeReclaimed(e.Reclaimed)
 	case api.EventGone:
 		what = state
 		if e.Took > 0 {
@@ -237,4 +239,15 @@ func describeEvent(e api.Event) string {
 		}
 	}
 	return strings.Join([]string{b.ID(), what}, "  ")
+}
+
+func describeReclaimed(r *api.Reclaimed) string {
+	if r == nil {
+		return "storage"
+	}
+	what := fmt.Sprintf("storage: %d removed, %s, in %s", r.Removed, bytesText(r.Bytes), humanStep(time.Duration(r.Duration)))
+	if r.Left > 0 {
+		what += fmt.Sprintf("; %d left: %s", r.Left, quote(r.Why))
+	}
+	return what
 }

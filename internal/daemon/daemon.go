@@ -106,7 +106,10 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Accounts: reader.Accounts,
 		Reader:   reader,
 		Metrics:  counters,
-		Log:      logrus.NewEntry(log.Logger),
+		Told: func(d reclaim.Done) {
+			watcher.Reclaimed(d.Build, d.UID, api.Reclaimed{Removed: d.Removed, Left: d.Left, Bytes: d.Bytes, Duration: api.Seconds(d.Took), Why: d.Why})
+		},
+		Log: logrus.NewEntry(log.Logger),
 	})
 	defer reclaimer.Close()
 	// RUNTIME_DIRECTORY: systemd.exec(5).

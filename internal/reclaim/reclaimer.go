@@ -44,9 +44,21 @@ type Options struct {
 	Accounts *proc.Accounts
 	Reader   *proc.Reader // for looks at mounts, which a user can hold up
 	Metrics  Metrics
-	Log      *logrus.Entry
+	// Told is called with what was done about a build; it may be nil, and must not wait.
+	Told func(Done)
+	Log  *logrus.Entry
 
 	pauses []time.Duration // tests have others
+}
+
+// Done is what was done about what a build had left.
+type Done struct {
+	Build         string
+	UID           uint32
+	Removed, Left int
+	Bytes         int64
+	Took          time.Duration
+	Why           string // what is left was left, for people
 }
 
 // helpers is how many helpers may run at the same time: one of each user.
@@ -371,6 +383,9 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	}
 	r.Metrics.Reclaimed(sum.removed, sum.left, sum.bytes, time.Since(begun), err)
 	r.tell(w, sum, try, time.Since(begun), err)
+	if r.Told != nil && sum.removed+sum.left > 0 && (sum.removed > 0 || try == 0) {
+		r.Told(Done{w.Build, uid, sum.removed, sum.left, sum.bytes, time.Since(begun), reasons(sum.why)})
+	}
 	if err == nil && sum.left == 0 {
 		r.finish(w)
 		return true

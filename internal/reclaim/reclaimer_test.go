@@ -29,6 +29,7 @@ type aBench struct {
 	mu     sync.Mutex
 	answer []Item
 	told   int
+	done   []Done
 }
 
 func (b *aBench) Reclaimed(removed, left int, bytes int64, took time.Duration, err error) {
@@ -46,7 +47,12 @@ func newBench(t *testing.T, dir string, mode Mode) *aBench {
 	pauses := []time.Duration{time.Millisecond, time.Millisecond, time.Hour}
 	b.Reclaimer = New(Options{
 		pauses: pauses,
-		Mode:   mode, Dir: dir, Accounts: reader.Accounts, Reader: reader, Metrics: b, Log: logrus.NewEntry(log),
+		Told: func(d Done) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.done = append(b.done, d)
+		},
+		Mode: mode, Dir: dir, Accounts: reader.Accounts, Reader: reader, Metrics: b, Log: logrus.NewEntry(log),
 		Run: func(_ context.Context, _ uint32, job Job) (Result, error) {
 			b.jobs <- job
 			b.mu.Lock()
@@ -130,8 +136,8 @@ func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
 	b.eventually("the entry stays", func() bool { return b.files(dir) == 0 })
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.told != 1 {
-		t.Errorf("%d removals were counted", b.told)
+	if b.told != 1 || len(b.done) != 1 || b.done[0].Build != "bcdf2345" || b.done[0].Removed != 1 || b.done[0].Bytes != 5 {
+		t.Errorf("%d removals were counted, told was %+v", b.told, b.done)
 	}
 }
 

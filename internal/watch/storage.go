@@ -1,6 +1,11 @@
 package watch
 
-import "github.com/buildwatch/buildwatch/internal/owners"
+import (
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/owners"
+)
 
 // Storage is told of the steps that use it, and of builds that are over (package reclaim). It
 // takes nothing over, and never waits.
@@ -9,4 +14,11 @@ type Storage interface {
 	// BuildOver is told when no process of the build is left. settled: it is over by itself, and
 	// nothing of it had to be ended.
 	BuildOver(build string, settled bool)
+}
+
+// Reclaimed tells those who watch what became of what a build had left in storage. The build is
+// gone, as a rule, and known by its ID only.
+func (w *Watcher) Reclaimed(build string, uid uint32, what api.Reclaimed) {
+	head := api.BuildHead{ID: build, User: userOf(uid), State: api.StateGone}
+	w.events.publish(api.Event{Time: time.Now(), Kind: api.EventReclaimed, Build: &head, Reclaimed: &what})
 }
