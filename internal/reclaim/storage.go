@@ -58,23 +58,35 @@ func (s store) records() ([]Record, error) {
 }
 
 // stage reports whether a build has made the container, for a stage or an instruction. ok is
-// false of one that buildah has not made. A build gives its working containers the build's
-// arguments, if only none; `buildah from` gives them null.
+// false of one that buildah has not made. In doubt it is no build's.
+//
+// A build gives its working containers the build's arguments, if only none, where `buildah
+// from` of 1.39.3 gives null; that of 1.28.2 gives none as well. But `from` has no flag for an
+// identity label, which then is off; a build's is on unless it was told otherwise, and not set
+// by older API services.
 //
 // Source: containers/buildah, imagebuildah/stage_executor.go, prepare; cmd/buildah/from.go,
-// fromCmd: BuilderOptions.Args. A look at 1.28.2, 1.39.3.
+// fromCmd: BuilderOptions; pkg/parse/parse.go, CommonBuildOptionsFromFlagSet; go.podman.io/image,
+// types/types.go, OptionalBool. A look at 1.28.2, 1.39.3.
 func (s store) stage(id string) (stage, ok bool) {
 	var state struct {
 		Type string          `json:"type"`
 		ID   string          `json:"container-id"`
 		Args json.RawMessage `json:"Args"`
+
+		Options struct {
+			IdentityLabel int
+		} `json:"CommonBuildOpts"`
 	}
 	err := readJSON(filepath.Join(s.containers(), id, "userdata", "buildah.json"), &state)
 	if err != nil || state.ID != id {
 		return false, false
 	}
-	return len(state.Args) > 0 && state.Args[0] == '{', true
+	return len(state.Args) > 0 && state.Args[0] == '{' && state.Options.IdentityLabel != optionalFalse, true
 }
+
+// optionalFalse is types.OptionalBoolFalse.
+const optionalFalse = 2
 
 func (s store) containers() string { return filepath.Join(s.graph, s.driver+"-containers") }
 

@@ -90,13 +90,14 @@ func (s aStore) job() Job {
 
 func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
 	s := newStore(t)
-	s.add(hex('1'), hex('a'), "{}")   // its step's
-	s.add(hex('2'), hex('b'), "{}")   // an instruction's
-	s.add(hex('3'), hex('c'), "null") // buildah from
+	s.add(hex('1'), hex('a'), "{}")                                       // its step's
+	s.add(hex('2'), hex('b'), "{}")                                       // an instruction's
+	s.add(hex('3'), hex('c'), "null")                                     // buildah from
+	s.add(hex('4'), hex('d'), `{},"CommonBuildOpts":{"IdentityLabel":2}`) // buildah from of 1.28
 	podman, calls := s.tool("")
 	items, err := tidier{[]tool{podman}, alone}.tidy(context.Background(), s.job())
 	must(t, err)
-	if got := s.ids(); !slices.Equal(got, []string{hex('3')}) {
+	if got := s.ids(); !slices.Equal(got, []string{hex('3'), hex('4')}) {
 		t.Errorf("left are %v", got)
 	}
 	if len(items) != 2 || !items[0].Removed || !items[1].Removed || items[0].Bytes < 64<<10 {
