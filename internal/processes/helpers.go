@@ -69,7 +69,7 @@ func (h *Helpers) End(ctx context.Context, patience time.Duration) (ended int, e
 			ended++
 		}
 	}
-	return ended, errors.Join(append(failed, h.problem)...)
+	return ended, errors.Join(h.problem, errors.Join(failed...))
 }
 
 // Close lets go of them. It waits for the look, which the context of FindHelpers ends.

@@ -48,8 +48,8 @@ func TestCompletedBuildIsToldOfToo(t *testing.T) {
 func TestUsedTimeIsOfAllScopes(t *testing.T) {
 	b := &build{}
 	held := processes.Set{Scope: newFakeScope(scopes.Spec{})}
-	for _, cpu := range []time.Duration{3, 5, 0, 2, 4, 0} { // 0: it is gone
-		b.use(held, cpu*time.Second, []string{"aarch64"})
+	for _, seconds := range []float64{3, 5, 0, 2, 4, 0} { // 0: it is gone
+		b.use(held, time.Duration(seconds*float64(time.Second)), []string{"aarch64"})
 	}
 	if got := b.spent.before + b.spent.cpu; got != 9*time.Second || len(b.spent.arch) != 1 {
 		t.Errorf("it has used %v, of %v", got, b.spent.arch)
