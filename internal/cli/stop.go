@@ -32,6 +32,9 @@ func (a *app) stop() *cobra.Command {
 killed first, so that a living podman or buildah sees the step fail and tidies up
 after itself. The ID of each build that is gone is printed.
 
+A build of which no RUN step runs gets no signal: its next step is refused, and
+without another it completes. That is waited for as long as an owner may tidy up.
+
 An ID may be shortened while it is unique. --filter is as in "buildwatchctl list".
 
 --dry-run sends nothing. It shows, in the order of the ladder, which processes would
