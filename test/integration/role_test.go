@@ -71,6 +71,8 @@ func play(role string, args []string) int {
 		err = serveFUSE(args[0], args[1:]...)
 	case "watchers":
 		err = watchers(args[0])
+	case "chronicler":
+		err = chronicle(args[0], args[1])
 	case "map":
 		err = mapFile(args[0])
 	case leaderless:
