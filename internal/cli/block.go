@@ -14,11 +14,11 @@ import (
 const labelWidth = 9
 
 // writeBlock describes one build for a person, as systemctl status does a unit.
-func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
+func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
 	r := row{build: d.Build, now: now}
 	var text bytes.Buffer
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
 	}
 	line("Build", "%s", r.ID())
 	if name := r.Name(); name != "" {
@@ -35,6 +35,13 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 	if d.Verdict != "" {
 		line("Why", "%s", oneLine(why(d.Explanation)))
 		line("Until", "%s", oneLine(until(d.Explanation, d.State.Wanted())))
+	}
+	for i, remedy := range remedies(d) {
+		label := "To do"
+		if i > 0 {
+			label = ""
+		}
+		line(label, "%s", remedy)
 	}
 	for i, fact := range d.Facts {
 		label := "Known"
@@ -79,7 +86,7 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
 			return err
 		}
 	}
-	return writeSurvivors(out, d.ProcessTree)
+	return writeSurvivors(out, d.ProcessTree, width)
 }
 
 func explainFact(f factRow) string {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,11 +105,11 @@ their own.`,
 }
 
 func checkHelp() string {
-	var b strings.Builder
-	for _, c := range checkCodes {
-		fmt.Fprintf(&b, "  %-3d %s\n", c.code, c.meaning)
+	rows := make([][2]string, len(checkCodes))
+	for i, c := range checkCodes {
+		rows[i] = [2]string{strconv.Itoa(c.code), c.meaning}
 	}
-	return b.String()
+	return glossary(rows)
 }
 
 func (c checked) write(a *app) error {

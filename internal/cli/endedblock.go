@@ -19,12 +19,12 @@ func endedDetail(e api.Ended) api.BuildDetail {
 }
 
 // writeEndedBlock describes one ended build for a person, as writeBlock does a live one.
-func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time) error {
+func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
 	e := *d.End
 	r := endedRow{build: e}
 	var text bytes.Buffer
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
 	}
 	line("Build", "%s", r.ID())
 	if name := r.Name(); name != "" {

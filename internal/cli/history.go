@@ -179,14 +179,18 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 		return err
 	}
 	q := history.Query{Since: a.journalTimeOf(flags.since), Until: a.journalTimeOf(flags.until)}
-	if len(wanted) == 0 {
+	if len(wanted) == 0 && !flags.follow {
 		q.Last = flags.lines
 	}
-	all, err := a.readAll(ctx, q)
+	read, err := a.readAll(ctx, q)
 	if err != nil {
 		return fail(err)
 	}
-	all = lastOf(wanted.ended(all), flags.lines)
+	seen := map[string]bool{}
+	for _, e := range read {
+		seen[e.ID] = true
+	}
+	all := lastOf(wanted.ended(read), flags.lines)
 	if len(all) > 0 || view.json && !flags.follow {
 		if flags.follow && view.json {
 			for _, e := range all {
@@ -200,26 +204,22 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 	}
 	switch {
 	case flags.follow:
-		return fail(a.followHistory(ctx, view, wanted, all))
+		return fail(a.followHistory(ctx, view, wanted, seen))
 	case len(all) == 0 && !view.json:
 		return a.sayNoHistory(ctx, len(wanted) > 0 || q.Since != "" || q.Until != "")
 	}
 	return nil
 }
 
-// followHistory prints what ends after those that were printed.
-func (a *app) followHistory(ctx context.Context, view endedView, wanted filter, shown []api.Ended) error {
+// followHistory prints what ends after those that were read.
+func (a *app) followHistory(ctx context.Context, view endedView, wanted filter, seen map[string]bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	readerGone(ctx, a.Out, cancel)
-	seen := map[string]bool{}
-	for _, e := range shown {
-		seen[e.ID] = true
-	}
 	// What ended while the others were printed is not to be missed.
 	since := a.Now().Add(-time.Minute)
 	return a.read(ctx, history.Query{Since: journalTime(since), Follow: true}, func(e api.Ended) error {
-		if seen[e.ID] || e.EndedAt.Before(since) || !wanted.matches(asBuild(e)) {
+		if seen[e.ID] || !wanted.matches(asBuild(e)) {
 			return nil
 		}
 		return view.printOne(e)

@@ -37,8 +37,25 @@ func (f *machineFlag) String() string { return "" }
 func (f *machineFlag) Type() string   { return "name" }
 
 func (a *app) addMachineFlag(flags *pflag.FlagSet) {
-	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, through podman machine ssh")
+	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, through podman machine ssh; its default comes from $"+machineVariable)
 	flags.Lookup(machineFlagName).NoOptDefVal = podmanmachine.DefaultName
+}
+
+// machineVariable names the environment variable that --machine defaults to: on a Mac all
+// builds are in a machine.
+const machineVariable = "BUILDWATCH_MACHINE"
+
+// defaultMachine takes the machine from the environment, unless the call says which
+// daemon is meant.
+func (a *app) defaultMachine(flags *pflag.FlagSet) error {
+	name := a.Getenv(machineVariable)
+	if name == "" || flags.Changed(machineFlagName) || flags.Changed("socket") {
+		return nil
+	}
+	if err := a.machine.Set(name); err != nil {
+		return fmt.Errorf("$%s %q: %w", machineVariable, name, err)
+	}
+	return nil
 }
 
 // anywhere lets a verb run in the machine that --machine names. Its arguments
@@ -46,6 +63,9 @@ func (a *app) addMachineFlag(flags *pflag.FlagSet) {
 func (a *app) anywhere(verb *cobra.Command) *cobra.Command {
 	here := verb.RunE
 	verb.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := a.defaultMachine(cmd.Flags()); err != nil {
+			return err
+		}
 		if a.machine.Machine == nil {
 			return here(cmd, args)
 		}

@@ -43,6 +43,8 @@ Root sees all builds, everybody else their own.`,
 	root.SetVersionTemplate("buildwatchctl {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2 // Levenshtein's; cobra's own default is set on a path not taken here
 
+	fitHelp(root)
+
 	socket := a.Getenv(socketVariable)
 	if socket == "" {
 		socket = api.ControlSocket
@@ -61,6 +63,9 @@ Root sees all builds, everybody else their own.`,
 
 // unknown is the error for a command that there is not.
 func (a *app) unknown(root *cobra.Command, command string) error {
+	if command == "top" { // which is next to stop, and is not to be
+		return errors.New(`unknown command "top", "buildwatchctl list --watch 2" shows the list again and again`)
+	}
 	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 {
 		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
 	}

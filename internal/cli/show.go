@@ -32,7 +32,7 @@ The rungs, in the order in which they are used:
 The facts:
 ` + wordHelp(api.FactNames()),
 		Example: `  buildwatchctl show bcd2
-  buildwatchctl show bcd2 --format '{{range .ProcessTree}}{{.PID}} {{.WChan}}{{"\n"}}{{end}}'`,
+  buildwatchctl show bcd2 --format '{{range .Facts}}{{.Name}} {{end}}'`,
 		Args:              someIDs,
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, ids []string) error {
@@ -83,7 +83,7 @@ func (a *app) runShow(ctx context.Context, flags showFlags, ids []string) error 
 			if d.End != nil {
 				write = writeEndedBlock
 			}
-			errs = append(errs, write(a.Out, d, a.Now()))
+			errs = append(errs, write(a.Out, d, a.Now(), a.Columns))
 		}
 	}
 	return fail(errs...)

@@ -9,10 +9,10 @@ import (
 )
 
 // writeSurvivors says of each process that outlived SIGKILL what it waits for.
-func writeSurvivors(out io.Writer, processes []api.Process) error {
+func writeSurvivors(out io.Writer, processes []api.Process, width int) error {
 	var text bytes.Buffer
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, fmt.Sprintf(format, args...))
+		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
 	}
 	for _, p := range processes {
 		row := processRow{p}

@@ -14,7 +14,7 @@ func (a *app) version() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Show the versions of buildwatchctl and of the daemon, and what the daemon uses of its host",
+		Short: "Show the versions of buildwatchctl and the daemon",
 		Long: `Show the versions of buildwatchctl and of the daemon, and which features of the
 kernel and of systemd the daemon uses, and which it has to do without. Each was
 tried when the daemon started.`,
