@@ -83,9 +83,9 @@ func Read(ctx context.Context, q Query, each func(api.Ended) error) error {
 	if err != nil {
 		return ErrNoJournalctl
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	run, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, q.arguments()...)
+	cmd := exec.CommandContext(run, path, q.arguments()...)
 	var complaint bytes.Buffer
 	cmd.Stderr = &complaint
 	out, err := cmd.StdoutPipe()
@@ -96,13 +96,14 @@ func Read(ctx context.Context, q Query, each func(api.Ended) error) error {
 		return fmt.Errorf("read the journal: %w", err)
 	}
 	failed := decode(out, onceEach(each))
-	cancelled := ctx.Err() != nil
-	cancel()
+	if failed != nil {
+		cancel() // else it ends by itself
+	}
 	err = cmd.Wait()
 	switch {
 	case failed != nil:
 		return failed
-	case cancelled:
+	case ctx.Err() != nil:
 		return nil
 	case err == nil:
 		return nil // what it complains of is a part of the journal, such as a damaged file
