@@ -71,7 +71,7 @@ func chronicle(cgroup, number string) error {
 			OwnerPID: i + 1, OwnerUnit: "gitlab-runner.service", Mode: api.ModeLocal, Placement: api.PlacementScope, Arch: []string{"aarch64"},
 			Scope: fmt.Sprintf("buildwatch-test%05d.scope", i), CreatedAt: time.Now().Add(-time.Minute), EndedAt: time.Now(), DurationSeconds: 60,
 			EndingSeconds: 0.01, CPUSeconds: 50, MemoryPeakBytes: 1 << 30, ProcessesEnded: map[string]int{"aarch64": 5},
-			Rungs: []api.EndedRung{{Rung: api.RungKill, Seconds: 0.01}, {Rung: api.RungStop, Seconds: 0.002}},
+			Rungs: []api.EndedRung{{Rung: api.RungKill, Duration: api.Seconds(10 * time.Millisecond)}, {Rung: api.RungStop, Duration: api.Seconds(2 * time.Millisecond)}},
 		}
 		entry := "MESSAGE=" + history.Sentence(e) + "\nPRIORITY=6\nSYSLOG_IDENTIFIER=buildwatchd\nMESSAGE_ID=" + api.EndedMessageID + "\n"
 		for name, text := range history.Fields(e) {
