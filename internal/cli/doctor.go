@@ -13,7 +13,7 @@ func (a *app) doctor() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Look one by one for what a working set-up needs, and say what mends it",
+		Short: "Look for what a working set-up needs, and what mends it",
 		Long: fmt.Sprintf(`Look one by one for what a working set-up needs: of the kernel and of systemd, the
 daemon, its configuration, whether podman of root and of the caller would run the
 wrapper, the real runtimes, emulators, leftovers, the clock. Each line is ok, warn or
