@@ -196,7 +196,7 @@ func TestTablesFit(t *testing.T) {
 func TestShowSaysThatMemoryWasShort(t *testing.T) {
 	for kills, want := range map[uint64]bool{0: false, 2: true} {
 		var out strings.Builder
-		if err := writeEndedBlock(&out, endedDetail(api.Ended{ID: "bcdf2345", OOMKills: kills}), time.Now()); err != nil {
+		if err := writeEndedBlock(&out, endedDetail(api.Ended{ID: "bcdf2345", OOMKills: kills}), time.Now(), 0); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Contains(out.String(), "the kernel killed 2 of its processes for lack of memory") != want {
