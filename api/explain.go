@@ -116,6 +116,8 @@ const (
 	FactMotion      FactName = "motion"
 	FactSurvivors   FactName = "survivors"
 	FactStop        FactName = "stop"
+	FactMemory      FactName = "memory"
+	FactTasks       FactName = "tasks"
 	FactPolicy      FactName = "policy"
 )
 
@@ -129,6 +131,8 @@ var factNames = meanings[FactName]{
 	{FactDeadline, "the time of run --timeout"},
 	{FactMaxRuntime, "the time that every build has, by the configuration"},
 	{FactLimits, "of its scope: by the configuration, by its user, and those of the unit that it was started in"},
+	{FactMemory, "processes were killed for want of memory"},
+	{FactTasks, "processes or threads could not be made"},
 	{FactMotion, "of a stalled build: since when nothing of it has moved"},
 	{FactSurvivors, "of a stuck build: how many processes have outlived SIGKILL"},
 	{FactStop, "somebody has asked for its end"},
@@ -151,6 +155,7 @@ const (
 	SourceDescriptors FactSource = "descriptors"
 	SourceCgroup      FactSource = "cgroup.events"
 	SourceCounters    FactSource = "cpu.stat"
+	SourceShortages   FactSource = "memory.events, pids.events"
 	SourceProc        FactSource = "/proc"
 	SourceClock       FactSource = "clock"
 	SourceConfig      FactSource = "configuration"
@@ -165,6 +170,7 @@ var factSources = meanings[FactSource]{
 	{SourceDescriptors, "a look at the service's open sockets"},
 	{SourceCgroup, "the kernel's word on a cgroup"},
 	{SourceCounters, "a cgroup's CPU time, and then the threads in /proc"},
+	{SourceShortages, "the kernel's counts of what a cgroup did not get"},
 	{SourceProc, "a look at processes"},
 	{SourceClock, "CLOCK_MONOTONIC"},
 	{SourceConfig, "the daemon's configuration"},
@@ -206,6 +212,7 @@ const (
 	ValueOver       FactValue = "over"
 	ValueBeforehand FactValue = "beforehand"
 	ValueSet        FactValue = "set"
+	ValueShort      FactValue = "short"
 	ValueHangs      FactValue = "hangs"
 	ValueOutlived   FactValue = "outlived"
 	ValueAsked      FactValue = "asked"
@@ -227,6 +234,7 @@ var factValues = meanings[FactValue]{
 	{ValueOver, "it is over"},
 	{ValueBeforehand, "the build was to end for that before buildwatchd was restarted"},
 	{ValueSet, "see `limits`"},
+	{ValueShort, "see `shortage`"},
 	{ValueHangs, "nothing of the build has moved, and every thread of its emulated processes waits for another"},
 	{ValueOutlived, "`count` processes have outlived SIGKILL"},
 	{ValueAsked, "`uid` has asked for it"},
@@ -266,22 +274,23 @@ func (d Doubt) Meaning() string { return doubts.of(d) }
 
 // Fact is one thing that is known of a build. Which members it has depends on its value.
 type Fact struct {
-	Name    FactName   `json:"fact"`
-	Value   FactValue  `json:"value"`
-	PIDs    []int      `json:"pids,omitempty"`
-	Command string     `json:"command,omitempty"`
-	UID     *uint32    `json:"uid,omitempty"`
-	Path    string     `json:"path,omitempty"`
-	Count   *int       `json:"count,omitempty"`
-	Of      int        `json:"of,omitempty"`
-	Partial bool       `json:"partial,omitempty"` // there may be more that can't be looked at
-	At      time.Time  `json:"at,omitzero"`
-	Limits  *Limits    `json:"limits,omitempty"`
-	Doubt   Doubt      `json:"doubt,omitempty"`
-	Error   string     `json:"error,omitempty"`
-	Since   time.Time  `json:"since,omitzero"`    // when it became known, to this daemon; not there for what was read only now
-	Source  FactSource `json:"source"`            //
-	Decides Decides    `json:"decides,omitempty"` //
+	Name     FactName   `json:"fact"`
+	Value    FactValue  `json:"value"`
+	PIDs     []int      `json:"pids,omitempty"`
+	Command  string     `json:"command,omitempty"`
+	UID      *uint32    `json:"uid,omitempty"`
+	Path     string     `json:"path,omitempty"`
+	Count    *int       `json:"count,omitempty"`
+	Of       int        `json:"of,omitempty"`
+	Partial  bool       `json:"partial,omitempty"` // there may be more that can't be looked at
+	At       time.Time  `json:"at,omitzero"`
+	Limits   *Limits    `json:"limits,omitempty"`
+	Shortage *Shortage  `json:"shortage,omitempty"`
+	Doubt    Doubt      `json:"doubt,omitempty"`
+	Error    string     `json:"error,omitempty"`
+	Since    time.Time  `json:"since,omitzero"`    // when it became known, to this daemon; not there for what was read only now
+	Source   FactSource `json:"source"`            //
+	Decides  Decides    `json:"decides,omitempty"` //
 }
 
 // Limits are those of a build's scope, by who has set them. Of several for one property

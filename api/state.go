@@ -68,6 +68,8 @@ const (
 	ReasonStopped            Reason = "stopped"
 	ReasonDeadline           Reason = "deadline"
 	ReasonStalled            Reason = "stalled"
+	ReasonOutOfMemory        Reason = "out_of_memory"
+	ReasonOutOfTasks         Reason = "out_of_tasks"
 )
 
 var reasons = meanings[Reason]{
@@ -77,6 +79,8 @@ var reasons = meanings[Reason]{
 	{ReasonStopped, "somebody asked for it, by stop, or by Ctrl+C, SIGTERM or SIGHUP at run"},
 	{ReasonDeadline, "its time is over: that of run --timeout, or policy.max_runtime"},
 	{ReasonStalled, "it was stalled for longer than stalled.kill_after, and the policy is to end such builds"},
+	{ReasonOutOfMemory, "the owner ended, and no container was left, after the kernel had killed a process of the last step for want of memory"},
+	{ReasonOutOfTasks, "the owner ended, and no container was left, after the last step could not have all the processes that it wanted"},
 }
 
 // Reasons lists every reason.
@@ -85,10 +89,15 @@ func Reasons() []Reason { return reasons.words() }
 // Meaning says for people what has happened.
 func (r Reason) Meaning() string { return reasons.of(r) }
 
+// ByItself reports whether nobody has ended the build.
+func (r Reason) ByItself() bool {
+	return r == ReasonCompleted || r == ReasonOutOfMemory || r == ReasonOutOfTasks
+}
+
 // ReportedReasons lists the reasons for which a build can be reported instead of
 // ended: all but the end by itself and a user's wish.
 func ReportedReasons() []Reason {
-	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return r == ReasonCompleted || r == ReasonStopped })
+	return slices.DeleteFunc(Reasons(), func(r Reason) bool { return r.ByItself() || r == ReasonStopped })
 }
 
 // Placement is how a build is held.

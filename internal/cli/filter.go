@@ -69,9 +69,9 @@ func liveStates() []api.State {
 	return slices.DeleteFunc(api.States(), func(s api.State) bool { return s == api.StateGone })
 }
 
-// endReasons are those that a listed build can have: one that has completed is gone.
+// endReasons are those that a listed build can have: one that has ended by itself is gone.
 func endReasons() []api.Reason {
-	return slices.DeleteFunc(api.Reasons(), func(r api.Reason) bool { return r == api.ReasonCompleted })
+	return slices.DeleteFunc(api.Reasons(), api.Reason.ByItself)
 }
 
 // emulatedNames are qemu's names of architectures, by podman's where these are others.

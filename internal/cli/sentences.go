@@ -100,6 +100,11 @@ func describeFact(f api.Fact) string {
 		return "it was to end for that before buildwatchd was restarted"
 	case api.ValueSet:
 		return describeLimits(f.Limits)
+	case api.ValueShort:
+		if f.Shortage == nil {
+			return "it was short of it"
+		}
+		return quote(f.Shortage.String())
 	case api.ValueOutlived:
 		return fmt.Sprintf("%d processes have outlived SIGKILL", count(f))
 	case api.ValueAsked:

@@ -61,8 +61,10 @@ func TestFactsAreSentences(t *testing.T) {
 		"no process is there":                                                     {Name: api.FactContainers, Value: api.ValueNone},
 		"whether processes are there can't be told: no such device":               {Name: api.FactContainers, Value: api.ValueUnknown, Error: "no such device"},
 		"3 processes have outlived SIGKILL":                                       {Name: api.FactSurvivors, Value: api.ValueOutlived, Count: new(3)},
-		"asked for by UID 1000":                                                   {Name: api.FactStop, Value: api.ValueAsked, UID: &uid},
-		"abandoned builds are only reported":                                      {Name: api.FactPolicy, Value: api.ValueReports},
+		"2 processes killed for want of memory: MemoryMax=64M of the build's scope was reached": {
+			Name: api.FactMemory, Value: api.ValueShort, Shortage: &api.Shortage{Resource: api.ResourceMemory, Count: 2, Limit: "MemoryMax=64M"}},
+		"asked for by UID 1000":              {Name: api.FactStop, Value: api.ValueAsked, UID: &uid},
+		"abandoned builds are only reported": {Name: api.FactPolicy, Value: api.ValueReports},
 		"MemoryMax=4G by the configuration; TasksMax=9 by its user; TasksMax of ci.slice hold for the scope too, by themselves: no budget is shared": {
 			Name: api.FactLimits, Value: api.ValueSet, Limits: &api.Limits{Configuration: []string{"MemoryMax=4G"}, User: []string{"TasksMax=9"}, Unit: []string{"TasksMax"}, Units: []string{"ci.slice"}}},
 	} {

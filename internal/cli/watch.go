@@ -232,6 +232,11 @@ func describeEvent(e api.Event) string {
 		what = fmt.Sprintf("FUSE connection %d, for which its last processes waited, was aborted", e.Connection)
 	case api.EventReclaimed:
 		what = describeReclaimed(e.Reclaimed)
+	case api.EventShortage:
+		what = "a shortage"
+		if e.Shortage != nil {
+			what = quote(e.Shortage.String())
+		}
 	case api.EventGone:
 		what = state
 		if e.Took > 0 {

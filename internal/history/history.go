@@ -140,6 +140,10 @@ func Why(e api.Ended) string {
 	switch e.Reason {
 	case api.ReasonOwnerExited:
 		return "its owner ended, and left processes"
+	case api.ReasonOutOfMemory:
+		return "the kernel killed a process of its last step for want of memory"
+	case api.ReasonOutOfTasks:
+		return "its last step could not have all the processes that it wanted"
 	case api.ReasonClientDisconnected:
 		return "the client of its request went away"
 	case api.ReasonStopped:

@@ -40,6 +40,9 @@ type Status struct {
 	Helpers, Helped bool
 	// UnitStopped: systemd has said that the empty scope is stopped.
 	UnitStopped bool
+	// Short is the reason for a build's end that comes now: its last step was short of
+	// something, and no step has begun since. "" for none.
+	Short api.Reason
 }
 
 // Open reports whether the build may have further containers: somebody may want it,
@@ -84,12 +87,33 @@ const (
 	OwnerGoesOn      Event = "the owner has seen the end of its step, and works on"
 	StepRefused      Event = "a RUN step was refused"
 	HelpersFound     Event = "the build's storage has helpers"
+	MemoryShort      Event = "the kernel has killed a process for want of memory"
+	TasksShort       Event = "the kernel has made no process where one was wanted"
 	Begin            Event = "begin" // the answer to ActBegin
 	Emptied          Event = "emptied"
 	CallSucceeded    Event = "call succeeded"
 	CallFailed       Event = "call failed"
 	TimeOver         Event = "time over" // the stage's own
 )
+
+// Means is the reason for which a build ends that ends by itself after the event; "" for
+// one that does not matter.
+func (e Event) Means() api.Reason {
+	switch e {
+	case MemoryShort:
+		return api.ReasonOutOfMemory
+	case TasksShort:
+		return api.ReasonOutOfTasks
+	}
+	return ""
+}
+
+// StepBegan is the status after a further step has begun: what went before has not
+// failed for want of anything.
+func (s Status) StepBegan() Status {
+	s.Short = ""
+	return s
+}
 
 // AsksBusy reports whether it matters for what the event means that containers are
 // left. For all others Next does not look at busy.

@@ -27,6 +27,8 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 		s.Empty = true
 	case e == HelpersFound:
 		s.Helpers = true
+	case e == MemoryShort || e == TasksShort && s.Short == "": // who has no memory makes no process either
+		s.Short = e.Means()
 	}
 
 	if s.Refusing() {
@@ -36,6 +38,9 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 	case api.StateRunning, api.StateStalled, api.StateUnsure:
 		if over && !busy || e == Emptied { // emptied: orphans that nobody is known to own
 			s.State, s.Reason, s.Stage, s.Empty = api.StateGone, api.ReasonCompleted, StageDone, true
+			if s.Short != "" {
+				s.Reason = s.Short
+			}
 			return s, ActForget
 		}
 		switch e {

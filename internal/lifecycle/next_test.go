@@ -83,6 +83,8 @@ var (
 	ownerGoesOn          = happening{OwnerGoesOn, false}
 	stepRefused          = happening{StepRefused, false}
 	helpersFound         = happening{HelpersFound, true}
+	memoryShort          = happening{MemoryShort, true}
+	tasksShort           = happening{TasksShort, true}
 	begin                = happening{Begin, true}
 	emptied              = happening{Emptied, true}
 	callSucceeded        = happening{CallSucceeded, true}
@@ -115,6 +117,10 @@ func TestNext(t *testing.T) {
 		{"the service ends", unsure, ownerExitedBusy, api.StateAbandoned, StageNone, ActBegin},
 		{"an unsure build that ends by itself", unsure, ownerExitedIdle, api.StateGone, StageDone, ActForget},
 		{"a stop of an unsure build", unsure, stopRequested, api.StateAbandoned, StageNone, ActBegin},
+
+		{"a step has no memory", running, memoryShort, api.StateRunning, StageNone, ActNothing},
+		{"nor more processes", running, tasksShort, api.StateRunning, StageNone, ActNothing},
+		{"too late to matter", killing, memoryShort, api.StateTerminating, StageKill, ActNothing},
 
 		{"a build that hangs", running, stalledSeen, api.StateStalled, StageNone, ActNothing},
 		{"it hangs once", stalled, stalledSeen, api.StateStalled, StageNone, ActNothing},

@@ -58,6 +58,7 @@ type Metrics struct {
 	buildsStarted     *counters
 	buildsEnded       *counters
 	buildsStalled     prometheus.Counter
+	shortages         *counters
 	abandonedReported *counters
 	buildDuration     *histograms
 	cancelDuration    *histograms
@@ -93,6 +94,7 @@ func New(o Options) *Metrics {
 		buildsStarted: newCounters("builds_started_total", "builds first seen", "mode", words(api.Modes())),
 		buildsEnded:   newCounters("builds_ended_total", "builds gone", "reason", words(api.Reasons())),
 		buildsStalled: newCounter("builds_stalled_total", "times that a build was called stalled"),
+		shortages:     newCounters("shortages_total", "times that builds were short of it: out of memory, no more tasks", "resource", words(api.Resources())),
 		abandonedReported: newCounters("abandoned_reported_total", "not ended, by [policy] abandoned = report",
 			"reason", words(api.ReportedReasons())),
 		buildDuration: newHistograms("build_duration_seconds", "first RUN step to gone",
@@ -132,7 +134,7 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(
 		info, buildsCollector{o.Builds, o.Survivors, o.Usage}, policyInfo(o.Abandoned, o.Stalled), configLoaded(o.ConfigLoaded),
 		m.processesKilled, m.survivors, m.cpuSeconds, m.oomKills,
-		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.abandonedReported, m.buildDuration, m.cancelDuration,
+		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.shortages, m.abandonedReported, m.buildDuration, m.cancelDuration,
 		m.rungDuration, m.rungTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,
 		m.dbusDuration, m.dbusFailures, m.dbusConnects,
@@ -156,7 +158,7 @@ func (m *Metrics) AbandonedReported(reason api.Reason) { m.abandonedReported.inc
 func (m *Metrics) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	m.buildsEnded.inc(string(reason))
 	m.buildDuration.observe(string(mode), lived)
-	if reason != api.ReasonCompleted && cancel > 0 {
+	if !reason.ByItself() && cancel > 0 {
 		m.cancelDuration.observe(string(reason), cancel)
 	}
 }
@@ -170,6 +172,9 @@ func (m *Metrics) Gone(e api.Ended) {
 	m.cpuSeconds.WithLabelValues(within(words(api.Modes()), string(e.Mode))).Add(max(0, e.CPUSeconds))
 	m.oomKills.Add(float64(e.OOMKills))
 }
+
+// Short counts that the kernel did not give a build what it wanted.
+func (m *Metrics) Short(of api.Resource) { m.shortages.inc(string(of)) }
 
 // BuildStalled counts a build that was called stalled.
 func (m *Metrics) BuildStalled() { m.buildsStalled.Inc() }
@@ -274,10 +279,10 @@ func policyInfo(abandoned, stalled string) prometheus.Collector {
 	return info
 }
 
-// cancelReasons is every reason but that of builds that nobody cancelled.
+// cancelReasons is every reason but those of builds that nobody cancelled.
 func cancelReasons() (reasons []api.Reason) {
 	for _, r := range api.Reasons() {
-		if r != api.ReasonCompleted {
+		if !r.ByItself() {
 			reasons = append(reasons, r)
 		}
 	}

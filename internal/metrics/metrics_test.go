@@ -111,7 +111,8 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		// Labels in alphabetical order: placement, state.
 		"builds":                                       placedAndObserved("running", "stalled", "unsure", "abandoned", "terminating", "killing", "stuck"),
 		"builds_started_total":                         modes,
-		"builds_ended_total":                           {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled"},
+		"builds_ended_total":                           {"completed", "owner_exited", "client_disconnected", "stopped", "deadline", "stalled", "out_of_memory", "out_of_tasks"},
+		"shortages_total":                              {"memory", "tasks"},
 		"builds_stalled_total":                         {""},
 		"abandoned_reported_total":                     {"owner_exited", "client_disconnected", "deadline", "stalled"},
 		"build_duration_seconds":                       modes,
@@ -226,6 +227,7 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 	m.BuildEnded(api.ReasonCompleted, api.ModeLocal, time.Minute, 0)
 	m.BuildEnded(api.ReasonStopped, api.ModeLocal, time.Minute, time.Millisecond)
 	m.BuildStalled()
+	m.Short(api.ResourceMemory)
 	m.AbandonedReported(api.ReasonDeadline)
 	m.BuildEnded(api.ReasonDeadline, api.ModeLocal, time.Minute, 0) // by itself, in the end
 	m.RungUsed(api.UsedRung{Rung: api.RungKill, Duration: api.Seconds(time.Millisecond)})
@@ -243,6 +245,7 @@ func TestWhatTheDaemonReportsIsCounted(t *testing.T) {
 		"abandoned_reported_total":      {"deadline": 1},
 		"build_duration_seconds":        {"local": 3},
 		"builds_stalled_total":          {"": 1},
+		"shortages_total":               {"memory": 1},
 		"cancel_duration_seconds":       {"stopped": 1},
 		"ladder_rung_duration_seconds":  {"kill": 1, "stop": 1},
 		"ladder_rung_timeouts_total":    {"stop": 1},

@@ -67,6 +67,8 @@ type Scope interface {
 	MemoryPeak() uint64
 	Memory() uint64
 	OOMKills() uint64
+	Shortage(scopes.Resource) scopes.Shortage
+	AwaitShortage(ctx context.Context, r scopes.Resource, known uint64) (scopes.Shortage, error)
 	KillContainers(context.Context) error
 	SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error
 }
@@ -280,3 +282,15 @@ func (s Set) Close() {
 		part.Close()
 	}
 }
+
+// What a build may be short of, and was: package scopes.
+type (
+	Resource = scopes.Resource
+	Shortage = scopes.Shortage
+)
+
+// Every resource.
+const (
+	Memory = scopes.Memory
+	Tasks  = scopes.Tasks
+)

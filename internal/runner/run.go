@@ -108,6 +108,9 @@ func (s *supervision) wait() int {
 	for {
 		select {
 		case state := <-s.exited:
+			if of, ok := s.short.end(s.by == 0 && !state.Success()); ok && s.by == 0 && !state.Success() {
+				s.Say("the build was short of " + string(of.Resource) + ": " + of.String())
+			}
 			if s.by != 0 {
 				s.finishCancel()
 				return 128 + int(s.by)

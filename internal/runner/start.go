@@ -63,6 +63,7 @@ type command struct {
 	process *os.Process
 	link    int    // our end of the socket pair
 	build   string // its build's ID, "" where it is not supervised
+	short   shortages
 }
 
 // start starts the child with the descriptors, in a session of its own. With
@@ -113,6 +114,7 @@ func (c *command) place(o Options) error {
 		o.Say("warning: the build runs unwatched: " + answer.Error)
 	}
 	c.build = answer.ID
+	c.short.follow(o, c.build) // before it can be short of anything
 	if err := send(c.link, struct{}{}); err != nil {
 		return exitError{ExitOwn, fmt.Errorf("the process that was to become the command has ended: %w", err)}
 	}

@@ -184,11 +184,22 @@ func (c *cgroup) populated() (bool, error) {
 // waitEmpty returns nil once no process is left in the cgroup and below it, or
 // the context's error. It sleeps until the kernel notifies.
 func (c *cgroup) waitEmpty(ctx context.Context) error {
-	// Non-blocking, so that the file joins the Go runtime's epoll set.
-	file, err := c.openAt("cgroup.events", unix.O_RDONLY|unix.O_NONBLOCK)
+	err := c.await(ctx, "cgroup.events", recheck, func(content []byte) (bool, error) {
+		populated, err := proc.ParsePopulated(content)
+		return !populated, err
+	})
 	if isGone(err) {
 		return nil
 	}
+	return err
+}
+
+// await returns nil once what a file of the cgroup says has come true, or the context's
+// error. It sleeps until the kernel notifies, and looks again each time that so long has
+// passed.
+func (c *cgroup) await(ctx context.Context, name string, again time.Duration, holds func(content []byte) (bool, error)) error {
+	// Non-blocking, so that the file joins the Go runtime's epoll set.
+	file, err := c.openAt(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return err
 	}
@@ -200,31 +211,27 @@ func (c *cgroup) waitEmpty(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	for {
-		if err := file.SetReadDeadline(time.Now().Add(recheck)); err != nil {
+		if err := file.SetReadDeadline(time.Now().Add(again)); err != nil {
 			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err // after the line above: AfterFunc's deadline may have been overwritten by it
 		}
-		empty := false
+		done := false
 		var readErr error
 		err := raw.Read(func(fd uintptr) bool {
-			var buffer [256]byte
+			var buffer [512]byte
 			var n int
-			if n, readErr = unix.Pread(int(fd), buffer[:], 0); readErr != nil {
-				empty = isGone(readErr)
-				return true
+			if n, readErr = unix.Pread(int(fd), buffer[:], 0); readErr == nil {
+				done, readErr = holds(buffer[:n])
 			}
-			var populated bool
-			populated, readErr = proc.ParsePopulated(buffer[:n])
-			empty = readErr == nil && !populated
-			return empty || readErr != nil
+			return done || readErr != nil
 		})
 		switch {
-		case empty:
-			return nil
 		case readErr != nil:
-			return fmt.Errorf("read cgroup.events of %s: %w", c.path, readErr)
+			return fmt.Errorf("read %s of %s: %w", name, c.path, readErr)
+		case done:
+			return nil
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}

@@ -62,8 +62,9 @@ type state struct {
 	emptyAt    time.Time     // when its last process was seen gone
 	ladder     []api.UsedRung
 	remains    remains
-	helpers    *processes.Helpers // who serve its storage; nil before they are looked for
-	askedBy    *uint32            // who asked for its end
+	helpers    *processes.Helpers            // who serve its storage; nil before they are looked for
+	askedBy    *uint32                       // who asked for its end
+	short      map[processes.Resource]uint64 // how often what was short, as far as that is told
 	stalled    stalledBuild
 }
 
@@ -86,6 +87,7 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 		placing: make(chan struct{}, 1), inspecting: make(chan *processes.Survivors, 1),
 		state: state{
 			held: held, settled: make(chan struct{}), command: r.Command, stateSince: time.Now(), known: map[api.FactName]api.Fact{},
+			short: map[processes.Resource]uint64{},
 			status: lifecycle.Status{
 				State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
 				ReportOnly: w.policy.Report,
@@ -179,6 +181,7 @@ func (b *build) waitForOwner() {
 			return // the daemon stops
 		}
 		b.measure()
+		b.lookForShortages()
 	}
 	b.send(message{event: lifecycle.OwnerExited})
 }
@@ -201,6 +204,7 @@ func (b *build) waitForRequest() {
 		}
 	})
 	if err == nil {
+		b.lookForShortages()
 		b.send(message{event: lifecycle.RequestEnded})
 	}
 }

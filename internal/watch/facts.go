@@ -131,6 +131,8 @@ func sourceOf(about api.FactName) api.FactSource {
 		return api.SourceCounters
 	case api.FactLimits:
 		return api.SourceSystemd
+	case api.FactMemory, api.FactTasks:
+		return api.SourceShortages
 	case api.FactStop:
 		return api.SourceUser
 	case api.FactPolicy:

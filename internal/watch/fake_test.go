@@ -63,10 +63,12 @@ type fakeScope struct {
 	// How often it was asked for that, and whether it is busy.
 	cpuLooks, busyLooks atomic.Int64
 	looks               atomic.Int64 // at its processes
+	short               map[scopes.Resource]scopes.Shortage
+	shortened           chan struct{} // closed when there is one
 }
 
 func newFakeScope(spec scopes.Spec) *fakeScope {
-	return &fakeScope{spec: spec, joinable: true, record: spec.Record, calls: make(chan string, 100), empty: make(chan struct{})}
+	return &fakeScope{spec: spec, joinable: true, record: spec.Record, calls: make(chan string, 100), empty: make(chan struct{}), shortened: make(chan struct{})}
 }
 
 func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spec.ID) }
@@ -90,6 +92,30 @@ func untilLookedAt(t *testing.T, looks *atomic.Int64, times int64) {
 }
 
 func (s *fakeScope) Steps() []scopes.Member { return s.Members() }
+
+func (s *fakeScope) Shortage(r scopes.Resource) scopes.Shortage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.short[r]
+}
+
+// shorten is a shortage in the scope; there is one at most.
+func (s *fakeScope) shorten(r scopes.Resource, by scopes.Shortage) {
+	s.set(func() { s.short = map[scopes.Resource]scopes.Shortage{r: by} })
+	close(s.shortened)
+}
+
+func (s *fakeScope) AwaitShortage(ctx context.Context, r scopes.Resource, known uint64) (scopes.Shortage, error) {
+	select {
+	case <-s.shortened:
+		if now := s.Shortage(r); now.Count > known {
+			return now, nil
+		}
+		return scopes.Shortage{}, errors.New("no more of it")
+	case <-ctx.Done():
+		return scopes.Shortage{}, ctx.Err()
+	}
+}
 
 func (s *fakeScope) Attach(orphans []*proc.Handle) error {
 	for _, h := range orphans {
@@ -261,6 +287,7 @@ type recorder struct {
 	freed    int
 	unstuck  []time.Duration
 	stalled  atomic.Int32 // how often
+	short    []api.Resource
 }
 
 type ending struct {
@@ -273,6 +300,12 @@ func (r *recorder) BuildStarted(mode api.Mode) { r.started <- mode }
 
 func (r *recorder) BuildEnded(reason api.Reason, mode api.Mode, lived, cancel time.Duration) {
 	r.ended <- ending{reason, mode, lived, cancel}
+}
+
+func (r *recorder) Short(of api.Resource) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.short = append(r.short, of)
 }
 
 func (r *recorder) BuildStalled()                       { r.stalled.Add(1) }

@@ -73,11 +73,15 @@ func (p *Place) Enter(act func() error) error {
 	// With the lock, so that the build can't be found over, and without
 	// containers, between the look at its state and the move.
 	p.build.mu.Lock()
-	defer p.build.mu.Unlock()
+	defer p.build.unlock()
 	if !p.build.status.Open() {
 		return p.build.refuse()
 	}
-	return p.scope.Enter(p.caller.PID, act, p.caller.Alive)
+	err := p.scope.Enter(p.caller.PID, act, p.caller.Alive)
+	if err == nil {
+		p.build.status = p.build.status.StepBegan()
+	}
+	return err
 }
 
 // ensureScope returns the build's scope, and makes it when there is none, or
@@ -129,6 +133,7 @@ func (b *build) ensureScope(ctx context.Context, caller owners.Caller) (processe
 	}
 	b.held.Scope = fresh
 	b.learnLimits(fresh.Bounded())
+	b.watchShortages(fresh, nil)
 	if first {
 		b.tell(api.Event{Kind: api.EventStarted})
 	}

@@ -126,6 +126,7 @@ func (b *build) startRun(ctx context.Context, caller owners.Caller, run Run) (er
 	}
 	b.held.Scope = s
 	b.learnLimits(s.Bounded())
+	b.watchShortages(s, nil)
 	b.tell(api.Event{Kind: api.EventStarted})
 	return nil
 }

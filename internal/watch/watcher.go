@@ -44,6 +44,8 @@ type Metrics interface {
 	// Unstuck: a stuck build is gone, after so long.
 	Unstuck(after time.Duration)
 	BuildStalled()
+	// Short: the kernel did not give a build what it wanted.
+	Short(of api.Resource)
 }
 
 // Watcher is the registry of builds. It is safe for concurrent use.

@@ -20,8 +20,13 @@ import (
 
 var (
 	allCells = flag.Bool("matrix.all", false, "try every cell of the matrix; without it, few that have all combinations of values")
+	part     matrix.Part
 	cellsOf  = flag.String("matrix.run", "", "try only cells whose name has a match of this regular expression")
 )
+
+func init() {
+	flag.Var(&part, "matrix.part", "try a part of those few, such as `1/3` for the first of three: each suite of a run tries its own")
+}
 
 // How long the processes of a cancelled build may live on. The daemon is much
 // faster; what it took is in the results.
@@ -35,7 +40,7 @@ const (
 // and one that runs to its end, whose content must be whole.
 func TestMatrix(t *testing.T) {
 	host := whatTheMachineCannot(t)
-	cells := host.Chosen()
+	cells := part.From(host.Chosen())
 	if *allCells {
 		cells = host.All()
 	}

@@ -18,7 +18,8 @@ type recipe struct {
 	Suite    suite
 	Packages []string
 	Setup    []byte
-	Pinning  []byte `json:",omitempty"`
+	Pinning  []byte   `json:",omitempty"`
+	env      []string // of the scripts, beyond what the suite says
 }
 
 func newRecipe(s suite) recipe {

@@ -125,6 +125,7 @@ func (r recipe) runInside(ctx context.Context, dir string, script []byte) error 
 	sh.Stdin = bytes.NewReader(script)
 	sh.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root",
 		"DEBIAN_FRONTEND=noninteractive", "RUNTIME=" + r.Suite.Runtime, "PINS=" + r.Suite.Pins}
+	sh.Env = append(sh.Env, r.env...)
 	return runLogged(sh, dir+".log")
 }
 

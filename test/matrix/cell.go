@@ -4,6 +4,7 @@
 package matrix
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -178,6 +179,35 @@ func (c Cell) Combinations() []Combination {
 		three[row] = v[row]
 	}
 	return append(all, three)
+}
+
+// A Part is some of the cells that are chosen: what several suites try together, each
+// need not try alone. The zero value is all of them.
+type Part struct{ Of, Parts int } // Of is from 1 to Parts
+
+// From returns the part's cells: each n-th, so that a part has something of everything.
+func (p Part) From(cells []Cell) []Cell {
+	if p.Parts < 2 {
+		return cells
+	}
+	var some []Cell
+	for i, c := range cells {
+		if i%p.Parts == p.Of-1 {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// String is the part as a flag has it.
+func (p Part) String() string { return fmt.Sprintf("%d/%d", p.Of, p.Parts) }
+
+// Set reads a flag.
+func (p *Part) Set(text string) error {
+	if n, err := fmt.Sscanf(text, "%d/%d", &p.Of, &p.Parts); n != 2 || err != nil || p.Of < 1 || p.Of > p.Parts {
+		return fmt.Errorf("not a part such as 1/3")
+	}
+	return nil
 }
 
 // Chosen returns few cells that together try every combination that any of the

@@ -62,3 +62,35 @@ func TestNoCellIsThereTwice(t *testing.T) {
 		seen[c] = true
 	}
 }
+
+// TestPartsAreTheWhole: together the suites of a run try every cell, each once.
+func TestPartsAreTheWhole(t *testing.T) {
+	all := Host{}.Chosen()
+	tried := map[Cell]int{}
+	for _, text := range []string{"1/3", "2/3", "3/3"} {
+		var p Part
+		if err := p.Set(text); err != nil || p.String() != text {
+			t.Fatal(p, err)
+		}
+		part := p.From(all)
+		if len(part) < len(all)/3 {
+			t.Errorf("%s has %d of %d cells", text, len(part), len(all))
+		}
+		for _, c := range part {
+			tried[c]++
+		}
+	}
+	for _, c := range all {
+		if tried[c] != 1 {
+			t.Errorf("%s is tried %d times", c, tried[c])
+		}
+	}
+	if got := (Part{}).From(all); len(got) != len(all) {
+		t.Errorf("without a part there are %d", len(got))
+	}
+	for _, text := range []string{"", "0/3", "4/3", "1", "x/3"} {
+		if new(Part).Set(text) == nil {
+			t.Errorf("%q is a part", text)
+		}
+	}
+}

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/test/machine"
+	"github.com/buildwatch/buildwatch/test/matrix"
 )
 
 // What `make integration` has built, as seen from the checkout.
@@ -36,6 +37,18 @@ const (
 // first are the tests that take longest. They are begun first: at the end a
 // machine has nothing left to do while another is at one of them.
 var first = []string{"TestMatrix"}
+
+// once are the tests that are run on the first suite only: what they try, scripts and
+// formats, is of this project alone, and the same whatever the release.
+var once = regexp.MustCompile(`^(TestPodmanMachine|TestListFormats|TestMistakesAre|TestConfigurationIsChecked|TestStagedInstall|TestHonestSleepers|TestTypoInThe|TestSecondCtrlC)`)
+
+// ofSuite are the tests of the n-th suite.
+func ofSuite(names []string, n int) []string {
+	if n == 0 {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), once.MatchString)
+}
 
 // slowest is how many of the slowest tests are told.
 const slowest = 15
@@ -61,11 +74,12 @@ func run(out *output, suites []string, machines int, match string) error {
 	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM)
 	var all []result
 	var failed []string
-	for _, suite := range suites {
+	for n, suite := range suites {
+		names := ofSuite(names, n)
 		began := time.Now()
 		// One suite at a time: binfmt_misc's handlers are one table for all machines of
 		// a kernel, and the last that was registered is every machine's qemu.
-		results, err := runSuite(out, suite, machines, names, interrupted)
+		results, err := runSuite(out, suite, matrix.Part{Of: n + 1, Parts: len(suites)}, machines, names, interrupted)
 		out.note("%s: %d tests in %s", suite, len(results), time.Since(began).Round(time.Second))
 		all = append(all, results...)
 		if err == nil && len(results) == len(names) && !slices.ContainsFunc(results, result.failed) {
@@ -87,12 +101,12 @@ func run(out *output, suites []string, machines int, match string) error {
 // runSuite runs the tests on one suite, and returns how those ended that were
 // run: fewer than names if no machine could be had, or after an interrupt. The
 // error is that of a machine.
-func runSuite(out *output, suite string, machines int, names []string, interrupted <-chan os.Signal) ([]result, error) {
+func runSuite(out *output, suite string, part matrix.Part, machines int, names []string, interrupted <-chan os.Signal) ([]result, error) {
 	queue, results := make(chan string), make(chan result)
 	var workers errgroup.Group
 	for n := range machines {
 		workers.Go(func() error {
-			err := (&worker{suite: suite, n: n, out: out}).work(queue, results)
+			err := (&worker{suite: suite, part: part, n: n, out: out}).work(queue, results)
 			if err != nil {
 				out.note("%s %d: %v", suite, n, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/test/machine"
+	"github.com/buildwatch/buildwatch/test/matrix"
 )
 
 // A result is how one test ended on one suite.
@@ -26,6 +27,7 @@ func (r result) failed() bool { return !r.Passed }
 // its own: one that hangs or panics takes no other with it.
 type worker struct {
 	suite  string
+	part   matrix.Part // of TestMatrix
 	n      int
 	out    *output
 	passed bool // an event has said that the test under way has passed
@@ -35,7 +37,7 @@ type worker struct {
 // tests and says how each has ended, after the mark, which no test prints.
 const (
 	loop = `cp "$0" /opt/ && cd "$1" && printf '\036%d\n' 0 && while read -r name; do
-	/opt/"${0##*/}" -test.v=test2json -test.timeout=45m -test.run "^$name\$" </dev/null 2>&1
+	/opt/"${0##*/}" -test.v=test2json -test.timeout=45m -test.run "^$name\$" -matrix.part "$2" </dev/null 2>&1
 	printf '\036%d\n' $?
 done`
 	mark   = "\036"
@@ -45,7 +47,7 @@ done`
 // work boots a machine and runs tests from the queue in it until there are no
 // more. The error says that the machine has failed, and not a test.
 func (w *worker) work(queue <-chan string, results chan<- result) (err error) {
-	cmd := exec.Command(testmachine, "run", "--suite", w.suite, "--", "sh", "-c", loop, source+tests, source+"test/integration")
+	cmd := exec.Command(testmachine, "run", "--suite", w.suite, "--", "sh", "-c", loop, source+tests, source+"test/integration", w.part.String())
 	names, err := cmd.StdinPipe()
 	if err != nil {
 		return err

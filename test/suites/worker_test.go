@@ -83,6 +83,16 @@ func TestALostMachineFailsItsTest(t *testing.T) {
 	}
 }
 
+func TestWhatIsOfThisProjectAloneIsRunOnce(t *testing.T) {
+	names := []string{"TestA", "TestListFormats", "TestPodmanMachineWithoutUsrLocal"}
+	if got := ofSuite(names, 0); !slices.Equal(got, names) {
+		t.Errorf("the first suite tries %q", got)
+	}
+	if got := ofSuite(names, 1); !slices.Equal(got, []string{"TestA"}) {
+		t.Errorf("the second suite tries %q", got)
+	}
+}
+
 func TestTheSlowestTestIsBegunFirst(t *testing.T) {
 	names := []string{"TestA", "TestMatrix", "TestB"}
 	slices.SortStableFunc(names, func(a, b string) int { return rank(a) - rank(b) })

@@ -20,6 +20,8 @@ const endTimeout = 20 * time.Second
 // A session is one call of testmachine, from its signals' point of view.
 type session struct {
 	suite   *string
+	vm      bool
+	kernel  string
 	signals chan os.Signal
 	cancel  context.CancelCauseFunc
 }
@@ -49,7 +51,7 @@ func (s *session) run(ctx context.Context, args []string, install bool) (err err
 		return err
 	}
 	stop := s.cancelOnSignal()
-	m, err := boot(ctx, *s.suite, dir, install)
+	m, err := s.boot(ctx, dir, install)
 	stop()
 	if err != nil {
 		return cause(ctx, err)
@@ -85,8 +87,24 @@ func (s *session) run(ctx context.Context, args []string, install bool) (err err
 	return err
 }
 
-func boot(ctx context.Context, suite, dir string, install bool) (*machine.Machine, error) {
-	m, err := machine.Boot(ctx, machine.Options{Suite: suite, Source: machine.FindSource(dir), Say: say})
+// A guest is a machine, or a VM.
+type guest interface {
+	Install(context.Context) error
+	Program(name string) (string, error)
+	Inside(dir string) (string, bool)
+	Start(context.Context, machine.Cmd) (*exec.Cmd, error)
+	Close() error
+}
+
+func (s *session) boot(ctx context.Context, dir string, install bool) (guest, error) {
+	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), Say: say}
+	var m guest
+	var err error
+	if s.vm {
+		m, err = machine.BootVM(ctx, opts, s.kernel)
+	} else {
+		m, err = machine.Boot(ctx, opts)
+	}
 	if err != nil || !install {
 		return m, err
 	}
