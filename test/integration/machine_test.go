@@ -35,9 +35,6 @@ const (
 	scopeGlob = "buildwatch-*.scope"
 )
 
-// long is far longer than anything here takes; only a hang reaches it.
-const long = 30 * time.Second
-
 func TestMain(m *testing.M) {
 	if os.Getenv(roleEnv) != "" {
 		os.Exit(play(os.Getenv(roleEnv), os.Args[1:]))

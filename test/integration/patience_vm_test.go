@@ -1,0 +1,9 @@
+//go:build integration && vm
+
+package integration
+
+import "time"
+
+// long is far longer than anything takes in an emulated machine, where emulated builds are
+// emulated twice.
+const long = 5 * time.Minute
