@@ -53,9 +53,6 @@ func dialError(err error) error {
 	case isQueueFull(err):
 		kind = ErrBusy
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		kind = ErrNoAnswer
-	}
-	if kind == ErrNoAnswer {
 		return noAnswer{err}
 	}
 	return fmt.Errorf("%w (%w)", kind, err)

@@ -153,11 +153,11 @@ func decode(from io.Reader, each func(api.Ended) error) error {
 	for {
 		line, err := in.ReadSlice('\n')
 		switch {
-		case err == io.EOF && len(line) == 0:
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return finish()
 		case errors.Is(err, bufio.ErrBufferFull):
 			return errors.New("read the journal: a line without end")
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return fmt.Errorf("read the journal: %w", err)
 		}
 		line = bytes.TrimSuffix(line, []byte("\n"))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Span is a stretch of time, in microseconds since the epoch.
@@ -103,9 +102,6 @@ const (
 	maxItems   = 1024
 	maxDoc     = 512 << 10
 )
-
-// age is how old an item is.
-func (i Item) age(now time.Time) time.Duration { return now.Sub(time.UnixMicro(i.Created)) }
 
 func encode(doc any) []byte {
 	content, err := json.Marshal(doc)

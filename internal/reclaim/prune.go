@@ -147,18 +147,19 @@ func (l Leftovers) storage(ctx context.Context) (s store, ok bool, err error) {
 		"podman":  "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}",
 		"buildah": "{{.store.GraphRoot}} {{.store.GraphDriverName}}",
 	}
-	for _, tool := range l.tools {
-		out, err := run(ctx, tool.path, []string{"info", "--format", formats[filepath.Base(tool.path)]})
-		if err != nil {
-			return store{}, false, err
-		}
-		graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
-		if !cleanPath(graph) || driver != "overlay" && driver != "vfs" {
-			return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
-		}
-		return store{graph, driver}, true, nil
+	if len(l.tools) == 0 {
+		return store{}, false, nil
 	}
-	return store{}, false, nil
+	tool := l.tools[0].path
+	out, err := run(ctx, tool, []string{"info", "--format", formats[filepath.Base(tool)]})
+	if err != nil {
+		return store{}, false, err
+	}
+	graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
+	if !cleanPath(graph) || driver != "overlay" && driver != "vfs" {
+		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool, out)
+	}
+	return store{graph, driver}, true, nil
 }
 
 // Text says to people why something stays.

@@ -73,7 +73,7 @@ func (d directory) remove() error {
 	if err != nil {
 		return err
 	}
-	defer parent.Close()
+	defer func() { _ = parent.Close() }()
 	name := filepath.Base(d.path)
 	if err := parent.RemoveAll(name); err == nil {
 		return nil
@@ -84,7 +84,7 @@ func (d directory) remove() error {
 		return err
 	}
 	open(dir, ".", maxDepth)
-	dir.Close()
+	_ = dir.Close()
 	return parent.RemoveAll(name)
 }
 
