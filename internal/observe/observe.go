@@ -298,6 +298,9 @@ func (f *Follower) findMonitors(all snapshot) {
 	}
 	var candidates []entry
 	for pid, e := range all {
+		if programs[pid] == podman.Unreachable {
+			f.programs.learnAgain(pid, e.ppid, programs[e.ppid])
+		}
 		if _, known := f.steps[e.Identity]; known || !mayBeMonitor(e.comm, programs[pid], programs[e.ppid]) || !f.programs.mayBePair(pid, e.ppid) {
 			continue
 		}

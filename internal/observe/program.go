@@ -48,13 +48,24 @@ func (p *programs) builder(pid int) bool {
 		return false
 	}
 	program, err := proc.ProgramOf(pid)
-	if err != nil || !p.trusts(program) {
-		return false
+	return err == nil && p.trusts(program)
+}
+
+// learnAgain learns the program of a process that its parent has executed from a mount
+// that is detached, in a user namespace of its own: above is where the parent's
+// /proc/PID/exe points to. An OCI runtime that runs a copy of itself looks the same, but
+// it has executed it in its own place, or its parent is such a copy, too: it is executed
+// ten times a second, and each time all processes would be looked at.
+//
+// Source: containers/storage 1.59, pkg/unshare/unshare_linux.go,
+// MaybeReexecUsingUserNamespace; crun 1.21, src/libcrun/cloned_binary.c, clone_binary.
+func (p *programs) learnAgain(pid, ppid int, above string) {
+	if !podman.HasPath(above) || !p.mayBePair(pid, ppid) {
+		return
 	}
-	if !podman.HasPath(exe) {
+	if program, err := proc.ProgramOf(pid); err == nil {
 		p.learn(pid, program)
 	}
-	return true
 }
 
 // learn has a trusted program that builds, or may, watched from now on: the next step's

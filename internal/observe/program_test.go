@@ -4,10 +4,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestWhatIsTrustedAsABuilder: a file that only root can have put there.
@@ -78,6 +81,39 @@ func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
 	execute()
 	if got := n.wait(t.Context(), 10*time.Second); got != aBuilder {
 		t.Errorf("notice of %q", got)
+	}
+}
+
+// TestAnOCIRuntimesCopyOfItselfIsNotWatched: buildah executes it ten times a second. What
+// has executed itself again in a user namespace is watched.
+func TestAnOCIRuntimesCopyOfItselfIsNotWatched(t *testing.T) {
+	shell := proctest.Start(t, exec.Command("/bin/bash", "-c", `/bin/bash -c 'echo $$; read -r line; true'; true`))
+	child, err := strconv.Atoi(shell.Line(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := proc.ProgramOf(child)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name  string
+		ppid  int
+		above string
+		want  int
+	}{
+		{"a copy of a copy", shell.Process.Pid, podman.Unreachable, 0},
+		{"a copy that has taken the place of what executed it", selfPID, "/usr/bin/podman", 0},
+		{"it is above whom it has executed", shell.Process.Pid, "/bin/bash", 1},
+	} {
+		p := &programs{
+			systems: map[[2]uint32]bool{{program.Major, program.Minor}: true}, others: map[proc.FileID]bool{},
+			watch: func(*os.File) error { return nil },
+		}
+		p.learnAgain(child, test.ppid, test.above)
+		if len(p.others) != test.want {
+			t.Errorf("%s: %d programs are watched", test.name, len(p.others))
+		}
 	}
 }
 
