@@ -3,7 +3,8 @@
 #
 # systemd.syntax(7) lets a comment line stand between the lines that a backslash joins; it is
 # skipped and the value goes on below it. unit.Deserialize takes the comment for part of the value,
-# ends the option there, and fails at the next line. It also refuses every line of more than 2048
+# ends the option there, and fails at the next line. Joined lines without a comment are not joined: the value
+# has the backslash and the newline in it, where systemd has a space. It also refuses every line of more than 2048
 # bytes (systemd: 1 MiB), which a generated ExecStart= or Environment= reaches easily.
 #
 # One would have guessed that the parser of the project named go-systemd reads whatever
@@ -29,8 +30,11 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	_, err = unit.Deserialize(file)
+	options, err := unit.Deserialize(file)
 	fmt.Println(err)
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "%q\n", options[0].Value)
+	}
 }
 GO
 printf '[Service]\nExecStart=/bin/echo one \\\n# a comment\n  two\n' >"$work/comment.service"
@@ -41,8 +45,9 @@ for name in plain comment long; do
 	complaints=$(systemd-analyze verify --man=no "$work/$name.service" 2>&1 | grep -c "$name.service" || true)
 	claim "complaints of systemd about $name.service" 0 "$complaints"
 done
-seen=$(gorun "$work/plain.service")
+seen=$(gorun "$work/plain.service" 2>"$work/value")
 claim "go-systemd, joined lines" "<nil>" "$seen"
+claim "their value" '"/bin/echo one \\\n  two"' "$(cat "$work/value")"
 claim "go-systemd, a comment between them" "unexpected newline encountered while parsing option name" \
 	"$(gorun "$work/comment.service")"
 seen=$(gorun "$work/long.service")
