@@ -265,7 +265,7 @@ func TestAPIBuildsThatCannotBeToldApartAreKept(t *testing.T) {
 			return fmt.Sprintf("none is unsure: %+v", all), false
 		}
 		out := sh(t, "%s show %s", ctl, all[1].ID)
-		return out, strings.Contains(out, "it is one of 2, of which 1 are over")
+		return out, strings.Contains(out, "it is one of several, and not all are over") && strings.Contains(out, "1 of the 2 that may be its own are gone")
 	})
 	if code := first.wait(t); code != 0 {
 		t.Errorf("it has ended with %d: %s", code, first.said())
