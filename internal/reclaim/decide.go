@@ -11,10 +11,6 @@ type Record struct {
 	Stage bool
 }
 
-// slack is by how much the clock's reading may be off that a builder's start is told by: it
-// is counted in hundredths of a second since the boot.
-const slack = 20_000 // µs
-
 // Decide says of a working container whether it is to be removed, why not, and whether the
 // build has anything to do with it at all.
 //
@@ -24,7 +20,7 @@ const slack = 20_000 // µs
 // builder lives that did then.
 func Decide(job Job, r Record, doubt func(created int64) bool) (remove bool, why Why, concerned bool) {
 	seen := slices.ContainsFunc(job.Layers, func(l Layer) bool { return l.ID == r.Layer })
-	inLife := Span{job.Span.From - slack, job.Span.To}.Holds(r.Created)
+	inLife := job.Span.Holds(r.Created)
 	switch {
 	case !job.Containers, !seen && (!inLife || !r.Stage):
 		return false, WhyNone, false

@@ -12,11 +12,6 @@ import (
 	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
-// userHertz is the unit in which /proc counts.
-//
-// Source: proc(5), starttime; USER_HZ is 100 on every architecture that Go has.
-const userHertz = 100
-
 // processes are those of the helper's user, all for root's, as they were at one moment.
 type processes struct {
 	// builders are when those that can make working containers were started, in
@@ -34,10 +29,6 @@ func lookAtProcesses() (processes, error) {
 	if err != nil {
 		return found, err
 	}
-	stat, err := fsys.Stat()
-	if err != nil {
-		return found, err
-	}
 	all, err := fsys.AllProcs()
 	if err != nil {
 		return found, err
@@ -51,7 +42,11 @@ func lookAtProcesses() (processes, error) {
 		}
 		if status.UIDs[1] == uid && makesContainers(process) {
 			if its, err := process.Stat(); err == nil {
-				found.builders = append(found.builders, int64(stat.BootTime)*1_000_000+int64(its.Starttime)*1_000_000/userHertz)
+				start, err := startedAt(its.Starttime)
+				if err != nil {
+					return found, err
+				}
+				found.builders = append(found.builders, start)
 			}
 		}
 		found.used = append(found.used, linksOf(process)...)
@@ -136,6 +131,9 @@ func MakesStages(command string) bool {
 	}
 	return false
 }
+
+// slack is for a clock that was set meanwhile, by a little: in doubt a builder was there.
+const slack = 1_000_000 // µs
 
 // builtAt reports whether a builder lives that was there at that moment.
 func (p processes) builtAt(created int64) bool {

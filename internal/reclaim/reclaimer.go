@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/procfs"
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/logging"
@@ -173,15 +172,11 @@ func startOf(b Builder) int64 {
 	if b.RequestUSec > 0 {
 		return b.RequestUSec
 	}
-	boot, err := procfs.NewDefaultFS()
+	start, err := startedAt(b.Start)
 	if err != nil {
 		return time.Now().UnixMicro()
 	}
-	stat, err := boot.Stat()
-	if err != nil {
-		return time.Now().UnixMicro()
-	}
-	return int64(stat.BootTime)*1_000_000 + int64(b.Start)*1_000_000/userHertz
+	return start
 }
 
 // lookLimit bounds a look at a monitor's mounts.

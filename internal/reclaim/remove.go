@@ -35,7 +35,7 @@ func (d directory) look() (item Item, there bool) {
 	item = Item{What: d.path, Created: born}
 	switch {
 	case !ok, !info.IsDir(), !d.form.MatchString(filepath.Base(d.path)), int(st.Uid) != os.Geteuid(),
-		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From-slack, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
+		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
 		item.Why = WhyReplaced
 	case mountedIn(d.path):
 		item.Why = WhyMounted
