@@ -1,0 +1,28 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// TestFewFailuresAreTriedAgain, many are not, and a second failure stands.
+func TestFewFailuresAreTriedAgain(t *testing.T) {
+	first := []result{{Test: "TestA", Passed: true}, {Test: "TestB"}, {Test: "TestC"}}
+	again := toTryAgain(first)
+	if !slices.Equal(again, []string{"TestB", "TestC"}) {
+		t.Fatalf("tried again: %v", again)
+	}
+	second := []result{{Test: "TestC", Passed: true}, {Test: "TestB"}}
+	if got := passedOf(second); !slices.Equal(got, []string{"TestC"}) {
+		t.Errorf("unstable: %v", got)
+	}
+	if got := withSecond(first, second); !slices.Equal(got, []result{first[0], second[1], second[0]}) {
+		t.Errorf("in all: %v", got)
+	}
+	if got := withSecond(first, nil); !slices.Equal(got, first) { // no machine for the second try
+		t.Errorf("without a second try: %v", got)
+	}
+	if got := toTryAgain(append(first, make([]result, mostAgain)...)); got != nil {
+		t.Errorf("tried again, of many: %v", got)
+	}
+}
