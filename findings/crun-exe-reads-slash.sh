@@ -12,30 +12,12 @@
 #
 # Seen: readlink "/"; stat the same "DEVICE INODE" as that of the installed file.
 . "$(dirname "$0")/lib.bash"
-need apt-get dpkg-deb unshare
 stated_kernel 6.18
-site=$(apt-get indextargets --format '$(SITE) $(COMPONENT)' 'Created-By: Packages' |
-	awk '$2 == "main" && !/security/ {print $1; exit}')
-mkdir -p "$work"/{lists/partial,cache/archives/partial,debs,root/usr/lib,root/usr/lib64,root/proc,root/bundle}
-ln -s usr/lib "$work/root/lib"
-ln -s usr/lib64 "$work/root/lib64"
-echo "deb $site trixie main" >"$work/sources.list"
-: >"$work/status"
-apt() {
-	apt-get -q -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" \
-		-o Dir::Cache="$work/cache" -o Dir::State::status="$work/status" -o Acquire::Languages=none \
-		-o APT::Sandbox::User=root "$@"
-}
-(
-	# What crun is linked with comes as the suite has it.
-	cd "$work/debs" && apt update && apt download crun=1.21-1 libc6 libgcc-s1 libcap2 libseccomp2 libsystemd0 libyajl2 &&
-		for deb in *.deb; do dpkg-deb --fsys-tarfile "$deb" | tar x -C "$work/root" --keep-directory-symlink; done
-) >"$work/log" 2>&1 || unseen "$(tail -1 "$work/log")"
+unpack trixie crun=1.21-1
 # It waits for its configuration to be written, so it can be looked at.
-mkfifo "$work/root/bundle/config.json"
-# shellcheck disable=SC2016
-unshare --mount sh -c 'mount --rbind /proc "$1/proc" && exec chroot "$1" \
-	/usr/bin/crun --cgroup-manager=disabled --root /state run --bundle /bundle name' - "$work/root" >"$work/log" 2>&1 &
+mkdir "$work/run/bundle"
+mkfifo "$work/run/bundle/config.json"
+within /usr/bin/crun --cgroup-manager=disabled --root /run/state run --bundle /run/bundle name >"$work/log" 2>&1 &
 pid=$!
 started+=("$pid")
 for _ in {1..300}; do # until it has executed itself again
@@ -50,4 +32,4 @@ claim "comm" crun "$(cat "/proc/$pid/comm")"
 claim "argv[0]" /usr/bin/crun "$(tr '\0' '\n' <"/proc/$pid/cmdline" | head -1)"
 claim "readlink of /proc/PID/exe" / "$(readlink "/proc/$pid/exe")"
 claim "device and inode of /proc/PID/exe are those of the installed file" \
-	"$(stat -c '%D %i' "$work/root/usr/bin/crun")" "$(stat -L -c '%D %i' "/proc/$pid/exe")"
+	"$(stat -c '%D %i' "$root/usr/bin/crun")" "$(stat -L -c '%D %i' "/proc/$pid/exe")"

@@ -135,6 +135,57 @@ root() {
 	exec 8>&-
 }
 
+# unpack SUITE PACKAGE=VERSION...: $root has the files of these packages of Debian's and of those that they need, not
+# configured: enough for `within`. It is kept in $cache.
+unpack() {
+	local suite=$1 site dir deb
+	need apt-get dpkg-deb unshare chroot
+	root=$cache/unpacked-$suite-$(echo "$*" | sha256sum | cut -c1-12)
+	say "with Debian $*"
+	mkdir -p "$cache" "$work"/{run,lists/partial,apt/archives/partial}
+	exec 8>"$cache/lock"
+	flock 8
+	if [ ! -d "$root" ]; then
+		say "(making $root, once)"
+		dir=$(mktemp -d "$cache/.making-XXXXXX")
+		undo+=("rm -rf --one-file-system '$dir'")
+		chmod 755 "$dir"
+		mkdir -p "$dir"/{proc,sys,dev,run,root,tmp,var/tmp,etc,usr/{bin,sbin,lib,lib64}}
+		ln -s usr/bin usr/sbin usr/lib usr/lib64 "$dir"
+		echo 'root:x:0:0:root:/root:/bin/sh' >"$dir/etc/passwd"
+		site=$(apt-get indextargets --format '$(SITE) $(COMPONENT)' 'Created-By: Packages' |
+			awk '$2 == "main" && !/security/ {print $1; exit}')
+		echo "deb $site $suite main" >"$work/sources.list"
+		: >"$work/status"
+		apt() {
+			apt-get -q -y -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" \
+				-o Dir::Cache="$work/apt" -o Dir::State::status="$work/status" -o Acquire::Languages=none \
+				-o APT::Sandbox::User=root -o Debug::NoLocking=1 --no-install-recommends --download-only "$@"
+		}
+		{ apt update && apt install "${@:2}"; } >"$work/log" 2>&1 || unseen "$(grep '^E:' "$work/log" | head -1)"
+		for deb in "$work"/apt/archives/*.deb; do
+			dpkg-deb --fsys-tarfile "$deb" | tar x -C "$dir" --keep-directory-symlink
+		done
+		mv "$dir" "$root"
+	fi
+	exec 8>&-
+}
+
+# within COMMAND...: runs it in $root, in a mount namespace of its own, in the place of this shell. Its /run is $work/run.
+within() {
+	# shellcheck disable=SC2016
+	exec unshare --mount sh -ec '
+		root=$1
+		mount --bind "$root" "$root"
+		mount --rbind /proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		mount --bind "$2" "$root/run"
+		mount -t tmpfs none "$root/var/tmp"
+		shift 2
+		exec env -i HOME=/root PATH=/usr/sbin:/usr/bin CONTAINERS_CONF=/run/containers.conf "$(command -v chroot)" "$root" "$@"
+	' - "$root" "$work/run" "$@"
+}
+
 # boot: systemd of $root runs as PID 1 of a container, on a copy in memory, without network.
 # inside runs a command there in a unit of its own, insh a shell's text.
 boot() {
