@@ -20,6 +20,8 @@ var shortages = map[processes.Resource]struct {
 
 // watchShortages tells of what the build is short of, for as long as the scope is there.
 // What it was short of before is no news. It is called with the lock.
+//
+// +checklocks:b.mu
 func (b *build) watchShortages(s processes.Scope, before map[processes.Resource]uint64) {
 	for resource := range shortages {
 		b.short[resource] = before[resource]
