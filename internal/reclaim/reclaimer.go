@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -77,6 +78,7 @@ type Reclaimer struct {
 
 	mu      sync.Mutex
 	entries map[key]*waiting
+	lately  []string // builds that are over
 }
 
 // waiting is an entry whose builder is waited for.
@@ -86,15 +88,18 @@ type waiting struct {
 	once sync.Once
 	// looks are the looks at steps that are under way: the builder's end waits for them.
 	looks sync.WaitGroup
-	dead  bool // the builder is
-	gone  bool // nothing of it is waited for any more
+	// patience is how long over is waited for after the builder's end.
+	patience time.Duration
+
+	dead bool // the builder is
+	gone bool // nothing of it is waited for any more
 	// again holds a token when another builder of the user's is done with: what could not be
 	// told from what that one has made may be told now.
 	again chan struct{}
 }
 
 func newWaiting(e entry) *waiting {
-	return &waiting{entry: e, over: make(chan struct{}), again: make(chan struct{}, 1)}
+	return &waiting{entry: e, over: make(chan struct{}), again: make(chan struct{}, 1), patience: overPatience}
 }
 
 // New returns a Reclaimer that knows what an earlier daemon has kept, and does nothing about it
@@ -120,7 +125,9 @@ func New(options Options) *Reclaimer {
 		r.Log.WithError(err).Warn("What an earlier daemon has kept of builds' storage can't be read, and is left alone")
 	}
 	for _, e := range kept {
-		r.entries[e.key()] = newWaiting(*e)
+		w := newWaiting(*e)
+		w.patience = keptPatience
+		r.entries[e.key()] = w
 	}
 	return r
 }
@@ -155,6 +162,9 @@ func (r *Reclaimer) Seen(step Step) {
 			Build: step.Build, UID: b.UID, Boot: r.boot, Builder: b.Identity, Command: b.Command, Keeps: b.Keeps, Serves: b.Serves,
 			Span: Span{From: startOf(b)}, Request: b.Request,
 		})
+		if slices.Contains(r.lately, step.Build) {
+			w.once.Do(func() { close(w.over) })
+		}
 		r.entries[k] = w
 		r.running.Go(func() { r.wait(w) })
 	}
@@ -212,6 +222,10 @@ func (r *Reclaimer) keep(w *waiting) {
 	}
 }
 
+// maxLately is how many builds are remembered that are over: a step may be told of later
+// than its build's end.
+const maxLately = 64
+
 // Over tells that no process of the build is left. settled: it is over by itself, and nobody
 // has ended it.
 func (r *Reclaimer) Over(build string, settled bool) {
@@ -220,6 +234,9 @@ func (r *Reclaimer) Over(build string, settled bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.lately = append(r.lately, build); len(r.lately) > maxLately {
+		r.lately = r.lately[1:]
+	}
 	for _, w := range r.entries {
 		if w.Build != build {
 			continue
@@ -273,9 +290,14 @@ func (r *Reclaimer) beside(but *waiting) (others []Other) {
 	return others
 }
 
-// overPatience is how long a build's processes may outlive its builder before it is looked
-// what is left all the same: the helper leaves alone what a process uses.
-const overPatience = 3 * time.Second
+// How long a build's processes may outlive its builder before it is looked what is left all
+// the same: the helper leaves alone what it sees a process use. What has survived SIGKILL
+// keeps its mounts, by which it can be told what it waits for. Of a build that an earlier
+// daemon has seen nobody may be left to tell its end.
+const (
+	overPatience = time.Hour
+	keptPatience = 3 * time.Second
+)
 
 // pauses are those before further tries. What is left after them is told, and left.
 var pauses = []time.Duration{2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
@@ -337,7 +359,7 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 	}
 	select {
 	case <-w.over:
-	case <-time.After(overPatience):
+	case <-time.After(w.patience):
 	case <-r.life.Done():
 		return false
 	}
