@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
-	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -86,17 +85,8 @@ type clock struct {
 }
 
 func newClock() clock {
-	since, epoch := readClock()
+	since, epoch, _ := proc.Boot() // zero if it is not known
 	return clock{since, epoch}
-}
-
-// readClock returns the time since boot, and the time of day at boot.
-func readClock() (time.Duration, time.Time) {
-	var sinceBoot unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &sinceBoot); err != nil {
-		return 0, time.Time{}
-	}
-	return time.Duration(sinceBoot.Nano()), time.Now().Round(0).Add(-time.Duration(sinceBoot.Nano()))
 }
 
 // slack is what a clock that nobody has set may be off by, and more than a process's
@@ -107,9 +97,8 @@ const slack = time.Second
 // its file system keeps no time of birth, where the clock was set meanwhile, where the
 // process is older than the clock that is known.
 func (c clock) older(d Dir, h *proc.Handle) bool {
-	const tick = time.Second / 100 // USER_HZ, in which the kernel tells it on every architecture
-	start := time.Duration(h.Start) * tick
-	_, epoch := readClock()
+	start := time.Duration(h.Start) * proc.Tick
+	_, epoch, _ := proc.Boot()
 	if d.Birth == 0 || start < c.since || c.since == 0 || epoch.Sub(c.epoch).Abs() > slack/2 {
 		return false
 	}
