@@ -30,6 +30,9 @@ type Command struct {
 type verb struct {
 	words   []string
 	purpose Purpose
+	// stages: it makes the working containers of a build, which it removes when it ends in
+	// order, and no others.
+	stages bool
 }
 
 // podmanVerbs are those that build. `kube play` builds on its way, and then runs an
@@ -40,26 +43,26 @@ type verb struct {
 // farm/build.go, kube/play.go, system/service.go, compose.go;
 // pkg/systemd/quadlet/quadlet.go, ConvertBuild.
 var podmanVerbs = []verb{
-	{[]string{"build"}, Builds},
-	{[]string{"image", "build"}, Builds},
-	{[]string{"buildx", "build"}, Builds},
-	{[]string{"builder", "build"}, Builds},
-	{[]string{"farm", "build"}, Builds},
-	{[]string{"system", "service"}, Serves},
-	{[]string{"kube", "play"}, Unknown},
-	{[]string{"play", "kube"}, Unknown},
-	{[]string{"compose"}, Unknown},
-	{[]string{"run"}, Unknown},
+	{[]string{"build"}, Builds, true},
+	{[]string{"image", "build"}, Builds, true},
+	{[]string{"buildx", "build"}, Builds, true},
+	{[]string{"builder", "build"}, Builds, true},
+	{[]string{"farm", "build"}, Builds, true},
+	{[]string{"system", "service"}, Serves, true},
+	{[]string{"kube", "play"}, Unknown, true},
+	{[]string{"play", "kube"}, Unknown, true},
+	{[]string{"compose"}, Unknown, false},
+	{[]string{"run"}, Unknown, false},
 }
 
 // buildahVerbs are those that build: `run` runs one step of a build.
 //
 // Source: containers/buildah 1.28 to 1.43, cmd/buildah/build.go and run.go.
 var buildahVerbs = []verb{
-	{[]string{"build"}, Builds},
-	{[]string{"build-using-dockerfile"}, Builds},
-	{[]string{"bud"}, Builds},
-	{[]string{"run"}, Builds},
+	{[]string{"build"}, Builds, true},
+	{[]string{"build-using-dockerfile"}, Builds, true},
+	{[]string{"bud"}, Builds, true},
+	{[]string{"run"}, Builds, false},
 }
 
 // grammar is how a program's command line is read up to its verb.
@@ -127,6 +130,14 @@ func ReadCommand(program string, args []string) Command {
 		return Command{program + " " + strings.Join(found.words, " "), Unknown}
 	}
 	return Command{program + " " + strings.Join(found.words, " "), found.purpose}
+}
+
+// MakesStages reports whether a program with that verb, a Command's name, makes the working
+// containers of a build, which it removes when it ends in order, and no others.
+func MakesStages(command string) bool {
+	program, words, _ := strings.Cut(command, " ")
+	of := map[string][]verb{"podman": podmanVerbs, "buildah": buildahVerbs}[program]
+	return slices.ContainsFunc(of, func(v verb) bool { return v.stages && strings.Join(v.words, " ") == words })
 }
 
 // find looks for the verb, nil for one that is not among those known. It is not certain

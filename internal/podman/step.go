@@ -18,6 +18,12 @@ const (
 // ContainerOf is the ID of the RUN container whose bundle is called so.
 func ContainerOf(bundle string) string { return containerOfBundle + bundle }
 
+// IsBundle reports whether a directory is called as the bundle of a RUN container.
+func IsBundle(directory string) bool {
+	digits, ok := strings.CutPrefix(path.Base(directory), bundlePrefix)
+	return ok && isAll(digits, "0123456789")
+}
+
 // crunPayload is the cgroup in its scope that crun puts a container into.
 //
 // Source: containers/crun 1.21, src/libcrun/cgroup-systemd.c.

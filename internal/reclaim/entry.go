@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -84,7 +85,7 @@ func lastOf[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 func (e *entry) job(live []Other, look bool) Job {
 	return Job{
 		Version: docVersion, Span: e.Span, Look: look,
-		Containers: MakesStages(e.Command) && !e.Keeps,
+		Containers: podman.MakesStages(e.Command) && !e.Keeps,
 		Layers:     e.Layers, Bundles: e.Bundles, Request: e.Request,
 		Others: lastOf(append(slices.Clone(e.Others), live...), maxOthers),
 	}

@@ -111,23 +111,8 @@ func makesContainers(process procfs.Proc) bool {
 			return true
 		case "podman":
 			command := podman.ReadCommand(name, args)
-			return command.Purpose != podman.Unknown || MakesStages(command.Name)
+			return command.Purpose != podman.Unknown || podman.MakesStages(command.Name)
 		}
-	}
-	return false
-}
-
-// MakesStages reports whether a program with that verb makes the working containers of a
-// build, which it removes when it ends in order, and no others.
-func MakesStages(command string) bool {
-	program, verb, _ := strings.Cut(command, " ")
-	switch program {
-	case "podman":
-		return slices.Contains([]string{
-			"build", "image build", "buildx build", "builder build", "farm build", "kube play", "play kube", "system service",
-		}, verb)
-	case "buildah":
-		return slices.Contains([]string{"build", "bud", "build-using-dockerfile"}, verb)
 	}
 	return false
 }

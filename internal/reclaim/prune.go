@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Leftovers are what dead builds of the caller's have left, seen by a daemon or not, in the
@@ -120,8 +121,8 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 
 // directoryLeft looks at one directory, and reports whether a build of the caller's has made it.
 func (l Leftovers) directoryLeft(path string, before int64, running processes) (item Item, is bool) {
-	for kind, form := range map[Kind]*regexp.Regexp{KindBundle: bundleName, KindRequest: requestName} {
-		if !form.MatchString(filepath.Base(path)) {
+	for kind, form := range map[Kind]func(string) bool{KindBundle: podman.IsBundle, KindRequest: podman.IsRequest} {
+		if !form(path) {
 			continue
 		}
 		item, there := (directory{path: path, form: form}).look()

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
@@ -16,9 +15,9 @@ import (
 // directory is one in a directory for temporary files that a build has made.
 type directory struct {
 	path  string
-	form  *regexp.Regexp // of its name
-	inode uint64         // 0 where it was not seen
-	life  Span           // in which it was made
+	form  func(path string) bool // of its name
+	inode uint64                 // 0 where it was not seen
+	life  Span                   // in which it was made
 }
 
 // look says whether the directory is there and is the one that is meant.
@@ -34,7 +33,7 @@ func (d directory) look() (item Item, there bool) {
 	}
 	item = Item{What: d.path, Created: born}
 	switch {
-	case !ok, !info.IsDir(), !d.form.MatchString(filepath.Base(d.path)), int(st.Uid) != os.Geteuid(),
+	case !ok, !info.IsDir(), !d.form(d.path), int(st.Uid) != os.Geteuid(),
 		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
 		item.Why = WhyReplaced
 	case mountedIn(d.path):

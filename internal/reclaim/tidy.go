@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Tidy is the helper: it reads a job, removes what is only that build's as the user that it
@@ -86,11 +88,11 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		items, failed = append(items, found...), errors.Join(failed, err)
 	}
 	for _, bundle := range job.Bundles {
-		d := directory{path: bundle, form: bundleName, life: job.Span}
+		d := directory{path: bundle, form: podman.IsBundle, life: job.Span}
 		items = append(items, t.directory(KindBundle, d, job, running)...)
 	}
 	if job.Request != nil {
-		d := directory{path: job.Request.Path, form: requestName, inode: job.Request.Inode, life: job.Span}
+		d := directory{path: job.Request.Path, form: podman.IsRequest, inode: job.Request.Inode, life: job.Span}
 		items = append(items, t.directory(KindRequest, d, job, running)...)
 	}
 	return items[:min(len(items), maxItems)], failed

@@ -1,6 +1,8 @@
 package reclaim
 
 import (
+	"github.com/buildwatch/buildwatch/internal/podman"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -236,7 +238,7 @@ func TestWhoCanMakeWorkingContainers(t *testing.T) {
 		"podman build": true, "podman image build": true, "podman kube play": true, "podman system service": true, "buildah bud": true,
 		"podman run": false, "podman": false, "buildah run": false, "buildah": false, "imagefactory build": false,
 	} {
-		if MakesStages(command) != want {
+		if podman.MakesStages(command) != want {
 			t.Errorf("%s: %v", command, !want)
 		}
 	}

@@ -28,13 +28,11 @@ type Witness struct {
 // Source: containers/buildah, bind/mount.go, SetupIntermediateMountNamespace; containers/storage,
 // drivers/overlay/overlay.go, drivers/vfs/driver.go. A look at podman 4.3.1 and 5.4.2.
 var (
-	rootfsPath  = regexp.MustCompile(`^(/.*/buildah[0-9]+)/mnt/rootfs$`)
-	upperPath   = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/diff[0-9]*$`)
-	mergedPath  = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/merged$`)
-	vfsPath     = regexp.MustCompile(`^(/.*)/(vfs)/dir/([0-9a-f]{64})$`)
-	layerID     = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	bundleName  = regexp.MustCompile(`^buildah[0-9]+$`)
-	requestName = regexp.MustCompile(`^libpod_builder[0-9]+$`)
+	rootfsPath = regexp.MustCompile(`^(/.*/buildah[0-9]+)/mnt/rootfs$`)
+	upperPath  = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/diff[0-9]*$`)
+	mergedPath = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/merged$`)
+	vfsPath    = regexp.MustCompile(`^(/.*)/(vfs)/dir/([0-9a-f]{64})$`)
+	layerID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 var errNoWitness = errors.New("its monitor has nothing mounted for it")
