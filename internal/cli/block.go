@@ -13,13 +13,18 @@ import (
 // labelWidth is that of the widest label of a block.
 const labelWidth = 9
 
+// lines returns what writes one labelled line of a block, no wider than that.
+func lines(to *bytes.Buffer, width int) func(label, format string, args ...any) {
+	return func(label, format string, args ...any) {
+		fmt.Fprintf(to, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
+	}
+}
+
 // writeBlock describes one build for a person, as systemctl status does a unit.
 func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
 	r := row{build: d.Build, now: now}
 	var text bytes.Buffer
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
-	}
+	line := lines(&text, width)
 	line("Build", "%s", r.ID())
 	if name := r.Name(); name != "" {
 		line("Name", "%s", name)

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"time"
 
@@ -23,9 +22,7 @@ func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time, width int)
 	e := *d.End
 	r := endedRow{build: e}
 	var text bytes.Buffer
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
-	}
+	line := lines(&text, width)
 	line("Build", "%s", r.ID())
 	if name := r.Name(); name != "" {
 		line("Name", "%s", name)

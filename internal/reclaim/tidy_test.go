@@ -1,8 +1,6 @@
 package reclaim
 
 import (
-	"github.com/buildwatch/buildwatch/internal/podman"
-
 	"bytes"
 	"context"
 	"encoding/json"
@@ -15,6 +13,8 @@ import (
 	"time"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // aStore is a storage with working containers, and a tool that removes them as podman does.
