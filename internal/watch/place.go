@@ -162,5 +162,7 @@ func (b *build) giveUp() {
 	b.mu.Unlock()
 	if nothing {
 		b.watcher.forget(b)
+		// Under this ID it is over, and storage waits for that.
+		b.watcher.storage.BuildOver(b.id, true)
 	}
 }

@@ -135,6 +135,9 @@ func TestBuildWhoseFirstScopeFailsIsForgotten(t *testing.T) {
 		if builds, owners := w.known(); builds+owners != 0 {
 			t.Errorf("%d builds are known, of %d owners", builds, owners)
 		}
+		if _, over := w.storage.over[ids[len(ids)-1]]; !over {
+			t.Error("storage waits for its end for good")
+		}
 	}
 	w.begin = nil
 	b, _ := w.run(c.owner(t))
