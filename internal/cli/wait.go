@@ -70,13 +70,14 @@ func (a *app) runWait(ctx context.Context, flags waitFlags, ids []string) error 
 	if err != nil {
 		return err
 	}
+	limited := ctx
 	if flags.timeout != "" {
 		limit, err := limits.ParseTimespan(flags.timeout)
 		if err != nil {
 			return fmt.Errorf("--timeout %q: %w", flags.timeout, err)
 		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, errTimeOver)
+		limited, cancel = context.WithTimeoutCause(ctx, limit, errTimeOver)
 		defer cancel()
 	}
 	w := waiter{app: a, wanted: wanted, left: map[string]api.Build{}}
@@ -88,7 +89,7 @@ func (a *app) runWait(ctx context.Context, flags waitFlags, ids []string) error 
 			return fail(err)
 		}
 	}
-	return w.run(ctx)
+	return w.run(ctx, limited)
 }
 
 // waiter waits for builds.
@@ -129,11 +130,17 @@ func (w *waiter) name(ctx context.Context, given string, ignore bool) error {
 // Between two looks lies this time, more the longer it takes.
 const waitPause, maxWaitPause = 50 * time.Millisecond, time.Second
 
-// run looks again and again. A daemon that can't be asked for a while is being restarted.
-func (w *waiter) run(ctx context.Context) error {
+// run looks again and again, until limited ends. A daemon that can't be asked for a while is
+// being restarted. The first look is made whatever time was given, for it is the answer to
+// what is left.
+func (w *waiter) run(ctx, limited context.Context) error {
 	unanswered := time.Time{}
 	for pause := waitPause; ; pause = min(pause*5/4, maxWaitPause) {
-		gone, err := w.look(ctx)
+		ask := limited
+		if !w.looked {
+			ask = ctx
+		}
+		gone, err := w.look(ask)
 		switch {
 		case err == nil && gone:
 			return nil
@@ -146,11 +153,11 @@ func (w *waiter) run(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(pause):
-		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errTimeOver) {
+		case <-limited.Done():
+			if errors.Is(context.Cause(limited), errTimeOver) {
 				return w.tellLeft(err)
 			}
-			return fail(context.Cause(ctx))
+			return fail(context.Cause(limited))
 		}
 	}
 }

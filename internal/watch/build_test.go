@@ -44,6 +44,26 @@ func TestCompletedBuildIsTidiedUpAndNothingIsKilled(t *testing.T) {
 	}
 }
 
+// TestStopIsAnsweredByTheEnd, however late it is looked: what watches a build that is gone
+// is closed right after, as it is when the daemon stops.
+func TestStopIsAnsweredByTheEnd(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	c := startChild(t, "")
+	b, s := w.run(c.owner(t))
+	settled := b.rest()
+	c.end()
+	s.until(t, "close")
+	<-b.life.Done()
+	for range 100 {
+		if err := b.awaitRest(t.Context(), settled); err != nil {
+			t.Fatalf("it is gone, and who has asked for that is told: %v", err)
+		}
+	}
+	if err := b.awaitRest(t.Context(), make(chan struct{})); err == nil {
+		t.Error("it has not come to rest, and who waits for that is told nothing")
+	}
+}
+
 // TestLadder ends builds whose owner is gone and left its containers.
 func TestLadder(t *testing.T) {
 	kill, stop, cgroupKill := api.RungKill, api.RungStop, api.RungCgroupKill

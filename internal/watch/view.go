@@ -104,14 +104,30 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 	b.learn(api.Fact{Name: api.FactStop, Value: api.ValueAsked, UID: &by})
 	b.mu.Unlock()
 	b.send(message{event: lifecycle.StopRequested})
+	if err := b.awaitRest(ctx, settled); err != nil {
+		return api.Build{}, err
+	}
+	view, _ := b.view()
+	return view, nil
+}
+
+// awaitRest waits until the build has come to rest. A build that has is closed soon after,
+// and who looks late finds both: that it has ended counts.
+func (b *build) awaitRest(ctx context.Context, settled <-chan struct{}) error {
+	var err error
 	select {
 	case <-settled:
-		view, _ := b.view()
-		return view, nil
+		return nil
 	case <-b.life.Done():
-		return api.Build{}, &api.Error{Code: api.CodeInternal, Message: "buildwatchd stops before the build has ended: see when it is back whether it is still listed"}
+		err = &api.Error{Code: api.CodeInternal, Message: "buildwatchd stops before the build has ended: see when it is back whether it is still listed"}
 	case <-ctx.Done():
-		return api.Build{}, context.Cause(ctx)
+		err = context.Cause(ctx)
+	}
+	select {
+	case <-settled:
+		return nil
+	default:
+		return err
 	}
 }
 

@@ -166,11 +166,12 @@ func TestStalledBuildIsEndedByPolicy(t *testing.T) {
 	configured(t, "[stalled]", `after = "2s"`, `policy = "kill"`, `kill_after = "3s"`)
 	b := startStep(t, "/bin/hang")
 	honest := startStep(t, "/bin/busybox", "sleep", "1000")
-	view, seen := b.becomes(api.StateStalled)
+	view, _ := b.becomes(api.StateStalled)
 	held := hold(t, view)
 	allGone(t, held)
-	if took := time.Since(seen); took < 2500*time.Millisecond {
-		t.Errorf("it was ended after %v", took)
+	// By the daemon's word: when this test has seen that it is stalled does not count.
+	if took := time.Since(view.StalledSince); took < 5*time.Second {
+		t.Errorf("it was ended %v after it last moved", took)
 	}
 	if code := b.wait(); code == 0 {
 		t.Error("podman build reports success")
