@@ -83,7 +83,7 @@ integration: build packages testmachine ## run the integration tests in throwawa
 	$(GO) test -c -tags integration -o build/integration.test ./test/integration
 	$(GO_BUILD) -o build/ ./test/suites
 	$(GO) run $(GOTESTSUM) --format testname --jsonfile build/integration.json \
-		--ignore-non-json-output-lines --raw-command -- build/suites $(RUN:%=-run '%') $(SUITE)
+		--hide-summary=output --ignore-non-json-output-lines --raw-command -- build/suites $(RUN:%=-run '%') $(SUITE)
 
 # No part of CI: an emulated machine takes minutes to boot. docs/compatibility.md has the last result.
 vm: build testmachine ## run a short selection in a VM: real PID 1, a kernel of its own, all controllers (root; SUITE=, VMKERNEL=trixie-backports)

@@ -312,7 +312,7 @@ func TestStubbornOwnerIsEnded(t *testing.T) {
 	if ws, ok := b.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.Signal() != syscall.SIGKILL {
 		t.Errorf("podman ended by %v, not by SIGKILL", ws.Signal())
 	}
-	if took := time.Since(started); took > 7500*time.Millisecond {
+	if took := time.Since(started); took > soon(ladderTime) {
 		t.Errorf("the ladder took %v", took)
 	}
 }

@@ -37,11 +37,14 @@ func leakCheck(t *testing.T) {
 	t.Helper()
 	startDaemon(t)
 	before := lookAround(t)
+	var more []string
 	t.Cleanup(func() { // the last, so that it tells of what was left behind, too
 		if t.Failed() {
-			t.Logf("the daemon's goroutines:\n%s", goroutines(t, before.daemon))
 			t.Logf("scopes:\n%s", sh(t, "systemctl show --property=Id,LoadState,ActiveState,SubState,Result,Job,ControlGroup,StateChangeTimestampMonotonic,Transient,CollectMode '"+scopeGlob+"'"))
 			t.Logf("journal:\n%s", sh(t, "journalctl -q --no-pager -o short-precise -n 200 -t buildwatchd -t buildwatch-runtime -t systemd | grep -E 'buildwatch(d|-runtime)[[]|buildwatch-[a-z0-9]{8}.scope' | tail -n 40"))
+			if strings.Contains(strings.Join(more, " "), "goroutines of") {
+				t.Logf("the daemon's goroutines:\n%s", goroutines(t, before.daemon))
+			}
 		}
 	})
 	t.Cleanup(func() {
@@ -50,7 +53,7 @@ func leakCheck(t *testing.T) {
 		}
 		startDaemon(t)
 		eventually(t, func() (string, bool) {
-			more := before.whatIsNew(lookAround(t))
+			more = before.whatIsNew(lookAround(t))
 			return "left behind:\n" + strings.Join(more, "\n"), len(more) == 0
 		})
 	})

@@ -88,6 +88,16 @@ func within(t *testing.T, limit time.Duration, condition func() (string, bool)) 
 	}
 }
 
+// machines is set by those who run several machines at once (test/suites).
+var machines = flag.Int("machines", 1, "as many machines share the host's processors")
+
+// soon is the limit for what takes a fraction of it on a host that has nothing else to do: with
+// several machines the others may have the processors for most of the time, with forks that
+// wait for one another.
+func soon(limit time.Duration) time.Duration {
+	return limit * slower * time.Duration(1+2*(*machines-1))
+}
+
 // arch64 is the platform that is emulated.
 const arch64 = "linux/arm64"
 

@@ -94,6 +94,7 @@ func run(out *output, suites []string, machines int, match string) error {
 			for _, name := range passedOf(second) {
 				unstable = append(unstable, suite+" "+name)
 			}
+			all = append(all, second...)
 			results = withSecond(results, second)
 		}
 		if err == nil && len(results) == len(names) && !slices.ContainsFunc(results, result.failed) {
@@ -106,6 +107,7 @@ func run(out *output, suites []string, machines int, match string) error {
 		failed = append(failed, suite)
 	}
 	tellSlowest(out, all)
+	tellFailed(out, all)
 	for _, name := range unstable {
 		out.note("UNSTABLE: %s: it has failed beside another machine, and passed alone", name)
 	}
@@ -156,7 +158,7 @@ func runSuite(out *output, suite string, part matrix.Part, machines int, names [
 	var workers errgroup.Group
 	for n := range machines {
 		workers.Go(func() error {
-			err := (&worker{suite: suite, part: part, n: n, out: out}).work(queue, results)
+			err := (&worker{suite: suite, part: part, n: n, machines: machines, out: out}).work(queue, results)
 			if err != nil {
 				out.note("%s %d: %v", suite, n, err)
 			}
@@ -241,5 +243,17 @@ func tellSlowest(out *output, results []result) {
 	out.note("the slowest:")
 	for _, r := range results[:min(slowest, len(results))] {
 		out.note("%8s  %-10s %s", r.Took.Round(time.Second), r.Suite, r.Test)
+	}
+}
+
+// tellFailed tells what failed tests have said: with hundreds of tests that is far above.
+func tellFailed(out *output, results []result) {
+	for _, r := range results {
+		if r.failed() {
+			out.note("FAILED: %s %s:", r.Suite, r.Test)
+			for _, line := range r.Said {
+				out.note("    %s", line)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -16,10 +17,10 @@ func TestFewFailuresAreTriedAgain(t *testing.T) {
 	if got := passedOf(second); !slices.Equal(got, []string{"TestC"}) {
 		t.Errorf("unstable: %v", got)
 	}
-	if got := withSecond(first, second); !slices.Equal(got, []result{first[0], second[1], second[0]}) {
+	if got := withSecond(first, second); !reflect.DeepEqual(got, []result{first[0], second[1], second[0]}) {
 		t.Errorf("in all: %v", got)
 	}
-	if got := withSecond(first, nil); !slices.Equal(got, first) { // no machine for the second try
+	if got := withSecond(first, nil); !reflect.DeepEqual(got, first) { // no machine for the second try
 		t.Errorf("without a second try: %v", got)
 	}
 	if got := toTryAgain(append(first, make([]result, mostAgain)...)); got != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ type result struct {
 	Suite, Test string
 	Passed      bool
 	Took        time.Duration
+	Said        []string // the first lines that a failed test's own code has printed
 }
 
 func (r result) failed() bool { return !r.Passed }
@@ -26,18 +28,20 @@ func (r result) failed() bool { return !r.Passed }
 // A worker is one machine that runs tests, one at a time, each in a process of
 // its own: one that hangs or panics takes no other with it.
 type worker struct {
-	suite  string
-	part   matrix.Part // of TestMatrix
-	n      int
-	out    *output
-	passed bool // an event has said that the test under way has passed
+	suite    string
+	part     matrix.Part // of TestMatrix
+	n        int
+	machines int // that work at once
+	out      *output
+	passed   bool     // an event has said that the test under way has passed
+	said     []string // what the test under way has printed, from its first message on
 }
 
 // loop runs inside the machine: it says that it is ready, reads the names of
 // tests and says how each has ended, after the mark, which no test prints.
 const (
 	loop = `cp "$0" /opt/ && cd "$1" && printf '\036%d\n' 0 && while read -r name; do
-	/opt/"${0##*/}" -test.v=test2json -test.timeout=45m -test.run "^$name\$" -matrix.part "$2" </dev/null 2>&1
+	/opt/"${0##*/}" -test.v=test2json -test.timeout=45m -test.run "^$name\$" -matrix.part "$2" -machines "$3" </dev/null 2>&1
 	printf '\036%d\n' $?
 done`
 	mark   = "\036"
@@ -47,7 +51,7 @@ done`
 // work boots a machine and runs tests from the queue in it until there are no
 // more. The error says that the machine has failed, and not a test.
 func (w *worker) work(queue <-chan string, results chan<- result) (err error) {
-	cmd := exec.Command(testmachine, "run", "--suite", w.suite, "--", "sh", "-c", loop, source+tests, source+"test/integration", w.part.String())
+	cmd := exec.Command(testmachine, "run", "--suite", w.suite, "--", "sh", "-c", loop, source+tests, source+"test/integration", w.part.String(), strconv.Itoa(w.machines))
 	names, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -83,7 +87,7 @@ func (w *worker) work(queue <-chan string, results chan<- result) (err error) {
 			results <- w.lost(name, began, err)
 			return err
 		}
-		results <- result{w.suite, name, passed, time.Since(began)}
+		results <- result{w.suite, name, passed, time.Since(began), w.said}
 	}
 	return nil
 }
@@ -95,7 +99,7 @@ func (w *worker) pkg() string { return fmt.Sprintf("integration/%s-%d", w.suite,
 // convert turns what one test prints into events, and reports whether it has
 // passed.
 func (w *worker) convert(from *bufio.Reader) (passed bool, err error) {
-	w.passed = false
+	w.passed, w.said = false, nil
 	converter := exec.Command("go", "tool", "test2json", "-t", "-p", w.pkg())
 	converter.Stdout = &lines{each: w.event}
 	to, err := converter.StdinPipe()
@@ -137,15 +141,24 @@ func copyToMark(to io.Writer, from *bufio.Reader) (int, error) {
 // test that took its process with it has no end of its own. That the package has
 // begun and passed would be told once for each test.
 func (w *worker) event(line string) {
-	var event struct{ Action, Test string }
+	var event struct{ Action, Test, Output string }
 	if err := json.Unmarshal([]byte(line), &event); err == nil && event.Test == "" && event.Action != "fail" {
 		return
 	}
 	if event.Action == "pass" && !strings.Contains(event.Test, "/") {
 		w.passed = true
 	}
+	if event.Action == "output" && len(w.said) < mostSaid && (len(w.said) > 0 || message.MatchString(event.Output)) {
+		w.said = append(w.said, strings.TrimRight(event.Output, "\n"))
+	}
 	w.out.line(line)
 }
+
+// mostSaid is of how many lines of a failed test the end of the output reminds.
+const mostSaid = 12
+
+// message is how package testing begins what a test logs.
+var message = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
 
 // lost tells that a test has failed with its machine.
 func (w *worker) lost(name string, began time.Time, why error) result {
@@ -161,5 +174,5 @@ func (w *worker) lost(name string, began time.Time, why error) result {
 		}
 		w.out.line(string(line))
 	}
-	return result{w.suite, name, false, time.Since(began)}
+	return result{w.suite, name, false, time.Since(began), []string{why.Error()}}
 }

@@ -69,6 +69,22 @@ func TestATestThatWasNotRunHasNotPassed(t *testing.T) {
 	}
 }
 
+func TestTheEndRemindsOfWhatAFailedTestHasSaid(t *testing.T) {
+	var out strings.Builder
+	to := &output{to: &out}
+	w := &worker{suite: "forky", n: 1, out: to}
+	printed := "\x16=== RUN   TestA\nthe journal\n    a_test.go:7: gone after 3s\n        and more\n\x16--- FAIL: TestA (0.01s)\n\x16FAIL\n" + mark + "1\n"
+	passed, err := w.convert(bufio.NewReader(strings.NewReader(printed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	tellFailed(to, []result{{Suite: "forky", Test: "TestA", Passed: passed, Said: w.said}, {Test: "TestB", Passed: true}})
+	if want := "# FAILED: forky TestA:\n#         a_test.go:7: gone after 3s\n#             and more\n"; !strings.HasPrefix(out.String(), want) || strings.Contains(out.String(), "TestB") {
+		t.Errorf("%s\nwant %s", out.String(), want)
+	}
+}
+
 func TestALostMachineFailsItsTest(t *testing.T) {
 	var out strings.Builder
 	w := &worker{suite: "forky", n: 1, out: &output{to: &out}}
