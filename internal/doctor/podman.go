@@ -18,7 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 )
 
-const dropIn = "/etc/containers/containers.conf.d/" + runtimes.DropIn
+const dropIn = podman.DropInDirectory + "/" + runtimes.DropIn
 
 // callers are those whose podman is looked at: root, and who asks.
 func (h Host) callers() map[string][]string {
@@ -130,7 +130,7 @@ func isPause(p procfs.Proc) bool {
 // builders asks podman and buildah what they are.
 func (h Host) builders(ctx context.Context) []Check {
 	var found []Check
-	for _, name := range []string{"podman", "buildah"} {
+	for _, name := range podman.Builders() {
 		if said, err := h.Run(ctx, name, "--version"); err == nil {
 			found = append(found, Check{"builder", OK, firstLine(said), ""})
 		}

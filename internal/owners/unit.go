@@ -3,6 +3,8 @@ package owners
 import (
 	"path"
 	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // StartedIn is the systemd unit that who started the build is in: where the owner has
@@ -35,11 +37,8 @@ func (o *Owner) StartedIn() string {
 
 // ownScope reports whether the unit is one that podman, or buildwatch, makes for a
 // single command.
-//
-// Source: containers/podman, libpod/../pkg/systemd, MovePauseProcessToScope and
-// utils.MaybeMoveToSubCgroup: podman-PID.scope.
 func ownScope(unit string) bool {
-	return strings.HasSuffix(unit, ".scope") && (strings.HasPrefix(unit, "podman-") || strings.HasPrefix(unit, "buildwatch-"))
+	return podman.IsRootlessScope(unit) || strings.HasPrefix(unit, "buildwatch-") && strings.HasSuffix(unit, ".scope")
 }
 
 // unitOf is the innermost unit on the path of a cgroup.

@@ -140,6 +140,13 @@ func MakesStages(command string) bool {
 	return slices.ContainsFunc(of, func(v verb) bool { return v.stages && strings.Join(v.words, " ") == words })
 }
 
+// MayMakeContainers reports whether a builder of that name and command line can make working
+// containers of its own accord. Each of buildah's verbs may.
+func MayMakeContainers(program string, args []string) bool {
+	command := ReadCommand(program, args)
+	return program != builders[0] || command.Purpose != Unknown || MakesStages(command.Name)
+}
+
 // find looks for the verb, nil for one that is not among those known. It is not certain
 // with a flag of which it is not known whether a value follows.
 //

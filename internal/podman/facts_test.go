@@ -1,6 +1,10 @@
 package podman
 
-import "testing"
+import (
+	"path"
+	"strings"
+	"testing"
+)
 
 func TestRequestsDirectoryIsKnownByItsName(t *testing.T) {
 	for path, want := range map[string]bool{
@@ -57,6 +61,44 @@ func TestEachRuntimeHasItsOwnPaths(t *testing.T) {
 		}
 		if len(paths[name]) < 5 {
 			t.Errorf("%s: %q", name, paths[name])
+		}
+	}
+}
+
+func TestLayerIsKnownByItsDirectory(t *testing.T) {
+	id := strings.Repeat("0a", 32)
+	for dir, want := range map[string]Storage{
+		"/var/lib/containers/storage/overlay/" + id + "/diff":  {"/var/lib/containers/storage", "overlay"},
+		"/var/lib/containers/storage/overlay/" + id + "/diff1": {"/var/lib/containers/storage", "overlay"},
+		"/home/x/storage/overlay/" + id + "/merged":            {"/home/x/storage", "overlay"},
+		"/home/x/storage/vfs/dir/" + id:                        {"/home/x/storage", "vfs"},
+		"/home/x/storage/overlay/" + id:                        {},
+		"/home/x/storage/overlay/" + id + "/differs":           {},
+		"/home/x/storage/overlay/" + id + "/work":              {},
+		"/home/x/storage/overlay/" + id[1:] + "/diff":          {},
+		"/home/x/storage/overlay/" + id[1:] + "A/diff":         {},
+		"/home/x/storage/btrfs/" + id + "/diff":                {},
+		"/home/x/storage/vfs/dir/" + id[1:]:                    {},
+		"storage/overlay/" + id + "/diff":                      {},
+		"":                                                     {}, "/": {},
+	} {
+		s, layer, ok := LayerAt(dir)
+		if s != want || ok != (want != Storage{}) || ok && layer != id {
+			t.Errorf("%s: %v, %q, %v", dir, s, layer, ok)
+		}
+		if ok && s.LayerFiles(layer) != dir && path.Dir(s.LayerFiles(layer)) != path.Dir(dir) {
+			t.Errorf("%s: its files are in %s", dir, s.LayerFiles(layer))
+		}
+	}
+}
+
+func TestBundleIsKnownByTheRootThatIsMounted(t *testing.T) {
+	for point, want := range map[string]string{
+		"/var/tmp/buildah123/mnt/rootfs": "/var/tmp/buildah123", "/tmp/x/buildah1/mnt/rootfs": "/tmp/x/buildah1",
+		"/buildah1/mnt/rootfs": "", "/tmp/buildah/mnt/rootfs": "", "/tmp/buildah1/mnt/rootfs/x": "", "buildah1/mnt/rootfs": "", "": "",
+	} {
+		if bundle, ok := BundleOfRoot(point); ok != (want != "") || ok && bundle != want {
+			t.Errorf("%q: %q, %v", point, bundle, ok)
 		}
 	}
 }

@@ -1,7 +1,8 @@
 // Package podman holds what podman, buildah and the OCI runtimes look like from
-// outside: what their programs, processes, cgroups and directories are called, and how
-// their command lines are read. Each fact stands here alone, with its source. It does
-// no I/O and imports little: the runtime's wrapper starts ten times a second.
+// outside: what their programs, processes, cgroups, directories and files are called, and
+// how their command lines and their configuration are read. Each fact stands here alone,
+// with its source. It does no I/O and imports little: the runtime's wrapper starts ten
+// times a second.
 //
 // Names say where to look. None of them is a ground to end a process.
 package podman
@@ -14,6 +15,9 @@ import (
 
 // builders are the programs that build, by the names of their files.
 var builders = [...]string{"podman", "buildah"}
+
+// Builders returns the names of the programs that build.
+func Builders() []string { return builders[:] }
 
 // directories are where a distribution or an administrator installs them.
 var directories = [...]string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin"}
@@ -44,10 +48,20 @@ func Mappers() []string {
 	return paths
 }
 
-// RootlessScope is the name of the scope that a rootless podman makes of itself.
+// rootlessScope begins the name of the scope that a rootless podman makes of itself.
 //
-// Source: containers/podman 5.4, pkg/domain/infra/abi/system_linux.go, SetupRootless.
-func RootlessScope(pid int) string { return "podman-" + strconv.Itoa(pid) + ".scope" }
+// Source: containers/podman 5.4, pkg/domain/infra/abi/system_linux.go, SetupRootless;
+// pkg/systemd, MovePauseProcessToScope.
+const rootlessScope = "podman-"
+
+// IsRootlessScope reports whether a scope is called as one that a rootless podman makes of
+// itself.
+func IsRootlessScope(unit string) bool {
+	return strings.HasPrefix(unit, rootlessScope) && strings.HasSuffix(unit, ".scope")
+}
+
+// RootlessScope is the name of the scope that a rootless podman makes of itself.
+func RootlessScope(pid int) string { return rootlessScope + strconv.Itoa(pid) + ".scope" }
 
 // BesideCgroup is a cgroup beside which the OCI runtime would make a rootless builder's
 // containers: builder is the builder's own, command its name and verb.

@@ -21,7 +21,7 @@ const (
 // IsRequest reports whether a directory is called as that of a request.
 func IsRequest(directory string) bool {
 	digits, ok := strings.CutPrefix(path.Base(directory), RequestPrefix)
-	return ok && len(digits) <= 20 && isAll(digits, "0123456789")
+	return ok && len(digits) <= 20 && isAll(digits, decimal)
 }
 
 // RequestOf is the request's directory that a context lies in, if it is one that was

@@ -64,6 +64,11 @@ const (
 	BundleShort   = "-b"
 )
 
+// BundleConfig is the file of a bundle that tells the OCI runtime what to run.
+//
+// Source: opencontainers/runtime-spec 1.2, bundle.md.
+const BundleConfig = "config.json"
+
 // createFlags are the flags that may stand before or after `create`, and whether a value
 // follows.
 //

@@ -21,7 +21,7 @@ func ContainerOf(bundle string) string { return containerOfBundle + bundle }
 // IsBundle reports whether a directory is called as the bundle of a RUN container.
 func IsBundle(directory string) bool {
 	digits, ok := strings.CutPrefix(path.Base(directory), bundlePrefix)
-	return ok && isAll(digits, "0123456789")
+	return ok && isAll(digits, decimal)
 }
 
 // crunPayload is the cgroup in its scope that crun puts a container into.
@@ -44,7 +44,7 @@ func StepCgroup(where string) (own, container string, ok bool) {
 		}
 	}
 	number, ok := strings.CutPrefix(name, ContainerPrefix)
-	if !ok || !isAll(number, "0123456789") {
+	if !ok || !isAll(number, decimal) {
 		return "", "", false
 	}
 	return own, name, true
@@ -54,6 +54,8 @@ func StepCgroup(where string) (own, container string, ok bool) {
 //
 // Source: containers/podman 5.4, libpod/container_internal_linux.go.
 func IsPodmanContainer(cgroup string) bool { return strings.Contains(cgroup, "libpod-") }
+
+const decimal = "0123456789"
 
 // isAll reports whether a text is not empty, and of such characters alone.
 func isAll(text, characters string) bool { return text != "" && strings.Trim(text, characters) == "" }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Span is a stretch of time, in microseconds since the epoch.
@@ -161,7 +163,7 @@ func (r Result) check() error {
 		return errors.New("the helper's answer is out of bounds")
 	}
 	for _, item := range r.Items {
-		known := item.Kind == KindContainer && layerID.MatchString(item.What) ||
+		known := item.Kind == KindContainer && podman.IsLayer(item.What) ||
 			(item.Kind == KindBundle || item.Kind == KindRequest) && cleanPath(item.What)
 		if !known || item.Bytes < 0 || item.Created < 0 || len(item.Why) > 16 {
 			return errors.New("the helper's answer has an item of no kind")

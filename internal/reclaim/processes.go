@@ -88,7 +88,7 @@ func rootsIn(process procfs.Proc, namespaces map[string]bool) (paths []string) {
 		return nil
 	}
 	for _, m := range mounts {
-		if rootfsPath.MatchString(m.MountPoint) {
+		if _, ok := podman.BundleOfRoot(m.MountPoint); ok {
 			paths = append(paths, m.MountPoint)
 		}
 		if m.MountPoint == "/" {
@@ -106,12 +106,8 @@ func makesContainers(process procfs.Proc) bool {
 	}
 	exe, _ := process.Executable()
 	for _, name := range []string{filepath.Base(exe), filepath.Base(args[0])} {
-		switch name {
-		case "buildah":
-			return true
-		case "podman":
-			command := podman.ReadCommand(name, args)
-			return command.Purpose != podman.Unknown || podman.MakesStages(command.Name)
+		if podman.IsBuilder(name) {
+			return podman.MayMakeContainers(name, args)
 		}
 	}
 	return false

@@ -23,8 +23,8 @@ func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses}} 
 
 // temporary are the directories in which builds make theirs.
 func temporary() []string {
-	all := []string{"/var/tmp", "/tmp"}
-	if dir := os.Getenv("TMPDIR"); cleanPath(dir) && !slices.Contains(all, dir) {
+	all := []string{podman.TemporaryDirectory, "/tmp"}
+	if dir := os.Getenv(podman.TemporaryVariable); cleanPath(dir) && !slices.Contains(all, dir) {
 		all = append(all, dir)
 	}
 	return all
@@ -102,7 +102,7 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 			switch {
 			case running.builtAt(r.Created):
 				item.Why = WhyDoubt
-			case running.use(s.root(r.Layer)):
+			case running.use(s.Layer(r.Layer)):
 				item.Why = WhyUsed
 			}
 			items = append(items, item)
@@ -144,23 +144,20 @@ func (l Leftovers) directoryLeft(path string, before int64, running processes) (
 
 // storage is the one that the caller's configuration names; none where neither tool is there.
 func (l Leftovers) storage(ctx context.Context) (s store, ok bool, err error) {
-	formats := map[string]string{
-		"podman":  "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}",
-		"buildah": "{{.store.GraphRoot}} {{.store.GraphDriverName}}",
-	}
 	if len(l.tools) == 0 {
 		return store{}, false, nil
 	}
-	tool := l.tools[0].path
-	out, err := run(ctx, tool, []string{"info", "--format", formats[filepath.Base(tool)]})
+	tool := l.tools[0]
+	out, err := run(ctx, tool.path, tool.Info)
 	if err != nil {
 		return store{}, false, err
 	}
 	graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
-	if !cleanPath(graph) || driver != "overlay" && driver != "vfs" {
-		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool, out)
+	s = store{podman.Storage{Graph: graph, Driver: driver}}
+	if !cleanPath(graph) || !s.Known() {
+		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
 	}
-	return store{graph, driver}, true, nil
+	return s, true, nil
 }
 
 // Text says to people why something stays.

@@ -12,16 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // store is a storage of the helper's user. What it reads of it is written by renames, so no
 // lock is needed for a look.
-//
-// Source: containers/storage, containers.go, newContainerStore, containersToSaveTo; buildah.go of
-// containers/buildah, stateFile. podman 4.3.1 to 5.8.6.
-type store struct {
-	graph, driver string
-}
+type store struct{ podman.Storage }
 
 const maxStoreFile = 64 << 20
 
@@ -35,9 +32,9 @@ type containerDoc struct {
 // records are the working containers of the storage: those that buildah has made.
 func (s store) records() ([]Record, error) {
 	var all []Record
-	for _, name := range []string{"containers.json", "volatile-containers.json"} {
+	for _, list := range s.ContainerLists() {
 		var docs []containerDoc
-		err := readJSON(filepath.Join(s.containers(), name), &docs)
+		err := readJSON(list, &docs)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -45,7 +42,7 @@ func (s store) records() ([]Record, error) {
 			return nil, err
 		}
 		for _, doc := range docs {
-			if !layerID.MatchString(doc.ID) || !layerID.MatchString(doc.Layer) {
+			if !podman.IsLayer(doc.ID) || !podman.IsLayer(doc.Layer) {
 				continue
 			}
 			stage, ok := s.stage(doc.ID)
@@ -78,7 +75,7 @@ func (s store) stage(id string) (stage, ok bool) {
 			IdentityLabel int
 		} `json:"CommonBuildOpts"`
 	}
-	err := readJSON(filepath.Join(s.containers(), id, "userdata", "buildah.json"), &state)
+	err := readJSON(s.BuilderState(id), &state)
 	if err != nil || state.ID != id {
 		return false, false
 	}
@@ -88,24 +85,10 @@ func (s store) stage(id string) (stage, ok bool) {
 // optionalFalse is types.OptionalBoolFalse.
 const optionalFalse = 2
 
-func (s store) containers() string { return filepath.Join(s.graph, s.driver+"-containers") }
-
-// root is where the layer's own files are.
-func (s store) root(layer string) string {
-	if s.driver == "vfs" {
-		return filepath.Join(s.graph, "vfs", "dir", layer)
-	}
-	return filepath.Join(s.graph, s.driver, layer)
-}
-
 // size is how much the container's own layer takes on the disk, as far as that can be read, and
 // counted in a moment.
 func (s store) size(r Record) int64 {
-	dir := s.root(r.Layer)
-	if s.driver != "vfs" {
-		dir = filepath.Join(dir, "diff")
-	}
-	return diskUse(dir) + diskUse(filepath.Join(s.containers(), r.ID))
+	return diskUse(s.LayerFiles(r.Layer)) + diskUse(filepath.Join(s.Containers(), r.ID))
 }
 
 const (
@@ -164,7 +147,7 @@ func readJSON(path string, into any) error {
 // storesOf are the storages that a job's layers lie in.
 func storesOf(job Job) (stores []store) {
 	for _, layer := range job.Layers {
-		if s := (store{layer.Graph, layer.Driver}); !slices.Contains(stores, s) {
+		if s := (store{podman.Storage{Graph: layer.Graph, Driver: layer.Driver}}); !slices.Contains(stores, s) {
 			stores = append(stores, s)
 		}
 	}

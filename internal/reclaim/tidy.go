@@ -57,20 +57,15 @@ type tidier struct {
 
 // tool is a program that removes working containers.
 type tool struct {
+	podman.Tool
 	path string
-	args []string // before the IDs
 }
 
-// tools are the programs of the host, best first. podman's `rm` asks its own database whether
-// the ID is that of a container of `podman run` before it removes it from storage, and, rootless,
-// unmounts in the namespace that the mount is in.
-//
-// Source: containers/podman, pkg/domain/infra/abi/containers.go, ContainerRm;
-// libpod/runtime_cstorage.go, RemoveStorageContainer; the same from v4.3 to v5.8.
+// tools are the programs of the host, best first.
 func tools() (all []tool) {
-	for _, t := range []tool{{"podman", []string{"rm", "--force"}}, {"buildah", []string{"rm"}}} {
-		if path, err := exec.LookPath(t.path); err == nil {
-			all = append(all, tool{path, t.args})
+	for _, t := range podman.Tools() {
+		if path, err := exec.LookPath(t.Name); err == nil {
+			all = append(all, tool{t, path})
 		}
 	}
 	return all
@@ -110,7 +105,7 @@ func (t tidier) containers(ctx context.Context, job Job, s store, running proces
 		if !concerned {
 			continue
 		}
-		if remove && running.use(s.root(r.Layer)) {
+		if remove && running.use(s.Layer(r.Layer)) {
 			remove, why = false, WhyUsed
 		}
 		if remove {
@@ -140,11 +135,10 @@ func (t tidier) containers(ctx context.Context, job Job, s store, running proces
 // are there afterwards.
 func (t tidier) remove(ctx context.Context, s store, ids []string) (left []string, failed error) {
 	left = ids
-	storage := []string{"--root", s.graph, "--storage-driver", s.driver}
 	for _, tool := range t.tools {
 		// In the storage that is the user's by configuration; else in the one that was seen.
-		for _, global := range [][]string{nil, storage} {
-			_, err := run(ctx, tool.path, append(append(slices.Clone(global), tool.args...), left...))
+		for _, global := range [][]string{nil, s.Flags()} {
+			_, err := run(ctx, tool.path, append(append(slices.Clone(global), tool.Remove...), left...))
 			failed = errors.Join(failed, err)
 			records, err := s.records()
 			if err != nil {

@@ -25,8 +25,8 @@ type aStore struct {
 }
 
 func newStore(t *testing.T) aStore {
-	s := aStore{store{t.TempDir(), "overlay"}, t, time.Now()}
-	must(t, os.MkdirAll(s.containers(), 0o700))
+	s := aStore{store{podman.Storage{Graph: t.TempDir(), Driver: "overlay"}}, t, time.Now()}
+	must(t, os.MkdirAll(s.Containers(), 0o700))
 	return s
 }
 
@@ -40,15 +40,15 @@ func must(t *testing.T, err error) {
 // add adds a working container; args is what buildah has written down of the build's.
 func (s aStore) add(id, layer, args string) {
 	s.t.Helper()
-	dir := filepath.Join(s.containers(), id, "userdata")
+	dir := filepath.Join(s.Containers(), id, "userdata")
 	must(s.t, os.MkdirAll(dir, 0o700))
-	must(s.t, os.MkdirAll(filepath.Join(s.root(layer), "diff"), 0o700))
-	must(s.t, os.WriteFile(filepath.Join(s.root(layer), "diff", "file"), bytes.Repeat([]byte("x"), 64<<10), 0o600))
+	must(s.t, os.MkdirAll(filepath.Join(s.Layer(layer), "diff"), 0o700))
+	must(s.t, os.WriteFile(filepath.Join(s.Layer(layer), "diff", "file"), bytes.Repeat([]byte("x"), 64<<10), 0o600))
 	must(s.t, os.WriteFile(filepath.Join(dir, "buildah.json"), fmt.Appendf(nil, `{"Args":%s,"type":"buildah 0.0.1","container-id":%q}`, args, id), 0o600))
 	s.list(append(s.listed(), containerDoc{ID: id, Layer: layer, Created: s.created}))
 }
 
-func (s aStore) file() string { return filepath.Join(s.containers(), "volatile-containers.json") }
+func (s aStore) file() string { return filepath.Join(s.Containers(), "volatile-containers.json") }
 
 func (s aStore) listed() (docs []containerDoc) {
 	_ = readJSON(s.file(), &docs)
@@ -80,13 +80,13 @@ for id in "$@"; do
 	[ "$id" = "%[2]s" ] || sed -i "s/{[^{}]*\"id\":\"$id\"[^}]*},\?//; s/,]/]/" %[3]s
 done
 `, dir, refuses, s.file())), 0o700))
-	return tool{script, []string{"rm", "--force"}}, filepath.Join(dir, "calls")
+	return tool{podman.Tools()[0], script}, filepath.Join(dir, "calls")
 }
 
 func (s aStore) job() Job {
 	job := aJob()
 	job.Span = Span{s.created.Add(-time.Minute).UnixMicro(), s.created.Add(time.Minute).UnixMicro()}
-	job.Layers[0].Graph = s.graph
+	job.Layers[0].Graph = s.Graph
 	return job
 }
 
@@ -120,7 +120,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 		t.Errorf("%+v", items)
 	}
 	said, _ := os.ReadFile(calls)
-	if want := "--root " + s.graph + " --storage-driver overlay rm --force"; !strings.Contains(string(said), want) {
+	if want := "--root " + s.Graph + " --storage-driver overlay rm --force"; !strings.Contains(string(said), want) {
 		t.Errorf("called with %q", said)
 	}
 	if items, _ = (tidier{look: alone}).tidy(context.Background(), s.job()); len(items) != 1 || items[0].Why != WhyNoTool {
@@ -131,7 +131,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 func TestAContainerThatAProcessUsesStays(t *testing.T) {
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
-	file, err := os.Open(filepath.Join(s.root(hex('a')), "diff", "file"))
+	file, err := os.Open(filepath.Join(s.Layer(hex('a')), "diff", "file"))
 	must(t, err)
 	defer file.Close()
 	podman, _ := s.tool("")

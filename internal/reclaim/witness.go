@@ -3,10 +3,11 @@ package reclaim
 import (
 	"errors"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/prometheus/procfs"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Layer is the root file system of a step, in the storage that it belongs to.
@@ -21,19 +22,6 @@ type Witness struct {
 	Layer  Layer
 	Bundle string // /var/tmp/buildahN
 }
-
-// Paths in a storage, and of the intermediate mounts that a step's monitor makes for it in a
-// mount namespace of its own.
-//
-// Source: containers/buildah, bind/mount.go, SetupIntermediateMountNamespace; containers/storage,
-// drivers/overlay/overlay.go, drivers/vfs/driver.go. A look at podman 4.3.1 and 5.4.2.
-var (
-	rootfsPath = regexp.MustCompile(`^(/.*/buildah[0-9]+)/mnt/rootfs$`)
-	upperPath  = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/diff[0-9]*$`)
-	mergedPath = regexp.MustCompile(`^(/.*)/(overlay)/([0-9a-f]{64})/merged$`)
-	vfsPath    = regexp.MustCompile(`^(/.*)/(vfs)/dir/([0-9a-f]{64})$`)
-	layerID    = regexp.MustCompile(`^[0-9a-f]{64}$`)
-)
 
 var errNoWitness = errors.New("its monitor has nothing mounted for it")
 
@@ -68,21 +56,19 @@ func witnessOf(mounts []*procfs.MountInfo) (Witness, bool) {
 	var root *procfs.MountInfo
 	var w Witness
 	for _, m := range mounts {
-		if match := rootfsPath.FindStringSubmatch(m.MountPoint); match != nil {
+		if bundle, ok := podman.BundleOfRoot(m.MountPoint); ok {
 			if root != nil && m.MountPoint != root.MountPoint {
 				return Witness{}, false // a step within a step: whose is it?
 			}
-			root, w.Bundle = m, match[1]
+			root, w.Bundle = m, bundle
 		}
 	}
 	if root == nil {
 		return Witness{}, false
 	}
 	for _, candidate := range append(rootsOf(root, mounts), root.SuperOptions["upperdir"]) {
-		for _, form := range []*regexp.Regexp{upperPath, mergedPath, vfsPath} {
-			if match := form.FindStringSubmatch(candidate); match != nil {
-				w.Layer = Layer{Graph: match[1], Driver: match[2], ID: match[3]}
-			}
+		if s, layer, ok := podman.LayerAt(candidate); ok {
+			w.Layer = Layer{Graph: s.Graph, Driver: s.Driver, ID: layer}
 		}
 	}
 	return w, w.Layer.ID != "" && w.Layer.valid() && cleanPath(w.Bundle)
@@ -107,7 +93,7 @@ func rootsOf(root *procfs.MountInfo, mounts []*procfs.MountInfo) (paths []string
 
 // valid reports whether a layer's ID and path may stand in a command line.
 func (l Layer) valid() bool {
-	return layerID.MatchString(l.ID) && cleanPath(l.Graph) && (l.Driver == "overlay" || l.Driver == "vfs")
+	return podman.IsLayer(l.ID) && cleanPath(l.Graph) && podman.Storage{Driver: l.Driver}.Known()
 }
 
 // maxPath is the length of the longest path that is kept.

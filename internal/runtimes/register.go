@@ -26,11 +26,11 @@ func ThisHost(libexec string) Host { return Host{Root: "/", Libexec: libexec, Lo
 // so that podman goes on by itself where the wrapper is missing. A runtime that podman
 // would only find by $PATH has none: the wrapper does not look there. why says so.
 func (h Host) Rows() (rows string, why []string) {
-	files := configured(h.Root, "", 0)
+	files := h.files(0)
 	for _, name := range podman.Runtimes() {
 		paths := slices.DeleteFunc(slices.Clone(row(name, files)), IsWrapper)
 		if found, err := h.LookPath(name); err == nil && !slices.ContainsFunc(paths, h.exists) && !IsWrapper(found) {
-			why = append(why, fmt.Sprintf("%s is found by $PATH only, at %s: builds with it are not placed into scopes, unless [engine.runtimes] of /etc/containers/containers.conf names that path", name, found))
+			why = append(why, fmt.Sprintf("%s is found by $PATH only, at %s: builds with it are not placed into scopes, unless [engine.runtimes] of %s names that path", name, found, podman.MainConfig))
 			continue
 		}
 		quoted := make([]string, 0, len(paths)+1)
@@ -41,6 +41,9 @@ func (h Host) Rows() (rows string, why []string) {
 	}
 	return rows, why
 }
+
+// files are those of root, or of a user, without the user's own.
+func (h Host) files(uid int) []string { return podman.ConfigFilesBelow(h.Root, "", uid, list) }
 
 func (h Host) exists(path string) bool {
 	info, err := os.Stat(filepath.Join(h.Root, path))
@@ -53,7 +56,7 @@ func (h Host) exists(path string) bool {
 func (h Host) Bypasses() []string {
 	var found []string
 	for _, uid := range []int{0, noUID} {
-		found = append(found, h.bypasses(configured(h.Root, "", uid))...)
+		found = append(found, h.bypasses(h.files(uid))...)
 	}
 	slices.Sort(found)
 	return slices.Compact(found)
@@ -68,14 +71,14 @@ func (h Host) bypasses(files []string) []string {
 		paths []string
 	}
 	last := map[string]setting{}
-	var byDefault Settings
+	byDefault := struct{ file, runtime string }{}
 	for _, file := range files {
 		said := read(file)
 		for name, paths := range said.Rows {
 			last[name] = setting{file, paths}
 		}
 		if said.Default != "" {
-			byDefault = said
+			byDefault.file, byDefault.runtime = file, said.Default
 		}
 	}
 	var found []string
@@ -86,8 +89,8 @@ func (h Host) bypasses(files []string) []string {
 				row.file, name, DropIn, name, filepath.Join(h.Libexec, name)))
 		}
 	}
-	if d := byDefault.Default; d != "" && !slices.Contains(podman.Runtimes(), d) {
-		found = append(found, fmt.Sprintf("%s has %q as the runtime that is used by default: builds go round the wrapper, which stands before crun and runc by these names only", byDefault.File, d))
+	if d := byDefault.runtime; d != "" && !slices.Contains(podman.Runtimes(), d) {
+		found = append(found, fmt.Sprintf("%s has %q as the runtime that is used by default: builds go round the wrapper, which stands before crun and runc by these names only", byDefault.file, d))
 	}
 	return found
 }

@@ -7,13 +7,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Names in a bundle. The two of ours exist only while a container is placed.
 const (
-	configName = "config.json"
-	newName    = "config.json.buildwatch-new"
-	oldName    = "config.json.buildwatch-old"
+	configName = podman.BundleConfig
+	newName    = configName + ".buildwatch-new"
+	oldName    = configName + ".buildwatch-old"
 )
 
 // maxConfig is the size of the largest configuration that is read, in bytes.

@@ -1,0 +1,168 @@
+package podman
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Where an administrator configures podman, and where one file of several is put.
+const (
+	configDirectory = "/etc/containers"
+	MainConfig      = configDirectory + "/containers.conf"
+	DropInDirectory = MainConfig + ".d"
+)
+
+// ConfigFiles lists the files that podman and buildah may read their configuration from, in
+// the order in which a later one's setting replaces an earlier one's. They need not exist.
+// list returns the files of a directory of drop-ins.
+//
+// Source: containers/common v0.64, pkg/config/new.go; container-libs of podman 6,
+// storage/pkg/configfile/parse.go.
+func ConfigFiles(getenv func(string) string, euid int, list func(directory string) []string) []string {
+	override := getenv("CONTAINERS_CONF_OVERRIDE")
+	var files []string
+	if only := getenv("CONTAINERS_CONF"); only != "" {
+		files = []string{only}
+	} else {
+		files = ConfigFilesBelow("/", userDir(getenv, euid), rootlessUID(getenv, euid), list)
+	}
+	if override != "" {
+		files = append(files, override)
+	}
+	return files
+}
+
+// rootlessUID is the user's number outside of the user namespace that rootless podman is
+// in, and 0 for root.
+//
+// Source: containers/storage, pkg/unshare/unshare_linux.go, GetRootlessUID.
+func rootlessUID(getenv func(string) string, euid int) int {
+	if uid, err := strconv.Atoi(getenv("_CONTAINERS_ROOTLESS_UID")); err == nil && uid > 0 {
+		return uid
+	}
+	return euid
+}
+
+// userDir is where the user's own files are, or "". Root's are believed only in root's
+// own home: sudo may leave the caller's in the environment.
+func userDir(getenv func(string) string, euid int) string {
+	dir := getenv("XDG_CONFIG_HOME")
+	if home := getenv("HOME"); dir == "" && home != "" {
+		dir = path.Join(home, ".config")
+	}
+	if dir == "" || rootlessUID(getenv, euid) == 0 && !strings.HasPrefix(path.Clean(dir), "/root/") {
+		return ""
+	}
+	return path.Join(dir, "containers")
+}
+
+// ConfigFilesBelow are those of a host, whose root directory is given, and of a user, whose
+// own directory may be none.
+func ConfigFilesBelow(root, user string, uid int, list func(directory string) []string) []string {
+	kind := "rootful"
+	if uid > 0 {
+		kind = "rootless"
+	}
+	dirs := []string{path.Join(root, "/usr/share/containers"), path.Join(root, configDirectory)}
+	var files, dropIns []string
+	for _, dir := range dirs {
+		files = append(files, path.Join(dir, "containers.conf"))
+		special := path.Join(dir, "containers."+kind+".conf.d")
+		dropIns = append(dropIns, list(path.Join(dir, "containers.conf.d"))...)
+		dropIns = append(dropIns, list(special)...)
+		if uid > 0 {
+			dropIns = append(dropIns, list(path.Join(special, strconv.Itoa(uid)))...)
+		}
+	}
+	if user != "" {
+		files = append(files, path.Join(user, "containers.conf"))
+		dropIns = append(dropIns, list(path.Join(user, "containers.conf.d"))...)
+	}
+	slices.SortStableFunc(dropIns, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	files = append(files, dropIns...)
+	if uid > 0 {
+		files = append(files, path.Join(root, configDirectory, "containers.rootless.conf"))
+	}
+	return files
+}
+
+// Config is what one file of the configuration says of runtimes.
+type Config struct {
+	Rows    map[string][]string // by runtime
+	Default string              // the runtime that is used where none is asked for
+}
+
+// ReadConfig looks for nothing but runtimes. It is the zero value for a file that says nothing
+// of them, or that podman could not read either. The parser is the TOML library's own, without
+// the decoder: that one would cost every call of the runtime a tenth of a millisecond.
+//
+// Source: containers.conf(5), [engine]: runtime, runtimes.
+func ReadConfig(content []byte) Config {
+	if !mentions(content) {
+		return Config{}
+	}
+	found := Config{Rows: map[string][]string{}}
+	var parser unstable.Parser
+	parser.Reset(bytes.TrimPrefix(content, []byte("\ufeff"))) // as podman's own does
+	var table []string
+	for parser.NextExpression() {
+		switch e := parser.Expression(); e.Kind {
+		case unstable.Table, unstable.ArrayTable:
+			table = keys(e.Key())
+		case unstable.KeyValue:
+			found.set(append(slices.Clone(table), keys(e.Key())...), e.Value())
+		}
+	}
+	if parser.Error() != nil {
+		return Config{}
+	}
+	return found
+}
+
+func keys(parts unstable.Iterator) []string {
+	var list []string
+	for parts.Next() {
+		list = append(list, string(parts.Node().Data))
+	}
+	return list
+}
+
+// set takes a value that has the key, or the part of a value.
+func (s *Config) set(key []string, value *unstable.Node) {
+	// podman's own decoder does not mind the case of what is no name.
+	is := func(i int, name string) bool { return len(key) > i && strings.EqualFold(key[i], name) }
+	switch {
+	case !is(0, "engine"):
+	case value.Kind == unstable.InlineTable:
+		for parts := value.Children(); parts.Next(); {
+			s.set(append(slices.Clone(key), keys(parts.Node().Key())...), parts.Node().Value())
+		}
+	case is(1, "runtime") && len(key) == 2 && value.Kind == unstable.String:
+		s.Default = string(value.Data)
+	case is(1, "runtimes") && len(key) == 3 && value.Kind == unstable.Array:
+		paths := []string{}
+		for each := value.Children(); each.Next(); {
+			if each.Node().Kind == unstable.String {
+				paths = append(paths, string(each.Node().Data))
+			}
+		}
+		s.Rows[key[2]] = paths
+	}
+}
+
+// mentions reports whether a line that is no comment may set a runtime: most files need
+// not be parsed, and every call of the runtime comes through here.
+func mentions(content []byte) bool {
+	for line := range bytes.Lines(content) {
+		line = bytes.TrimLeft(line, " \t")
+		if len(line) > 0 && line[0] != '#' && bytes.Contains(line, []byte("untime")) {
+			return true
+		}
+	}
+	return false
+}
