@@ -114,9 +114,10 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	defer reclaimer.Close()
 	// RUNTIME_DIRECTORY: systemd.exec(5).
 	onEnd := hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), manager.StartUnit, logrus.NewEntry(log.Logger))
+	finder := owners.New(request.NewWatcher(reader), reader, log)
 	watcher = watch.New(watch.Parts{
 		Host:     acting{manager, cfg.Limits.Builds},
-		Owners:   owners.New(request.NewWatcher(reader), reader, log),
+		Owners:   finder,
 		Examiner: examiner{look},
 		Storage:  storage{reclaimer},
 		Metrics:  counters,
@@ -147,7 +148,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}
 	var here host
 	parts.Go(func() { here.find(ctx, manager) })
-	follower := newFollower(watcher, reader, log)
+	follower := newFollower(watcher, finder, storage{reclaimer}, reader, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),

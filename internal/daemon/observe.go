@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -13,16 +14,19 @@ import (
 )
 
 // newFollower makes what follows the builds that do not come through the wrapper.
-func newFollower(watcher *watch.Watcher, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
+func newFollower(watcher *watch.Watcher, finder *owners.Finder, kept storage, reader *proc.Reader, log logrus.FieldLogger) *observe.Follower {
 	sighting := func(s *observe.Step) watch.Sighting {
 		return watch.Sighting{Seen: owners.Seen{Monitor: s.Monitor, Builder: s.Builder, UID: s.UID}, Processes: s}
 	}
 	return observe.New(observe.Options{
 		Seen:     func(ctx context.Context, s *observe.Step) bool { return watcher.Observe(ctx, sighting(s)) },
 		Orphaned: func(_ context.Context, s *observe.Step) bool { return watcher.Orphaned(sighting(s)) },
-		Placed:   scopes.Holds,
-		Passing:  scopes.Passing,
-		Reader:   reader,
-		Log:      log,
+		Builder: func(ctx context.Context, id proc.Identity, since time.Time) bool {
+			return kept.BuilderSeen(ctx, finder, id, since)
+		},
+		Placed:  scopes.Holds,
+		Passing: scopes.Passing,
+		Reader:  reader,
+		Log:     log,
 	})
 }

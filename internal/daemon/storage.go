@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/reclaim"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -17,14 +19,33 @@ import (
 type storage struct{ *reclaim.Reclaimer }
 
 func (s storage) StepSeen(build string, step owners.Step) {
-	b := reclaim.Builder{
-		Identity: step.Builder, UID: step.UID, Command: step.Command, Keeps: step.Keeps, Serves: step.Serves,
-	}
+	seen := reclaim.Step{Build: build, Builder: reclaim.Builder(step.Builder), Monitor: step.Monitor}
 	if step.Request != nil {
-		b.Request = &reclaim.Dir{Path: step.Request.Path, Inode: step.Request.Inode}
-		b.RequestUSec = step.Request.Birth / int64(time.Microsecond)
+		seen.Request = &reclaim.Dir{Path: step.Request.Path, Inode: step.Request.Inode}
+		seen.RequestUSec = step.Request.Birth / int64(time.Microsecond)
 	}
-	s.Seen(reclaim.Step{Build: build, Builder: b, Monitor: step.Monitor})
+	s.Seen(seen)
+}
+
+// builderLimit bounds the look at a builder: its command line lies in its own memory.
+const builderLimit = time.Second
+
+// BuilderSeen passes on a builder, whether it has a step or not, and reports whether all was
+// learnt of it that can be.
+func (s storage) BuilderSeen(ctx context.Context, finder *owners.Finder, id proc.Identity, since time.Time) bool {
+	h, err := proc.Find(id)
+	if err != nil {
+		return errors.Is(err, proc.ErrGone)
+	}
+	defer h.Close()
+	ctx, cancel := context.WithTimeout(ctx, builderLimit)
+	defer cancel()
+	b, waits, err := finder.Builder(ctx, h)
+	if err != nil || b.Command == "" {
+		return !h.Alive()
+	}
+	s.SeenBuilder(reclaim.Builder(b), waits, since)
+	return true
 }
 
 func (s storage) BuildOver(build string, settled bool) { s.Over(build, settled) }

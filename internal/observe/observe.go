@@ -52,6 +52,9 @@ type Options struct {
 	// Orphaned is told of processes that look like those of a step whose
 	// monitor nobody saw. Monitor and Builder are nil. It reports what Seen does.
 	Orphaned func(context.Context, *Step) bool
+	// Builder is told of each builder, from before its first step if it can be, by when
+	// builders were looked for without a gap; it may be nil. It reports false to be told again.
+	Builder func(ctx context.Context, builder proc.Identity, since time.Time) bool
 	// Placed reports whether a cgroup, below the mount, is that of a build that
 	// is supervised by a scope.
 	Placed func(cgroup string) bool
@@ -75,10 +78,12 @@ type Follower struct {
 	steps  map[proc.Identity]*Step
 	lost   map[string]*Step // orphans, by what groups them
 	fresh  []*Step          // not yet told of
-	began  time.Time        // the last look
-	taken  time.Time        // when it had ended
-	active bool             // a builder lived at the last look
-	mapped time.Time        // when a rootless program had its UIDs mapped last
+	known  builders
+	since  time.Time // when it began to look for builders
+	began  time.Time // the last look
+	taken  time.Time // when it had ended
+	active bool      // a builder lived at the last look
+	mapped time.Time // when a rootless program had its UIDs mapped last
 	wake   chan struct{}
 
 	executed  chan struct{} // holds a token when a burst of looks is due
@@ -96,7 +101,7 @@ func New(o Options) *Follower {
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
-		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
+		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, known: builders{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
 	}
 	f.names = newNames(o.Reader, f.lookOften)
 	return f
@@ -110,7 +115,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 	defer notices.close()
 	f.mu.Lock()
-	f.following = true
+	f.following, f.since = true, time.Now()
 	f.programs.watch = notices.add
 	f.mu.Unlock()
 	defer f.close()
@@ -209,7 +214,11 @@ func (f *Follower) tell(ctx context.Context) {
 	f.mu.Lock()
 	fresh := f.fresh
 	f.fresh = nil
+	untold := f.known.untold()
 	f.mu.Unlock()
+	for _, id := range untold {
+		f.telling.Go(func() { f.tellOfBuilder(ctx, id) })
+	}
 	for _, s := range fresh {
 		f.telling.Go(func() {
 			tell := f.Seen
@@ -279,7 +288,7 @@ func (f *Follower) lookLocked() snapshot {
 		}
 	}
 	f.taken = time.Now()
-	if len(f.fresh) > 0 {
+	if len(f.fresh) > 0 || f.known.news() {
 		select {
 		case f.wake <- struct{}{}:
 		default:
@@ -292,10 +301,14 @@ func (f *Follower) lookLocked() snapshot {
 func (f *Follower) findMonitors(all snapshot) {
 	f.active = false
 	programs := make(map[int]string, len(all))
-	for pid := range all {
+	for pid, e := range all {
 		programs[pid] = proc.Exe(pid)
-		f.active = f.active || mayBuild(programs[pid]) && f.programs.builder(pid)
+		if mayBuild(programs[pid]) && f.programs.builder(pid) {
+			f.active = true
+			f.noteBuilder(e.Identity)
+		}
 	}
+	f.known.tidy(all)
 	var candidates []entry
 	for pid, e := range all {
 		if programs[pid] == podman.Unreachable {

@@ -116,13 +116,9 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 		}
 	}
 	waiters, outer := waitersOf(builder, above, uid, (*proc.Handle).UID)
-	name := podman.ProgramName(above.Exe, above.Args)
-	if !podman.HasPath(above.Exe) && podman.HasPath(outer) {
-		name = podman.ProgramName(outer, nil)
-	}
-	command := podman.ReadCommand(name, above.Args)
+	command := readCommand(above, outer)
 	o := &Owner{Handle: builder, Waiters: waiters, Mode: api.ModeLocal, Command: command.Name}
-	o.Step = Step{Builder: builder.Identity, Monitor: monitor.Identity, UID: uid, Command: command.Name, Keeps: podman.KeepsContainers(above.Args)}
+	o.Step = Step{Builder: builderOf(builder.Identity, uid, command, above.Args), Monitor: monitor.Identity}
 	switch command.Purpose {
 	case podman.Serves:
 		o.closeWaiters()
@@ -131,7 +127,6 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 			f.log.WithError(err).Debug("Not all can be found out about an API request")
 		}
 		o.Mode, o.Spared, o.Request = api.ModeAPI, true, &seen
-		o.Step.Serves = true
 		if seen.Key() != "" {
 			o.Step.Request = &seen.Dirs[0]
 		}

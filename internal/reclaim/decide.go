@@ -29,11 +29,16 @@ func Decide(job Job, r Record, doubt func(created int64) bool) (remove bool, why
 	case !inLife:
 		return false, WhyOlder, true
 	case seen:
-	case slices.ContainsFunc(job.Others, func(o Other) bool { return o.Keeps && o.Holds(r.Created) }), doubt(r.Created):
+	case job.doubts(r.Created, doubt):
 		return false, WhyDoubt, true
 	}
 	if job.Look {
 		return false, WhyLook, true
 	}
 	return true, WhyNone, true
+}
+
+// doubts reports whether somebody else could have made, or kept, what was made at that moment.
+func (j Job) doubts(created int64, doubt func(created int64) bool) bool {
+	return slices.ContainsFunc(j.Others, func(o Other) bool { return o.Keeps && o.Holds(created) }) || doubt(created)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -18,9 +19,6 @@ type Builder struct {
 	Keeps bool
 	// Serves: it is the API service. Each of its requests is a build, and it outlives them.
 	Serves bool
-	// Request is the directory that the service has made for the request, if it is known.
-	Request     *Dir
-	RequestUSec int64 // when it was made, since the epoch
 }
 
 // Step is a step that was seen.
@@ -28,6 +26,32 @@ type Step struct {
 	Build   string // its ID
 	Builder Builder
 	Monitor proc.Identity
+	// Request is the directory that the service has made for the request, if it is known.
+	Request     *Dir
+	RequestUSec int64 // when it was made, since the epoch
+}
+
+// start is when the builder began to work for the build.
+func (s Step) start() int64 {
+	if s.RequestUSec > 0 {
+		return s.RequestUSec
+	}
+	return s.Builder.start()
+}
+
+func (b Builder) start() int64 {
+	start, err := startedAt(b.Start)
+	if err != nil {
+		return time.Now().UnixMicro()
+	}
+	return start
+}
+
+func entryOf(build string, b Builder, boot string, from int64) entry {
+	return entry{
+		Build: build, UID: b.UID, Boot: boot, Builder: b.Identity, Command: b.Command, Keeps: b.Keeps, Serves: b.Serves,
+		Span: Span{From: from}, Seen: time.Now().UnixMicro(),
+	}
 }
 
 // key tells the entries of one user apart.
@@ -40,7 +64,7 @@ type key struct {
 // is left of it.
 type entry struct {
 	Version int           `json:"v"`
-	Build   string        `json:"build"`
+	Build   string        `json:"build"` // "" where no step of the builder's was seen
 	UID     uint32        `json:"uid"`
 	Boot    string        `json:"boot"` // the kernel's boot ID: after another one no builder lives
 	Builder proc.Identity `json:"builder"`
@@ -48,9 +72,10 @@ type entry struct {
 	Keeps   bool          `json:"keeps,omitempty"`
 	Serves  bool          `json:"serves,omitempty"`
 	// Span is the builder's life, or that of the request; Seen the last moment at which it was
-	// seen alive.
+	// seen alive. Away: then the daemon was stopped, in order.
 	Span Span  `json:"span"`
 	Seen int64 `json:"seen"`
+	Away bool  `json:"away,omitempty"`
 
 	Layers  []Layer  `json:"layers,omitempty"`
 	Bundles []string `json:"bundles,omitempty"`
@@ -79,14 +104,27 @@ func (e *entry) beside(o Other) {
 	}
 }
 
+// unwatched notes a time in which nobody looked for builders: others may have kept something.
+func (e *entry) unwatched(from, to int64) {
+	if from < to {
+		e.beside(Other{Span{from, to}, true})
+	}
+}
+
+// none reports whether the job is about nothing.
+func (j Job) none() bool {
+	return !j.Containers && len(j.Layers) == 0 && len(j.Bundles) == 0 && j.Request == nil
+}
+
 func lastOf[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // job is what a helper is to do for the entry. live are the other builders of the user.
 func (e *entry) job(live []Other, look bool) Job {
+	containers := podman.MakesStages(e.Command) && !e.Keeps
 	return Job{
 		Version: docVersion, Span: e.Span, Look: look,
-		Containers: podman.MakesStages(e.Command) && !e.Keeps,
-		Layers:     e.Layers, Bundles: e.Bundles, Request: e.Request,
+		Containers: containers, Configured: containers && len(e.Layers) == 0,
+		Layers: e.Layers, Bundles: e.Bundles, Request: e.Request,
 		Others: lastOf(append(slices.Clone(e.Others), live...), maxOthers),
 	}
 }
@@ -97,7 +135,7 @@ func (e *entry) check() error {
 	switch {
 	case e.Version != docVersion:
 		return fmt.Errorf("entry of version %d, this is version %d", e.Version, docVersion)
-	case len(e.Build) != buildIDLen, e.Builder.PID <= 0, e.Span.From <= 0:
+	case e.Build != "" && len(e.Build) != buildIDLen, e.Builder.PID <= 0, e.Span.From <= 0:
 		return errors.New("entry of no build")
 	}
 	return job.check()

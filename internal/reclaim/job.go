@@ -38,7 +38,10 @@ type Job struct {
 	Span    Span `json:"span"` // of the builder's life
 	// Containers: the builder makes a working container for each stage or instruction, and removes
 	// them itself when it ends in order. Else, as for `buildah run`, they are somebody's.
-	Containers bool     `json:"containers,omitempty"`
+	Containers bool `json:"containers,omitempty"`
+	// Configured: no step of it was seen, so what it has made is looked for in the storage that the
+	// user's configuration names.
+	Configured bool     `json:"configured,omitempty"`
 	Layers     []Layer  `json:"layers,omitempty"`
 	Bundles    []string `json:"bundles,omitempty"`
 	Request    *Dir     `json:"request,omitempty"`

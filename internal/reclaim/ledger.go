@@ -30,7 +30,11 @@ func openLedger(dir string) (ledger, error) {
 }
 
 func (l ledger) path(k key) string {
-	return filepath.Join(l.dir, fmt.Sprintf("%s-%d-%d%s", k.build, k.builder.PID, k.builder.Start, entrySuffix))
+	build := k.build
+	if build == "" {
+		build = "builder"
+	}
+	return filepath.Join(l.dir, fmt.Sprintf("%s-%d-%d%s", build, k.builder.PID, k.builder.Start, entrySuffix))
 }
 
 // keep writes the entry: whole, or not at all.

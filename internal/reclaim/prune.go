@@ -2,11 +2,9 @@ package reclaim
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
@@ -19,7 +17,7 @@ import (
 type Leftovers struct{ tidier }
 
 // ForCaller looks for those of whoever runs this program.
-func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses}} }
+func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses, temporary()}} }
 
 // temporary are the directories in which builds make theirs.
 func temporary() []string {
@@ -108,7 +106,7 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 			items = append(items, item)
 		}
 	}
-	for _, parent := range temporary() {
+	for _, parent := range l.temporary {
 		entries, _ := os.ReadDir(parent)
 		for _, entry := range entries {
 			if item, is := l.directoryLeft(filepath.Join(parent, entry.Name()), before, running); is {
@@ -140,24 +138,6 @@ func (l Leftovers) directoryLeft(path string, before int64, running processes) (
 		return item, true
 	}
 	return Item{}, false
-}
-
-// storage is the one that the caller's configuration names; none where neither tool is there.
-func (l Leftovers) storage(ctx context.Context) (s store, ok bool, err error) {
-	if len(l.tools) == 0 {
-		return store{}, false, nil
-	}
-	tool := l.tools[0]
-	out, err := run(ctx, tool.path, tool.Info)
-	if err != nil {
-		return store{}, false, err
-	}
-	graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
-	s = store{podman.Storage{Graph: graph, Driver: driver}}
-	if !cleanPath(graph) || !s.Known() {
-		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
-	}
-	return s, true, nil
 }
 
 // Text says to people why something stays.

@@ -18,18 +18,7 @@ func leftoversIn(t *testing.T, s aStore, look func() (processes, error)) (Leftov
 	must(t, err)
 	must(t, os.WriteFile(podman.path, fmt.Appendf(nil, "#!/bin/sh\n[ \"$1\" != info ] || { echo %s overlay; exit; }\n%s", s.Graph, script), 0o700))
 	dir := t.TempDir()
-	t.Setenv("TMPDIR", dir)
-	return Leftovers{tidier{[]tool{podman}, look}}, dir
-}
-
-// mine are the items of a test's own: the host has others' directories.
-func mine(items []Item, dir string) (all []Item) {
-	for _, item := range items {
-		if item.Kind == KindContainer || filepath.Dir(item.What) == dir {
-			all = append(all, item)
-		}
-	}
-	return all
+	return Leftovers{tidier{[]tool{podman}, look, []string{dir}}}, dir
 }
 
 func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
@@ -43,7 +32,7 @@ func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "buildah-cache-0"), 0o700))
 	found, err := l.Find(context.Background(), time.Now().Add(time.Second))
 	must(t, err)
-	shown := mine(found, dir)
+	shown := found
 	if len(shown) != 3 || slices.ContainsFunc(shown, func(i Item) bool { return i.Why != WhyNone }) {
 		t.Fatalf("shown: %+v", shown)
 	}
@@ -69,7 +58,7 @@ func TestPruneLeavesWhatIsYoungAndWhatMayBeALivingBuilds(t *testing.T) {
 	bundle(t, filepath.Join(dir, "buildah42"))
 	found, err := l.Find(context.Background(), time.Now().Add(time.Second))
 	must(t, err)
-	if found = mine(found, dir); len(found) != 2 || found[0].Why != WhyDoubt || found[1].Why != WhyDoubt {
+	if len(found) != 2 || found[0].Why != WhyDoubt || found[1].Why != WhyDoubt {
 		t.Errorf("while a builder lives: %+v", found)
 	}
 	done, err := l.Remove(context.Background(), time.Now().Add(time.Second), found)
@@ -78,7 +67,7 @@ func TestPruneLeavesWhatIsYoungAndWhatMayBeALivingBuilds(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	l.look = alone
-	if found, _ = l.Find(context.Background(), time.Now().Add(-30*time.Minute)); len(mine(found, dir)) != 1 {
-		t.Errorf("made more than half an hour ago: %+v", mine(found, dir))
+	if found, _ = l.Find(context.Background(), time.Now().Add(-30*time.Minute)); len(found) != 1 {
+		t.Errorf("made more than half an hour ago: %+v", found)
 	}
 }

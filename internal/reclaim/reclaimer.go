@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
@@ -86,6 +87,10 @@ type waiting struct {
 	entry
 	over chan struct{} // closed when no process of its build is left
 	once sync.Once
+	// named is closed when a step of the builder's was seen, and so its build has an ID.
+	named chan struct{}
+	// waits are the processes that only wait for the builder.
+	waits []proc.Identity
 	// looks are the looks at steps that are under way: the builder's end waits for them.
 	looks sync.WaitGroup
 	// patience is how long over is waited for after the builder's end.
@@ -99,7 +104,11 @@ type waiting struct {
 }
 
 func newWaiting(e entry) *waiting {
-	return &waiting{entry: e, over: make(chan struct{}), again: make(chan struct{}, 1), patience: overPatience}
+	w := &waiting{entry: e, over: make(chan struct{}), named: make(chan struct{}), again: make(chan struct{}, 1), patience: overPatience}
+	if e.Build != "" {
+		close(w.named)
+	}
+	return w
 }
 
 // New returns a Reclaimer that knows what an earlier daemon has kept, and does nothing about it
@@ -136,7 +145,11 @@ func New(options Options) *Reclaimer {
 func (r *Reclaimer) Begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	now := time.Now().UnixMicro()
 	for _, w := range r.entries {
+		if w.Span.To == 0 && w.Boot == r.boot {
+			w.unwatched(w.Seen, now+slack)
+		}
 		r.running.Go(func() { r.wait(w) })
 	}
 }
@@ -145,6 +158,76 @@ func (r *Reclaimer) Begin() {
 func (r *Reclaimer) Close() {
 	r.end()
 	r.running.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.entries {
+		if !w.dead {
+			w.Seen, w.Away = time.Now().UnixMicro(), true
+			r.keep(w)
+		}
+	}
+}
+
+// SeenBuilder takes up a builder that may never have a step: what it makes is its own as long as
+// nobody else is there who could have made it. waits are those who only wait for it. Before since
+// nobody has looked for builders.
+func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Time) {
+	if r.Mode == Off || r.life.Err() != nil || b.Serves || !podman.MakesStages(b.Command) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := false
+	for k, w := range r.entries {
+		switch {
+		case w.Builder == b.Identity:
+			known, w.waits, w.Seen = true, waits, max(w.Seen, time.Now().UnixMicro())
+		case slices.Contains(w.waits, b.Identity):
+			known = true
+		case k.build == "" && slices.Contains(waits, k.builder):
+			w.gone = true
+			delete(r.entries, k)
+			r.ledger.drop(k)
+		}
+	}
+	if known {
+		return
+	}
+	e := entryOf("", b, r.boot, b.start())
+	e.unwatched(e.Span.From, since.UnixMicro())
+	w := newWaiting(e)
+	w.waits = waits
+	r.add(w)
+	r.keep(w)
+}
+
+// add begins to wait for an entry's builder. It is called with the lock.
+func (r *Reclaimer) add(w *waiting) {
+	r.entries[w.key()] = w
+	r.running.Go(func() { r.wait(w) })
+}
+
+// entryFor is that of a step, a new one if need be. It is called with the lock.
+func (r *Reclaimer) entryFor(step Step) *waiting {
+	k := key{step.Build, step.Builder.Identity}
+	if w := r.entries[k]; w != nil {
+		return w
+	}
+	alone := key{"", step.Builder.Identity}
+	if w := r.entries[alone]; w != nil && !step.Builder.Serves {
+		delete(r.entries, alone)
+		r.ledger.drop(alone)
+		w.Build = step.Build
+		r.entries[k] = w
+		close(w.named)
+		r.keep(w)
+		return w
+	}
+	e := entryOf(step.Build, step.Builder, r.boot, step.start())
+	e.Request = step.Request
+	w := newWaiting(e)
+	r.add(w)
+	return w
 }
 
 // Seen takes up a step: what its monitor has mounted for it is looked at aside.
@@ -153,20 +236,10 @@ func (r *Reclaimer) Seen(step Step) {
 		return
 	}
 	now := time.Now().UnixMicro()
-	k := key{step.Build, step.Builder.Identity}
 	r.mu.Lock()
-	w := r.entries[k]
-	if w == nil {
-		b := step.Builder
-		w = newWaiting(entry{
-			Build: step.Build, UID: b.UID, Boot: r.boot, Builder: b.Identity, Command: b.Command, Keeps: b.Keeps, Serves: b.Serves,
-			Span: Span{From: startOf(b)}, Request: b.Request,
-		})
-		if slices.Contains(r.lately, step.Build) {
-			w.once.Do(func() { close(w.over) })
-		}
-		r.entries[k] = w
-		r.running.Go(func() { r.wait(w) })
+	w := r.entryFor(step)
+	if slices.Contains(r.lately, step.Build) {
+		w.once.Do(func() { close(w.over) })
 	}
 	w.Seen = max(w.Seen, now)
 	w.looks.Add(1)
@@ -175,18 +248,6 @@ func (r *Reclaimer) Seen(step Step) {
 		defer w.looks.Done()
 		r.look(w, step.Monitor)
 	})
-}
-
-// startOf is when a builder began to work for the build.
-func startOf(b Builder) int64 {
-	if b.RequestUSec > 0 {
-		return b.RequestUSec
-	}
-	start, err := startedAt(b.Start)
-	if err != nil {
-		return time.Now().UnixMicro()
-	}
-	return start
 }
 
 // lookLimit bounds a look at a monitor's mounts.
@@ -297,6 +358,9 @@ func (r *Reclaimer) beside(but *waiting) (others []Other) {
 const (
 	overPatience = time.Hour
 	keptPatience = 3 * time.Second
+	// stepPatience is for a builder of which no step was seen: one may have been left that is
+	// seen as an orphan.
+	stepPatience = time.Second
 )
 
 // pauses are those before further tries. What is left after them is told, and left.
@@ -334,6 +398,9 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 	}
 	var end int64
 	if err == nil {
+		r.mu.Lock()
+		w.Away = false
+		r.mu.Unlock()
 		err := handle.Wait(r.life)
 		handle.Close()
 		if err != nil {
@@ -344,7 +411,7 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 	r.mu.Lock()
 	w.dead = true
 	if end == 0 {
-		end = w.Seen // it has ended while nobody was there to see it: not before
+		end = r.unseenEnd(w)
 	}
 	if w.Span.To == 0 {
 		w.Span.To = end
@@ -358,12 +425,33 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 		return false
 	}
 	select {
+	case <-w.named:
+	case <-time.After(stepPatience):
+		return true
+	case <-r.life.Done():
+		return false
+	}
+	select {
 	case <-w.over:
 	case <-time.After(w.patience):
 	case <-r.life.Done():
 		return false
 	}
 	return true
+}
+
+// unseenEnd is when a builder has ended while nobody was there to see it: not before it was last
+// seen. It is called with the lock.
+func (r *Reclaimer) unseenEnd(w *waiting) int64 {
+	switch _, boot, err := proc.Boot(); {
+	case w.Away, err != nil:
+		return w.Seen
+	case w.Boot != r.boot: // the daemon was there until the host was not
+		return max(w.Seen, boot.UnixMicro())
+	}
+	now := time.Now().UnixMicro()
+	w.unwatched(w.Seen, now)
+	return now
 }
 
 // find takes hold of the builder.
@@ -380,7 +468,7 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	job := w.job(r.beside(w), r.Mode == Report)
 	uid := w.UID
 	r.mu.Unlock()
-	if len(job.Layers) == 0 && len(job.Bundles) == 0 && job.Request == nil {
+	if job.none() {
 		r.finish(w)
 		return true
 	}
@@ -400,7 +488,7 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	}
 	r.Metrics.Reclaimed(sum.removed, sum.left, sum.bytes, time.Since(begun), err)
 	r.tell(w, sum, try, time.Since(begun), err)
-	if r.Told != nil && sum.removed+sum.left > 0 && (sum.removed > 0 || try == 0) {
+	if r.Told != nil && w.Build != "" && sum.removed+sum.left > 0 && (sum.removed > 0 || try == 0) {
 		r.Told(Done{w.Build, uid, sum.removed, sum.left, sum.bytes, time.Since(begun), reasons(sum.why)})
 	}
 	if err == nil && sum.left == 0 {

@@ -78,11 +78,16 @@ func (b *aBench) job() Job {
 // uses has a build of a builder be seen, and use a layer.
 func (b *aBench) uses(build string, builder Builder, layer byte) {
 	b.t.Helper()
-	b.Seen(Step{Build: build, Builder: builder, Monitor: builder.Identity})
+	b.usedBy(Step{Build: build, Builder: builder, Monitor: builder.Identity}, layer)
+}
+
+func (b *aBench) usedBy(step Step, layer byte) {
+	b.t.Helper()
+	b.Seen(step)
 	b.change(func(w *waiting) { // the monitor here has no mounts
 		w.use(Witness{Layer{hex(layer), "/var/lib/containers/storage", "overlay"}, "/var/tmp/buildah1"})
 		b.keep(w)
-	}, build)
+	}, step.Build)
 }
 
 func (b *aBench) change(do func(*waiting), build string) {
@@ -238,8 +243,8 @@ func TestOfTwoBuildsOnlyTheDeadOnesIsTaken(t *testing.T) {
 func TestARequestsContainersWaitForTheService(t *testing.T) {
 	b := newBench(t, t.TempDir(), Own)
 	service, child := aBuilder(t, "podman system service")
-	service.Serves, service.Request, service.RequestUSec = true, &Dir{"/var/tmp/libpod_builder7", 7}, begun
-	b.uses("bcdf2345", service, 'a')
+	service.Serves = true
+	b.usedBy(Step{"bcdf2345", service, service.Identity, &Dir{"/var/tmp/libpod_builder7", 7}, begun}, 'a')
 	b.Over("bcdf2345", false)
 	if len(b.jobs) != 0 {
 		t.Fatal("a helper for a service that lives")

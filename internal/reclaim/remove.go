@@ -5,11 +5,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // directory is one in a directory for temporary files that a build has made.
@@ -18,6 +21,40 @@ type directory struct {
 	form  func(path string) bool // of its name
 	inode uint64                 // 0 where it was not seen
 	life  Span                   // in which it was made
+	// unseen: nobody saw it used. It is the build's if nobody else could have made it.
+	unseen bool
+}
+
+// unseenBundles are directories that were made in the life of a builder, as bundles are, by the
+// user that this is.
+func (t tidier) unseenBundles(job Job) (all []directory) {
+	if !job.Containers {
+		return nil
+	}
+	for _, parent := range t.temporary {
+		entries, _ := os.ReadDir(parent)
+		for _, entry := range entries {
+			path := filepath.Join(parent, entry.Name())
+			if !podman.IsBundle(path) || slices.Contains(job.Bundles, path) {
+				continue
+			}
+			d := directory{path: path, form: podman.IsBundle, life: job.Span, unseen: true}
+			if born, known := bornAt(path); known && job.Span.Holds(born) && d.own() {
+				all = append(all, d)
+			}
+		}
+	}
+	return all
+}
+
+// own reports whether it is a directory of the user's that this is.
+func (d directory) own() bool {
+	info, err := os.Lstat(d.path)
+	if err != nil {
+		return false
+	}
+	st, ok := sys(info)
+	return ok && info.IsDir() && int(st.Uid) == os.Geteuid()
 }
 
 // look says whether the directory is there and is the one that is meant.

@@ -29,18 +29,29 @@ var words = map[Why]string{
 // tell logs what a helper has done: what was removed, and what was not and why.
 func (r *Reclaimer) tell(w *waiting, s summary, try int, took time.Duration, err error) {
 	log := r.Log.WithFields(logrus.Fields{
-		logging.FieldID: w.Build, logging.FieldUID: w.UID,
-		"reclaimed": s.removed, "reclaimed_bytes": s.bytes, "left": s.left, "left_bytes": s.kept, "duration": took.String(),
+		logging.FieldUID: w.UID,
+		"reclaimed":      s.removed, "reclaimed_bytes": s.bytes, "left": s.left, "left_bytes": s.kept, "duration": took.String(),
 	})
+	if w.Build != "" {
+		log = log.WithField(logging.FieldID, w.Build)
+	}
 	if s.removed > 0 {
-		log.Infof("Build %s: %d things that it had left in storage were removed (%s)", w.Build, s.removed, size(s.bytes))
+		log.Infof("%s: %d things that it had left in storage were removed (%s)", w.name(), s.removed, size(s.bytes))
 	}
 	switch {
 	case err != nil:
-		log.WithError(err).Warnf("Build %s: what it has left in storage could not all be removed", w.Build)
+		log.WithError(err).Warnf("%s: what it has left in storage could not all be removed", w.name())
 	case s.left > 0 && try == 0:
-		log.Infof("Build %s: %d things that it has left in storage stay (%s): %s", w.Build, s.left, size(s.kept), reasons(s.why))
+		log.Infof("%s: %d things that it has left in storage stay (%s): %s", w.name(), s.left, size(s.kept), reasons(s.why))
 	}
+}
+
+// name is what the journal calls a build.
+func (e *entry) name() string {
+	if e.Build == "" {
+		return fmt.Sprintf("Process %d, a %s without a step", e.Builder.PID, e.Command)
+	}
+	return "Build " + e.Build
 }
 
 func reasons(why map[Why]int) string {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -28,7 +29,7 @@ func Tidy(in io.Reader, out io.Writer) int {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), tidyLimit)
 		defer cancel()
-		result.Items, err = tidier{tools(), lookAtProcesses}.tidy(ctx, job)
+		result.Items, err = tidier{tools(), lookAtProcesses, temporary()}.tidy(ctx, job)
 	}
 	if err != nil {
 		result.Error = cut(err.Error())
@@ -53,6 +54,8 @@ func cut(text string) string { return text[:min(len(text), maxPath)] }
 type tidier struct {
 	tools []tool
 	look  func() (processes, error)
+	// temporary are the directories in which builds make theirs.
+	temporary []string
 }
 
 // tool is a program that removes working containers.
@@ -78,7 +81,15 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range storesOf(job) {
+	stores := storesOf(job)
+	if job.Configured {
+		s, ok, err := t.storage(ctx)
+		if ok {
+			stores = append(stores, s)
+		}
+		failed = err
+	}
+	for _, s := range stores {
 		found, err := t.containers(ctx, job, s, running)
 		items, failed = append(items, found...), errors.Join(failed, err)
 	}
@@ -89,6 +100,9 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 	if job.Request != nil {
 		d := directory{path: job.Request.Path, form: podman.IsRequest, inode: job.Request.Inode, life: job.Span}
 		items = append(items, t.directory(KindRequest, d, job, running)...)
+	}
+	for _, d := range t.unseenBundles(job) {
+		items = append(items, t.directory(KindBundle, d, job, running)...)
 	}
 	return items[:min(len(items), maxItems)], failed
 }
@@ -192,6 +206,8 @@ func (t tidier) directory(kind Kind, d directory, job Job, running processes) []
 	case !there:
 		return nil
 	case item.Why != WhyNone:
+	case d.unseen && job.doubts(item.Created, running.builtAt):
+		item.Why = WhyDoubt
 	case running.use(d.path):
 		item.Why = WhyUsed
 	case job.Look:
@@ -202,4 +218,22 @@ func (t tidier) directory(kind Kind, d directory, job Job, running processes) []
 		item.Removed = true
 	}
 	return []Item{item}
+}
+
+// storage is the one that the user's configuration names; none where neither tool is there.
+func (t tidier) storage(ctx context.Context) (s store, ok bool, err error) {
+	if len(t.tools) == 0 {
+		return store{}, false, nil
+	}
+	tool := t.tools[0]
+	out, err := run(ctx, tool.path, tool.Info)
+	if err != nil {
+		return store{}, false, err
+	}
+	graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
+	s = store{podman.Storage{Graph: graph, Driver: driver}}
+	if !cleanPath(graph) || !s.Known() {
+		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
+	}
+	return s, true, nil
 }

@@ -97,7 +97,7 @@ func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
 	s.add(hex('3'), hex('c'), "null")                                     // buildah from
 	s.add(hex('4'), hex('d'), `{},"CommonBuildOpts":{"IdentityLabel":2}`) // buildah from of 1.28
 	podman, calls := s.tool("")
-	items, err := tidier{[]tool{podman}, alone}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if got := s.ids(); !slices.Equal(got, []string{hex('3'), hex('4')}) {
 		t.Errorf("left are %v", got)
@@ -115,7 +115,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	podman, calls := s.tool(hex('1'))
-	items, _ := tidier{[]tool{podman}, alone}.tidy(context.Background(), s.job())
+	items, _ := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyFailed {
 		t.Errorf("%+v", items)
 	}
@@ -135,7 +135,7 @@ func TestAContainerThatAProcessUsesStays(t *testing.T) {
 	must(t, err)
 	defer file.Close()
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, alone}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyUsed || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)
@@ -226,7 +226,7 @@ func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
 		return processes{builders: []int64{s.created.Add(-time.Second).UnixMicro()}}, nil
 	}
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, builder}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, builder, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Why != WhyDoubt || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)

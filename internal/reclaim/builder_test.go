@@ -1,0 +1,166 @@
+package reclaim
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
+
+// longAgo is before any builder here: builders were looked for all the time.
+var longAgo = time.Unix(1, 0)
+
+func TestWhatABuilderHasLeftThatDiedBeforeItsFirstStepIsReclaimed(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, dir, Own)
+	builder, child := aBuilder(t, "podman build")
+	b.SeenBuilder(builder, nil, longAgo)
+	if b.files(dir) != 1 {
+		t.Error("it is not kept")
+	}
+	child.End()
+	job := b.job()
+	if !job.Containers || !job.Configured || len(job.Others) != 0 || job.Span.To == 0 {
+		t.Errorf("%+v", job)
+	}
+	must(t, job.check())
+	b.eventually("the entry stays", func() bool { return b.files(dir) == 0 })
+}
+
+// TestABuildersFirstStepNamesItsBuild: there is one entry of it, in memory and on the disk.
+func TestABuildersFirstStepNamesItsBuild(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, dir, Own)
+	builder, child := aBuilder(t, "podman build")
+	b.SeenBuilder(builder, nil, longAgo)
+	b.uses("bcdf2345", builder, 'a')
+	b.SeenBuilder(builder, nil, longAgo) // a look comes late
+	if len(b.entries) != 1 || b.files(dir) != 1 {
+		t.Errorf("%d entries, %d files", len(b.entries), b.files(dir))
+	}
+	child.End()
+	b.Over("bcdf2345", false)
+	if job := b.job(); job.Configured || len(job.Layers) != 1 {
+		t.Errorf("%+v", job)
+	}
+}
+
+// TestWhoOnlyWaitsForABuilderIsNone: rootless, podman executes itself in a user namespace.
+func TestWhoOnlyWaitsForABuilderIsNone(t *testing.T) {
+	outer, _ := aBuilder(t, "podman build")
+	inner, _ := aBuilder(t, "podman build")
+	for _, row := range []struct {
+		name string
+		do   func(*aBench)
+	}{
+		{"the outer one first", func(b *aBench) {
+			b.SeenBuilder(outer, nil, longAgo)
+			b.SeenBuilder(inner, []proc.Identity{outer.Identity}, longAgo)
+		}},
+		{"the inner one first", func(b *aBench) {
+			b.SeenBuilder(inner, []proc.Identity{outer.Identity}, longAgo)
+			b.SeenBuilder(outer, nil, longAgo)
+		}},
+	} {
+		dir := t.TempDir()
+		b := newBench(t, dir, Own)
+		row.do(b)
+		if w := b.entries[key{"", inner.Identity}]; w == nil || len(b.entries) != 1 || b.files(dir) != 1 {
+			t.Errorf("%s: %d entries, %d files", row.name, len(b.entries), b.files(dir))
+		}
+	}
+}
+
+// TestWhatIsNoBuildIsNotWaitedFor: the API service makes what its clients ask for, and keeps it
+// if they ask for that.
+func TestWhatIsNoBuildIsNotWaitedFor(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	for _, command := range []string{"podman", "podman run", "buildah", "buildah run", "skopeo copy"} {
+		builder, _ := aBuilder(t, command)
+		b.SeenBuilder(builder, nil, longAgo)
+	}
+	service, _ := aBuilder(t, "podman system service")
+	service.Serves = true
+	b.SeenBuilder(service, nil, longAgo)
+	if len(b.entries) != 0 {
+		t.Errorf("%d are waited for", len(b.entries))
+	}
+}
+
+// TestWhatWasMadeWhileNobodyLookedIsInDoubt: somebody may have made it who has kept it, and ended.
+func TestWhatWasMadeWhileNobodyLookedIsInDoubt(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	builder, child := aBuilder(t, "podman build")
+	time.Sleep(30 * time.Millisecond)
+	since := time.Now()
+	b.SeenBuilder(builder, nil, since)
+	child.End()
+	job := b.job()
+	none := func(int64) bool { return false }
+	if !job.doubts(job.Span.From, none) || job.doubts(since.UnixMicro()+1, none) {
+		t.Errorf("%+v", job)
+	}
+}
+
+// TestABuilderThatKeepsIsDoubtAboutTheOthers, also when it has had no step and has ended.
+func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	keeper, keepersEnd := aBuilder(t, "podman build")
+	keeper.Keeps = true
+	builder, child := aBuilder(t, "buildah bud")
+	b.SeenBuilder(keeper, nil, longAgo)
+	b.SeenBuilder(builder, nil, longAgo)
+	time.Sleep(30 * time.Millisecond) // a process's start is told to the tick
+	keepersEnd.End()
+	b.eventually("the keeper is still waited for", func() bool {
+		b.Reclaimer.mu.Lock()
+		defer b.Reclaimer.mu.Unlock()
+		return len(b.entries) == 1
+	})
+	child.End()
+	if job := b.job(); !job.Containers || len(job.Others) != 1 || !job.Others[0].Keeps {
+		t.Errorf("%+v", job)
+	}
+}
+
+// TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen, and so are bundles.
+func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
+	s := newStore(t)
+	s.add(hex('1'), hex('a'), "{}")
+	l, dir := leftoversIn(t, s, alone)
+	path := filepath.Join(dir, "buildah42")
+	bundle(t, path)
+	must(t, os.Mkdir(filepath.Join(dir, "buildah-cache-0"), 0o700))
+	now := time.Now()
+	job := Job{Version: docVersion, Containers: true, Configured: true, Span: Span{now.Add(-time.Minute).UnixMicro(), now.Add(time.Minute).UnixMicro()}}
+	for _, row := range []struct {
+		name   string
+		change func(*Job)
+		want   []Why
+	}{
+		{"another lives or has kept what it made", func(j *Job) { j.Others = []Other{{j.Span, true}} }, []Why{WhyDoubt, WhyDoubt}},
+		{"made before the build", func(j *Job) { j.Span.From = now.Add(time.Second).UnixMicro() }, nil},
+		{"made after the build", func(j *Job) { j.Span.To = now.Add(-time.Second).UnixMicro() }, nil},
+		{"it keeps what it makes", func(j *Job) { j.Containers = false; j.Configured = false }, nil},
+		{"its own", func(*Job) {}, []Why{WhyNone, WhyNone}},
+	} {
+		this := job
+		row.change(&this)
+		items, err := l.tidy(context.Background(), this)
+		must(t, err)
+		var whys []Why
+		for _, item := range items {
+			whys = append(whys, item.Why)
+		}
+		if !slices.Equal(whys, row.want) {
+			t.Errorf("%s: %+v", row.name, items)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(s.ids()) != 0 || len(left) != 1 {
+		t.Errorf("left are %v, %v", s.ids(), left)
+	}
+}
