@@ -63,7 +63,7 @@ type BuildHead struct {
 // Build is one build as `buildwatchctl list` shows it.
 type Build struct {
 	BuildHead
-	Arch       []string `json:"arch"`        // emulated architectures running now, such as "aarch64"; never null
+	Arch       []string `json:"arch"`        // emulated architectures running now, such as "aarch64", by a look of the last moments; never null
 	Processes  int      `json:"processes"`   // of its RUN containers, now; of ModeRun, of all of it
 	CPUSeconds float64  `json:"cpu_seconds"` // likewise, so far
 	Cgroup     string   `json:"cgroup"`      // path below the cgroup mount, with a leading slash

@@ -373,15 +373,7 @@ func (o *Unplaced) Members() []scopes.Member {
 }
 
 // CPUTime is what the processes that live now have used.
-func (o *Unplaced) CPUTime() time.Duration {
-	var used time.Duration
-	for _, h := range o.known() {
-		if stat, err := h.Stat(); err == nil {
-			used += time.Duration(stat.CPUTime() * float64(time.Second))
-		}
-	}
-	return used
-}
+func (o *Unplaced) CPUTime() time.Duration { return cpuTime(o.known()) }
 
 // Steps is Members: what was seen are steps.
 func (o *Unplaced) Steps() []scopes.Member { return o.Members() }

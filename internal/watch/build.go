@@ -38,6 +38,8 @@ type build struct {
 	inspecting chan *processes.Survivors // holds them: one look is made at a time
 	hang       Hang                      // the stall watch's; nil before its first look
 
+	unmeasured atomic.Bool // a step has begun since the last look
+
 	shown atomic.Pointer[shown] // what is known of it to who does not wait for the lock
 
 	mu sync.Mutex // lock order: 2

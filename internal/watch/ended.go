@@ -23,14 +23,8 @@ type spent struct {
 	memory      uint64        // the most, in bytes
 	oom, oomWas uint64        // processes killed for lack of memory, as cpu and before
 	arch        []string
-	ended       map[string]int // processes that were there when its end was begun, by architecture
-}
-
-// measure looks at what the build has used so far. It takes time, and is called without
-// the lock.
-func (b *build) measure() {
-	held := b.processes()
-	b.use(held, held.CPUTime(), processes.Architectures(held.PIDs()))
+	last        processes.Usage // at the last look
+	ended       map[string]int  // processes that were there when its end was begun, by architecture
 }
 
 // use remembers what was seen of the build.

@@ -12,21 +12,18 @@ import (
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
-// TestThousandBuildsAreFoundAndCountedWithoutALookAtAProcess: only who asks for a list of
-// builds has those looked at that he may see.
-func TestThousandBuildsAreFoundAndCountedWithoutALookAtAProcess(t *testing.T) {
+// TestThousandBuildsAreListedFoundAndCountedWithoutALookAtAProcess: what they use is looked
+// at aside, for who asks again.
+func TestThousandBuildsAreListedFoundAndCountedWithoutALookAtAProcess(t *testing.T) {
 	w := newBench(t, longTimeouts)
-	var all []*fakeScope
+	step := newFakeStep(t, startChild(t, ""))
 	for i := range 1000 {
-		s := newFakeScope(scopes.Spec{ID: fmt.Sprint(i)})
-		all = append(all, s)
-		w.add(w.makeBuild(owners.Record{ID: fmt.Sprint(i), UID: uint32(i)}, nil, processes.Set{Scope: s}, func() {}), false)
-	}
-	looks := func() (n int64) {
-		for _, s := range all {
-			n += s.looks.Swap(0)
+		held := processes.Set{Scope: newFakeScope(scopes.Spec{ID: fmt.Sprint(i)})}
+		if i%2 == 1 {
+			held = processes.Set{Unplaced: processes.NewUnplaced(processes.Origin{})}
+			held.Unplaced.Add(step)
 		}
-		return n
+		w.add(w.makeBuild(owners.Record{ID: fmt.Sprint(i), UID: uint32(i)}, nil, held, func() {}), false)
 	}
 	if n := len(w.Heads()); n != 1000 {
 		t.Errorf("%d builds are known", n)
@@ -35,22 +32,36 @@ func TestThousandBuildsAreFoundAndCountedWithoutALookAtAProcess(t *testing.T) {
 		t.Errorf("%d builds are counted", n)
 	}
 	w.Survivors()
-	if list := w.List(func(api.User) bool { return false }); len(list) != 0 {
-		t.Errorf("%d builds are listed for nobody", len(list))
-	}
+	w.Usage()
 	if _, err := w.find("7"); err != nil {
 		t.Error(err)
 	}
-	if n := looks(); n != 0 {
-		t.Errorf("that cost %d looks", n)
+	if list := w.List(func(u api.User) bool { return u.UID == 7 }); len(list) != 1 || list[0].Processes != 0 || list[0].Placement != api.PlacementObserved {
+		t.Errorf("listed of one user: %+v", list)
 	}
-	if list := w.List(func(u api.User) bool { return u.UID == 7 }); len(list) != 1 {
-		t.Errorf("%d builds of one user are listed", len(list))
+	if list := w.List(anybody); len(list) != 1000 {
+		t.Errorf("%d builds are listed", len(list))
 	}
-	for i, s := range all {
-		if n := s.looks.Load(); n != 0 != (i == 7) {
-			t.Errorf("the build of UID %d was looked at %d times", i, n)
-		}
+	if looks, asked := step.Looks.Load(), step.Asked.Load(); looks+asked != 0 {
+		t.Errorf("that cost %d looks, and asked %d times for processes", looks, asked)
+	}
+	eventually(t, "it is known what they use", func() bool {
+		list := w.List(func(u api.User) bool { return u.UID == 7 })
+		return list[0].Processes == 1 && list[0].Cgroup == "/caller"
+	})
+}
+
+// TestStepIsMeasuredSoonAfterItHasBegun, though nobody asks: who lists the builds once is to
+// be told what runs.
+func TestStepIsMeasuredSoonAfterItHasBegun(t *testing.T) {
+	w := newBench(t, longTimeouts)
+	step := newFakeStep(t, startChild(t, ""))
+	b := w.observe(startChild(t, "").owner(t), step)
+	eventually(t, "it is measured", func() bool { return b.usage().Processes == 1 })
+	before := step.Asked.Load()
+	b.usage()
+	if step.Asked.Load() != before {
+		t.Error("to be told costs a look")
 	}
 }
 

@@ -115,6 +115,7 @@ func (b *build) see(step processes.Followed) {
 		})
 	}
 	b.held.Unplaced.Add(step)
+	b.watcher.wantMeasure(b)
 	if first {
 		b.watcher.metrics.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"pid": b.record.Outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).

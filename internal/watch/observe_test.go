@@ -49,7 +49,11 @@ func TestObservedBuildIsListedAndLeftAlone(t *testing.T) {
 	b := newBench(t, longTimeouts)
 	owner, process := startChild(t, ""), startChild(t, "")
 	b.observe(owner.owner(t), newFakeStep(t, process))
-	list := b.List(anybody)
+	var list []api.Build
+	eventually(t, "its processes are looked at", func() bool {
+		list = b.List(anybody)
+		return len(list) != 1 || list[0].Processes > 0
+	})
 	if len(list) != 1 || list[0].Placement != api.PlacementObserved || list[0].State != api.StateRunning ||
 		list[0].Processes != 1 || list[0].Scope != "" || list[0].Cgroup != "/caller" {
 		t.Errorf("listed: %+v", list)
@@ -152,9 +156,10 @@ func TestOneBuildOfPlacedAndObservedSteps(t *testing.T) {
 	if seen := b.observe(owner.owner(t), newFakeStep(t, process)); seen != placed {
 		t.Fatal("the owner has two builds")
 	}
-	if list := b.List(anybody); len(list) != 1 || list[0].Placement != api.PlacementScope || list[0].Processes != 1 {
-		t.Errorf("listed: %+v", list)
-	}
+	eventually(t, "it is one build, with the process of the step", func() bool {
+		list := b.List(anybody)
+		return len(list) == 1 && list[0].Placement == api.PlacementScope && list[0].Processes == 1
+	})
 	owner.end()
 	b.end()
 	process.wait()

@@ -80,6 +80,7 @@ func (p *Place) Enter(act func() error) error {
 	err := p.scope.Enter(p.caller.PID, act, p.caller.Alive)
 	if err == nil {
 		p.build.status = p.build.status.StepBegan()
+		p.build.watcher.wantMeasure(p.build)
 	}
 	return err
 }

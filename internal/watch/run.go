@@ -125,6 +125,7 @@ func (b *build) startRun(ctx context.Context, caller owners.Caller, run Run) (er
 		return err
 	}
 	b.held.Scope = s
+	b.watcher.wantMeasure(b)
 	b.learnLimits(s.Bounded())
 	b.watchShortages(s, nil)
 	b.tell(api.Event{Kind: api.EventStarted})

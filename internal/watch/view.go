@@ -40,9 +40,10 @@ func (s *shown) named() api.BuildHead {
 	return head
 }
 
-// List looks at every build that has had a container, of those users that may lets pass;
-// oldest first.
+// List returns every build that has had a container, of those users that may lets pass;
+// oldest first. It looks at no process.
 func (w *Watcher) List(may func(api.User) bool) []api.Build {
+	w.wantMeasure(nil)
 	list := []api.Build{}
 	for _, b := range w.all() {
 		if !may(b.user) {
@@ -77,6 +78,7 @@ func (w *Watcher) Detail(id string) (api.BuildDetail, error) {
 	if err != nil {
 		return api.BuildDetail{}, err
 	}
+	b.measure()
 	view, _ := b.view()
 	tree, omitted := b.tree()
 	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
@@ -164,25 +166,23 @@ func (b *build) head() api.BuildHead {
 	return head
 }
 
-// view looks at the build, and returns false for one that has not been placed yet.
+// view is the build without a look at its processes, and false for one that has not been
+// placed yet.
 func (b *build) view() (api.Build, bool) {
 	now := b.shown.Load()
 	view, held := api.Build{BuildHead: now.named(), Arch: []string{}}, now.held
 	if held.None() {
 		return api.Build{}, false
 	}
-	view.Cgroup = held.Cgroup()
-	if held.Unplaced != nil && len(held.Unplaced.Steps()) > 0 && !inside(held.Scope) {
-		view.Placement = api.PlacementObserved
-	}
 	if view.State == api.StateGone {
+		view.Cgroup = held.Cgroup()
 		return view, true
 	}
-	pids := held.PIDs()
-	view.Processes = len(pids)
-	view.CPUSeconds = held.CPUTime().Seconds()
-	view.Arch = processes.Architectures(pids)
-	b.use(held, time.Duration(view.CPUSeconds*float64(time.Second)), view.Arch)
+	usage := b.usage()
+	view.Cgroup, view.Processes, view.CPUSeconds, view.Arch = usage.Cgroup, usage.Processes, usage.CPU.Seconds(), usage.Arch
+	if usage.Elsewhere() && !inside(held.Scope) {
+		view.Placement = api.PlacementObserved
+	}
 	return view, true
 }
 

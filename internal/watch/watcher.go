@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -68,7 +69,9 @@ type Watcher struct {
 	end     context.CancelFunc
 	running sync.WaitGroup // every goroutine of this package
 
-	begun chan struct{} // holds a token after a build has begun, see WatchStalled
+	begun     chan struct{} // holds a token after a build has begun, see WatchStalled
+	measuring chan struct{} // holds a token when a look is due, see measureBuilds
+	asked     atomic.Int64  // when the builds were last listed, after since
 
 	// Locks are taken in the order of their numbers, each of which stands where the lock is
 	// declared, and none is taken with one of the same number. With the registry's, which
@@ -99,10 +102,12 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner, storage: parts.Storage,
 		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, buildLog: parts.BuildLog,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
-		life: life, end: end, begun: make(chan struct{}, 1),
+		life: life, end: end, begun: make(chan struct{}, 1), measuring: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[owners.Key]*build{},
 	}
 	w.inStep = w.owners.InStep
+	w.asked.Store(-int64(attention))
+	w.running.Go(w.measureBuilds)
 	return w
 }
 

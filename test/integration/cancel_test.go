@@ -87,6 +87,10 @@ func TestEmulatedBuildIsShownAsSuch(t *testing.T) {
 	mayLeaveStorage(t)
 	b := startBuild(t, family)
 	view := b.supervised(familySize)
+	eventually(t, func() (string, bool) { // what runs is looked at aside
+		view = b.supervised(familySize)
+		return fmt.Sprintf("listed as %+v", view), len(view.Arch) > 0
+	})
 	if view.State != api.StateRunning || view.Mode != api.ModeLocal || view.Owner.Command != "podman build" ||
 		view.User.Name != "root" || strings.Join(view.Arch, ",") != "aarch64" || view.CPUSeconds <= 0 ||
 		view.Scope != "buildwatch-"+view.ID+".scope" {

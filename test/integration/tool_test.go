@@ -24,7 +24,12 @@ func TestListFormats(t *testing.T) {
 	}
 	b := startBuild(t, family)
 	view := b.supervised(familySize)
-	table := strings.Split(sh(t, ctl+" list"), "\n")
+	var table []string
+	eventually(t, func() (string, bool) { // what runs is looked at aside
+		out := sh(t, ctl+" list")
+		table = strings.Split(out, "\n")
+		return "the table is\n" + out, strings.Contains(out, "aarch64")
+	})
 	if len(table) != 2 || !strings.HasPrefix(table[0], "ID") || !strings.Contains(table[1], view.ID) ||
 		!strings.Contains(table[1], "aarch64") || !strings.Contains(table[1], strconv.Itoa(b.pid())) {
 		t.Errorf("the table is\n%s", strings.Join(table, "\n"))

@@ -19,7 +19,8 @@ type Step struct {
 	Named    bool          // CgroupID is known by its name only
 	Unseen   atomic.Bool   // somebody is in it whom no look finds
 	Looks    atomic.Int32
-	OnLook   func() // may be nil
+	Asked    atomic.Int32 // for its processes
+	OnLook   func()       // may be nil
 
 	mu        sync.Mutex
 	processes []*proc.Handle
@@ -61,13 +62,14 @@ func (s *Step) Glance() { s.Looks.Add(1) }
 
 // Alive lists those that live.
 func (s *Step) Alive() []*proc.Handle {
+	s.Asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(s.processes), func(h *proc.Handle) bool { return !h.Alive() })
 }
 
 // Cgroup is the same for all.
-func (s *Step) Cgroup() string { return "/caller" }
+func (s *Step) Cgroup() string { s.Asked.Add(1); return "/caller" }
 
 // Own is CgroupID.
 func (s *Step) Own() (own proc.CgroupID, verified, known bool) {
