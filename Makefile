@@ -124,7 +124,7 @@ lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet,
 	$(GO) run $(GOLANGCI) run ./...
 	GOBIN=$(CURDIR)/build/lint $(GO) install $(CHECKLOCKS)
 	$(GO) vet -vettool=$(CURDIR)/build/lint/checklocks -inferred=false ./internal/...
-	$(GO) run ./test/lockorder ./internal/watch ./internal/processes ./internal/owners
+	$(GO) run ./test/lockorder ./internal/... ./client ./api
 	$(GO) mod tidy -diff
 
 # For what of this a Debian lacks: apt-get install shellcheck mandoc systemd

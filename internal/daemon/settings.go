@@ -24,7 +24,7 @@ type settings struct {
 	kept string // directory of the last good one, or ""
 	log  *logging.Log
 
-	mu      sync.Mutex
+	mu      sync.Mutex // lock order: 1
 	inForce config.InForce
 	loaded  time.Time     // when files that were good were last taken
 	changed chan struct{} // holds a token when there is news of them

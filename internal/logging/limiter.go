@@ -15,7 +15,7 @@ type Limiter struct {
 	interval time.Duration
 	keys     int
 
-	mu   sync.Mutex // guards seen
+	mu   sync.Mutex // lock order: 8; guards seen
 	seen map[string]*repeats
 }
 

@@ -20,7 +20,7 @@ const (
 // quota bounds the entries that are about a user's builds (FieldUID). Root's are not
 // bounded. It is safe for concurrent use.
 type quota struct {
-	mu      sync.Mutex
+	mu      sync.Mutex              // lock order: 6
 	account func(uid uint32) uint32 // whom a UID counts for
 	users   map[uint32]*allowance
 }

@@ -43,7 +43,7 @@ type sender struct {
 	queue    chan record
 	done     chan struct{} // closed when the goroutine has ended
 
-	mu      sync.Mutex // guards what follows, and the queue's end
+	mu      sync.Mutex // lock order: 8; guards what follows, and the queue's end
 	dropped int
 	closed  bool
 }

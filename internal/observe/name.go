@@ -22,7 +22,7 @@ type names struct {
 	reader arguments
 	late   func() // one has come that no look waited for
 
-	mu    sync.Mutex
+	mu    sync.Mutex // lock order: 5
 	asked map[proc.Identity]*name
 }
 

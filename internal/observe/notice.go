@@ -28,7 +28,7 @@ import (
 // Source: containers/storage, pkg/unshare/unshare_linux.go, Cmd.Start.
 type notices struct {
 	file    *os.File
-	mu      sync.Mutex
+	mu      sync.Mutex     // lock order: 5
 	mappers map[int32]bool // watches of newuidmap
 }
 

@@ -74,7 +74,7 @@ type Follower struct {
 	self     namespaces
 	scan     func() (snapshot, error)
 
-	mu     sync.Mutex // one look at a time
+	mu     sync.Mutex // lock order: 3; one look at a time
 	steps  map[proc.Identity]*Step
 	lost   map[string]*Step // orphans, by what groups them
 	fresh  []*Step          // not yet told of

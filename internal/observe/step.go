@@ -30,7 +30,7 @@ type Step struct {
 	above    map[proc.Identity]bool // the builder, and who is above it
 	outside  namespaces             // those of the monitor: who is in them is not the step's
 
-	mu     sync.Mutex
+	mu     sync.Mutex // lock order: 4
 	held   []*proc.Handle
 	places []func()      // as many, to be given back
 	uts    string        // the step's own UTS namespace

@@ -132,7 +132,7 @@ type Conn struct {
 	*net.UnixConn
 	release func()
 
-	mu          sync.Mutex
+	mu          sync.Mutex // lock order: 1
 	credentials Credentials
 }
 

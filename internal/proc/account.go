@@ -20,8 +20,8 @@ const subordinateUIDs = "/etc/subuid"
 type Accounts struct {
 	path string
 
-	mu   sync.Mutex
-	read time.Time // modification time of the file, as it was read last
+	mu   sync.Mutex // lock order: 7
+	read time.Time  // modification time of the file, as it was read last
 	size int64
 	lent []lent
 }

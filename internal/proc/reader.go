@@ -47,7 +47,7 @@ type Reader struct {
 	read   func(path string, limit int64) ([]byte, error) // readLimited, but in tests
 	of     func(h *Handle) (share.Account, error)         // accountOf, but in tests
 
-	mu     sync.Mutex
+	mu     sync.Mutex // lock order: 6
 	flying map[page]*flight
 }
 

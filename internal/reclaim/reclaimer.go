@@ -77,7 +77,7 @@ type Reclaimer struct {
 	end     context.CancelFunc
 	running sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.Mutex // lock order: 3
 	entries map[key]*waiting
 	lately  []string // builds that are over
 }

@@ -38,7 +38,7 @@ type Watcher struct {
 	reader *proc.Reader
 	clock  clock
 
-	mu      sync.Mutex
+	mu      sync.Mutex // lock order: 6
 	waiting int
 	removed chan struct{} // closed, and replaced, when something was removed from a parent directory
 	notify  *os.File      // inotify(7); nil while nobody waits, or where there is none

@@ -17,7 +17,7 @@ type shortages struct {
 	cancel context.CancelFunc
 	gone   chan struct{} // closed when nothing more will be told
 
-	mu   sync.Mutex
+	mu   sync.Mutex // lock order: 1
 	last api.Shortage
 }
 

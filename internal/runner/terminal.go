@@ -28,7 +28,7 @@ type terminal struct {
 
 	pressed chan syscall.Signal // keys that are signals, for us to act on
 
-	mu    sync.Mutex
+	mu    sync.Mutex  // lock order: 1
 	saved *term.State // what the user's terminal was; nil while it is that
 	away  bool        // left, and not entered again
 

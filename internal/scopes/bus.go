@@ -44,7 +44,7 @@ type bus struct {
 	metrics Metrics
 	life    context.Context // ends every connection
 
-	mu      sync.Mutex
+	mu      sync.Mutex // lock order: 5
 	conn    *systemd.Conn
 	dialing chan struct{} // closed when the dial under way has ended; nil when there is none
 	dialErr error

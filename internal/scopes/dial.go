@@ -41,7 +41,7 @@ func dial(ctx context.Context, address string) (*systemd.Conn, error) {
 type signals struct {
 	dbus.SignalHandler // godbus's own
 
-	mu    sync.Mutex
+	mu    sync.Mutex // lock order: 6
 	ended bool
 }
 

@@ -53,7 +53,7 @@ type Scope struct {
 	gathered bool        // made by Gather: the processes are in dir itself
 	bounded  *api.Limits // see Bounded
 
-	entering sync.Mutex
+	entering sync.Mutex // lock order: 3
 }
 
 // Unit is the unit's name.

@@ -38,7 +38,7 @@ type Bounds struct {
 type Pool struct {
 	bounds Bounds
 
-	mu      sync.Mutex
+	mu      sync.Mutex           // lock order: 8
 	held    map[Account][]*place // oldest first; no entry for none
 	users   int                  // places of all but root
 	waiting map[Account][]chan *place

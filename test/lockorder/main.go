@@ -7,7 +7,9 @@
 //
 // It reads the source: what is held is told by Lock and Unlock in a function's text, and by
 // the annotations +checklocks and +checklocksrelease of gVisor's checklocks. A call through
-// an interface is one of every method that it may be. What a goroutine does is its own.
+// an interface is one of every method that it may be, but for the method that it is made by,
+// which wraps another one. What a goroutine does is its own, and what a function does that is
+// returned.
 package main
 
 import (
@@ -194,12 +196,21 @@ func (c *checker) follow() {
 }
 
 // each calls do with every call that is made by the node itself, and not by a goroutine
-// that it begins.
+// that it begins, or by whoever gets a function that it returns.
 func each(n ast.Node, do func(*ast.CallExpr)) {
+	returned := map[*ast.FuncLit]bool{}
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.GoStmt:
 			return false
+		case *ast.FuncLit:
+			return !returned[n]
+		case *ast.ReturnStmt:
+			for _, result := range n.Results {
+				if f, ok := result.(*ast.FuncLit); ok {
+					returned[f] = true
+				}
+			}
 		case *ast.CallExpr:
 			do(n)
 			return !begins(n)
@@ -253,7 +264,7 @@ func (c *checker) callees(f *function, call *ast.CallExpr) (all []*types.Func) {
 		return nil
 	}
 	for other := range c.functions {
-		if r := other.Signature().Recv(); r != nil && other.Name() == called.Name() && types.Implements(r.Type(), face) {
+		if r := other.Signature().Recv(); r != nil && other.Name() == called.Name() && c.functions[other] != f && types.Implements(r.Type(), face) {
 			all = append(all, other)
 		}
 	}
@@ -336,6 +347,11 @@ func (c *checker) step(f *function, s ast.Stmt, h held) {
 		c.walk(f, s.Body.List, h.clone())
 		return
 	case *ast.RangeStmt:
+		if t := f.info.Types[s.X].Type; t != nil {
+			if _, ok := t.Underlying().(*types.Chan); ok {
+				c.alone(h, s.Pos(), "something is waited for")
+			}
+		}
 		c.look(f, s.X, h)
 		c.walk(f, s.Body.List, h.clone())
 		return
@@ -371,6 +387,13 @@ func (c *checker) clauses(f *function, body *ast.BlockStmt, h held) {
 
 // look looks at all calls in a node.
 func (c *checker) look(f *function, n ast.Node, h held) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		if receive, ok := n.(*ast.UnaryExpr); ok && receive.Op == token.ARROW {
+			c.alone(h, n.Pos(), "something is waited for")
+		}
+		_, ok := n.(*ast.FuncLit)
+		return !ok
+	})
 	each(n, func(call *ast.CallExpr) {
 		if v, name := f.lockOf(call); c.locks[v].name != "" {
 			switch name {

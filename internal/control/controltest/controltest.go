@@ -25,7 +25,7 @@ type Builds struct {
 	// OnStop, if set, is what a stop does instead.
 	OnStop func(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error)
 
-	mu     sync.Mutex
+	mu     sync.Mutex // lock order: 1
 	builds []api.BuildDetail
 	stops  []Stop
 	events chan api.Event

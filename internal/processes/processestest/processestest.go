@@ -22,7 +22,7 @@ type Step struct {
 	Asked    atomic.Int32 // for its processes
 	OnLook   func()       // may be nil
 
-	mu        sync.Mutex
+	mu        sync.Mutex // lock order: 5
 	processes []*proc.Handle
 }
 
@@ -90,7 +90,7 @@ type Cgroups struct {
 	Kill func() error // instead, if it is set
 	Left int          // how often a removal fails
 
-	mu              sync.Mutex
+	mu              sync.Mutex // lock order: 5
 	killed, removed []string
 }
 

@@ -88,4 +88,33 @@ func (r *registry) notAlone(b *build) {
 	case <-r.begun:
 	default:
 	}
+	_ = len(<-r.begun)  // want: something is waited for with lock 9 held
+	for range r.begun { // want: something is waited for with lock 9 held
+	}
+}
+
+// lazily takes the lock when what it returns is called, and not before.
+func (h *hub) lazily() func() {
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+	}
+}
+
+func (b *build) getsAFunction() func() {
+	b.hub.mu.Lock()
+	defer b.hub.mu.Unlock()
+	return b.hub.lazily()
+}
+
+// wrapper is a kind that wraps one.
+type wrapper struct {
+	mu sync.Mutex // lock order: 5
+	of kind
+}
+
+func (w *wrapper) name() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.of.name() // want: lock 4 of wrong is taken with lock 5 held
 }
