@@ -24,7 +24,8 @@ endif
 PROGRAMS := buildwatchd buildwatchctl buildwatch-runtime buildwatch-keeper buildwatch-reclaim
 LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$(VERSION)
 GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
-ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),-E main.entry)
+EARLY     = -E github.com/buildwatch/buildwatch/internal/early.entry
+ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),$(EARLY))
 UNITS     = buildwatchd.service buildwatchd.socket
 PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packages/build.sh
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
@@ -37,14 +38,14 @@ help: ## say what can be made
 
 build: ## build the programs, static, into build/
 	$(GO_BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
-# Its entry point is its own: see cmd/buildwatch-runtime/entry.go.
+# Its entry point is its own: see internal/early.
 	$(GO_BUILD:%'=% $(ENTRY)') -o build/ ./cmd/buildwatch-runtime
 
 machine-binaries: linux-amd64 linux-arm64 ## build the programs for podman machines, into build/linux-ARCH/
 
 linux-%:
 	GOOS=linux GOARCH=$* $(GO_BUILD) -o build/$@/ $(PROGRAMS:%=./cmd/%)
-	GOOS=linux GOARCH=$* $(GO_BUILD:%'=% -E main.entry') -o build/$@/ ./cmd/buildwatch-runtime
+	GOOS=linux GOARCH=$* $(GO_BUILD:%'=% $(EARLY)') -o build/$@/ ./cmd/buildwatch-runtime
 
 cross: machine-binaries ## build that, and buildwatchctl for macOS and Windows, into build/OS-ARCH/
 	GOOS=darwin GOARCH=arm64 $(GO_BUILD) -o build/darwin-arm64/ ./cmd/buildwatchctl

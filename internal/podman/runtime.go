@@ -51,6 +51,17 @@ func RuntimePaths() map[string][]string {
 	return paths
 }
 
+// CompiledIn is RuntimePaths of one runtime, for who has no memory to copy them to; none for
+// a name that is not known here. The paths are not to be changed.
+func CompiledIn(name string) []string {
+	for i := range runtimes {
+		if runtimes[i].name == name {
+			return runtimes[i].paths
+		}
+	}
+	return nil
+}
+
 // NoRuntime is what podman says of a runtime that the host does not have.
 //
 // Source: containers/podman 4.3 to 6.0, libpod/oci_conmon_common.go, newConmonOCIRuntime.

@@ -16,9 +16,10 @@ func main() {
 		exit(play(role))
 	}
 	rounds := flag.Int("rounds", 40, "cancels of each kind")
-	calls := flag.Int("calls", 100, "calls of the runtime of each kind")
+	passes := flag.Int("passes", 500, "calls of the runtime that are passed through, of each kind")
+	creates := flag.Int("creates", 100, "containers that are created, of each kind")
 	flag.Parse()
-	exit(run(*rounds, *calls))
+	exit(run(*rounds, *passes, *creates))
 }
 
 func exit(err error) {
@@ -29,7 +30,7 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-func run(rounds, calls int) error {
+func run(rounds, passes, creates int) error {
 	if _, err := os.Stat(busyboxes); err != nil || os.Getuid() != 0 {
 		return fmt.Errorf("runs in the test machine only: use `make bench`")
 	}
@@ -37,7 +38,11 @@ func run(rounds, calls int) error {
 	if err != nil {
 		return err
 	}
-	passes, creates, err := measureWrapper(calls)
+	passTimes, passCPU, err := measurePasses(passes)
+	if err != nil {
+		return err
+	}
+	createTimes, err := measureCreates(creates)
 	if err != nil {
 		return err
 	}
@@ -45,9 +50,11 @@ func run(rounds, calls int) error {
 	printTable(cancels.fromDeath)
 	fmt.Printf("\nThe same from the client's signal, podman's own end included:\n\n")
 	printTable(cancels.fromSignal)
-	fmt.Printf("\nOne call that is passed through (--version), %d each, taken in turn:\n\n", calls)
-	printTable(passes)
-	fmt.Printf("\nOne create of a container, %d each, taken in turn:\n\n", calls)
-	printTable(creates)
+	fmt.Printf("\nOne call that is passed through (--version), %d each, taken in turn:\n\n", passes)
+	printTable(passTimes)
+	fmt.Printf("\nThe CPU time of the same:\n\n")
+	printTable(passCPU)
+	fmt.Printf("\nOne create of a container, %d each, taken in turn:\n\n", creates)
+	printTable(createTimes)
 	return nil
 }

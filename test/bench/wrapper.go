@@ -17,30 +17,35 @@ const (
 	wrappedRuntime = "/usr/local/libexec/buildwatch/crun"
 )
 
-// measureWrapper measures calls of the runtime, directly and through the
-// wrapper.
-func measureWrapper(calls int) (passes, creates []*series, err error) {
-	pass := &series{name: "pass-through, crun alone"}
-	passWrapped := &series{name: "pass-through, wrapped"}
+// measurePasses measures calls of the runtime that are passed through, beside the same
+// without the wrapper: their time, and their CPU time.
+func measurePasses(calls int) (times, cpu []*series, err error) {
+	for _, name := range []string{"crun alone", "through the wrapper"} {
+		times, cpu = append(times, &series{name: name}), append(cpu, &series{name: name})
+	}
+	for range calls {
+		for i, runtime := range []string{bareRuntime, wrappedRuntime} {
+			call := exec.Command(runtime, "--version")
+			started := time.Now()
+			if err := call.Run(); err != nil {
+				return nil, nil, err
+			}
+			times[i].add(time.Since(started))
+			cpu[i].add(call.ProcessState.UserTime() + call.ProcessState.SystemTime())
+		}
+	}
+	return times, cpu, nil
+}
+
+// measureCreates measures how long containers take to be created, directly and through
+// the wrapper.
+func measureCreates(calls int) (creates []*series, err error) {
 	create := &series{name: "create, crun alone"}
 	first := &series{name: "create, wrapped, a build's first step"}
 	next := &series{name: "create, wrapped, a later step"}
-
-	for range calls {
-		for _, s := range []struct {
-			*series
-			runtime string
-		}{{pass, bareRuntime}, {passWrapped, wrappedRuntime}} {
-			started := time.Now()
-			if err := exec.Command(s.runtime, "--version").Run(); err != nil {
-				return nil, nil, err
-			}
-			s.add(time.Since(started))
-		}
-	}
 	root, err := makeRoot()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer os.RemoveAll(root)
 	for call := range calls {
@@ -48,18 +53,18 @@ func measureWrapper(calls int) (passes, creates []*series, err error) {
 		// A builder of its own for each, for whom the daemon makes a new build.
 		out, err := runRole("builder", "bench", root, strconv.Itoa(call))
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for i, field := range strings.Fields(out) {
 			took, err := time.ParseDuration(field)
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			[]*series{create, first, next}[i].add(took)
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	return []*series{pass, passWrapped}, []*series{create, first, next}, nil
+	return []*series{create, first, next}, nil
 }
 
 // makeRoot makes a directory with a container's root in it.

@@ -227,3 +227,40 @@ func TestWrapperNeverCallsItself(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestCallsThatPassThroughDoNotStartGo: they become the real runtime before that, unless
+// podman's configuration has rows of runtimes. Go's runtime tells of its start, when asked.
+func TestCallsThatPassThroughDoNotStartGo(t *testing.T) {
+	leakCheck(t)
+	path := filepath.Join(t.TempDir(), "probe")
+	write(t, path, "#!/bin/sh\necho called as $0\n")
+	sh(t, "mount --bind %s /usr/bin/crun", path)
+	defer sh(t, "umount /usr/bin/crun")
+	call := func(as, args string) (out string, started bool) {
+		t.Helper()
+		out = sh(t, "runuser -u %s -- env GODEBUG=inittrace=1 %s/crun %s 2>&1", as, libexec, args)
+		return out, strings.Contains(out, "init runtime @")
+	}
+	for _, user := range []string{"root", "builder"} {
+		for args, want := range map[string]bool{
+			"--version":                              false,
+			"state buildah-buildah1":                 false,
+			"create --bundle /none 123abc":           false,
+			"create --bundle /none buildah-buildah1": true,
+		} {
+			if out, started := call(user, args); started != want || !strings.Contains(out, "called as /usr/bin/crun") {
+				t.Errorf("%s, %s: Go's runtime starts: %v\n%s", user, args, started, out)
+			}
+		}
+	}
+	own := filepath.Join(t.TempDir(), "crun")
+	write(t, own, "#!/bin/sh\necho called as $0\n")
+	writeRow(t, "10-acme.conf", "crun", own)
+	if out, _ := call("root", "state x"); !strings.Contains(out, "called as "+own) {
+		t.Errorf("with a row of the administrator's:\n%s", out)
+	}
+	must(t, os.Remove(confD+"10-acme.conf"))
+	if out, started := call("root", "state x"); started {
+		t.Errorf("after the row was removed:\n%s", out)
+	}
+}
