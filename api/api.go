@@ -66,7 +66,17 @@ type Build struct {
 	Arch       []string `json:"arch"`        // emulated architectures running now, such as "aarch64", by a look of the last moments; never null
 	Processes  int      `json:"processes"`   // of its RUN containers, now; of ModeRun, of all of it
 	CPUSeconds float64  `json:"cpu_seconds"` // likewise, so far
-	Cgroup     string   `json:"cgroup"`      // path below the cgroup mount, with a leading slash
+	// MemoryBytes is what its scope holds now, the page cache of its files included; not
+	// there where the kernel does not say.
+	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	IO          *IO    `json:"io,omitempty"` // of its scope, so far; likewise
+	Cgroup      string `json:"cgroup"`       // path below the cgroup mount, with a leading slash
+}
+
+// IO is what processes have read from disks and written to them.
+type IO struct {
+	ReadBytes    uint64 `json:"read_bytes"`
+	WrittenBytes uint64 `json:"written_bytes"`
 }
 
 // Live reports whether anything of the build may still be there.

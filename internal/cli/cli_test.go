@@ -142,7 +142,6 @@ func TestUsageErrors(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
 		{"", `missing command: see "buildwatchctl --help"`},
 		{"lst", `unknown command "lst", did you mean list: see "buildwatchctl --help"`},
-		{"top", `unknown command "top", "buildwatchctl list --watch 2" shows the list again and again: see "buildwatchctl --help"`},
 		{"frobnicate", `unknown command "frobnicate": see "buildwatchctl --help"`},
 		{"ls --json", `unknown command "ls", did you mean list: see "buildwatchctl --help"`},
 		{"ps -q", `unknown command "ps", did you mean list: see "buildwatchctl --help"`},

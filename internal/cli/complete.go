@@ -19,11 +19,7 @@ const completionPatience = time.Second
 func (a *app) completeIDs(cmd *cobra.Command, given []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
-	list := a.builds
-	if a.machine.Machine != nil {
-		list = a.buildsOfMachine
-	}
-	builds, err := list(ctx)
+	builds, err := a.source(cmd.Flags()).list(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -207,7 +207,7 @@ func TestEveryCommandIsDescribed(t *testing.T) {
 		}
 		seen[cmd.Name()] = cmd
 	}
-	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"check", "config", "doctor", "history", "list", "prune", "run", "show", "stop", "version", "wait", "watch"}) {
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"check", "config", "doctor", "history", "list", "prune", "run", "show", "stop", "top", "version", "wait", "watch"}) {
 		t.Errorf("the verbs are %q", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // TestHelpFitsAPage of 80 columns, and examples do too.
 func TestHelpFitsAPage(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "nobody-is-asked")
-	for _, verb := range []string{"", "check", "config", "doctor", "history", "list", "run", "show", "stop", "version", "wait", "watch"} {
+	for _, verb := range []string{"", "check", "config", "doctor", "history", "list", "run", "show", "stop", "top", "version", "wait", "watch"} {
 		args := append(strings.Fields(verb), "--help")
 		r := run(t, socket, args...)
 		if r.code != 0 || !strings.Contains(r.out, "Usage:") {

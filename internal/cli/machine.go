@@ -2,14 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/podmanmachine"
 )
 
@@ -49,7 +47,7 @@ const machineVariable = "BUILDWATCH_MACHINE"
 // daemon is meant.
 func (a *app) defaultMachine(flags *pflag.FlagSet) error {
 	name := a.Getenv(machineVariable)
-	if name == "" || flags.Changed(machineFlagName) || flags.Changed("socket") {
+	if name == "" || flags.Changed(machineFlagName) || flags.Changed(socketFlagName) {
 		return nil
 	}
 	if err := a.machine.Set(name); err != nil {
@@ -105,23 +103,6 @@ func asUnderstood(cmd *cobra.Command, args []string) []string {
 		words = append(append(words, "--"), args...)
 	}
 	return words
-}
-
-// buildsOfMachine asks the machine for its list of builds.
-func (a *app) buildsOfMachine(ctx context.Context) ([]api.Build, error) {
-	var out, complaint strings.Builder
-	code, err := a.machine.Run(ctx, podmanmachine.Stdio{Out: &out, Err: &complaint}, program, "list", "--json")
-	if err != nil {
-		return nil, err
-	}
-	if code != 0 {
-		return nil, fmt.Errorf("list the builds of the machine: %s", strings.TrimSpace(complaint.String()))
-	}
-	var builds []api.Build
-	if err := json.Unmarshal([]byte(out.String()), &builds); err != nil {
-		return nil, fmt.Errorf("list the builds of the machine: %w", err)
-	}
-	return builds, nil
 }
 
 // completeMachines offers the machines of this host.

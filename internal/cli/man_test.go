@@ -16,7 +16,11 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-var update = flag.Bool("update", false, "write the manual pages that are made from the commands")
+// update reports whether the manual pages that are made from the commands are to be
+// written: -update, which the helper of terminal programs' tests has already.
+//
+// Source: charmbracelet/x, exp/golden.
+func update() bool { return flag.Lookup("update").Value.String() == "true" }
 
 const manDir = "../../man"
 
@@ -48,7 +52,7 @@ func TestManualPagesAreThoseOfTheCommands(t *testing.T) {
 		text := forReading(page.String())
 		all.WriteString(text)
 		path := filepath.Join(manDir, name)
-		if *update {
+		if update() {
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

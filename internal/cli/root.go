@@ -12,7 +12,10 @@ import (
 )
 
 // socketVariable names the environment variable that --socket defaults to.
-const socketVariable = "BUILDWATCH_SOCKET"
+const (
+	socketFlagName = "socket"
+	socketVariable = "BUILDWATCH_SOCKET"
+)
 
 func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
@@ -49,7 +52,7 @@ Root sees all builds, everybody else their own.`,
 	if socket == "" {
 		socket = api.ControlSocket
 	}
-	root.PersistentFlags().StringVar(&a.socket, "socket", socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
+	root.PersistentFlags().StringVar(&a.socket, socketFlagName, socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
 
 	a.addMachineFlag(root.PersistentFlags())
 	_ = root.RegisterFlagCompletionFunc(machineFlagName, completeMachines)
@@ -57,15 +60,12 @@ Root sees all builds, everybody else their own.`,
 	for _, verb := range []*cobra.Command{a.list(), a.show(), a.history(), a.watch(), a.check(), a.doctor(), a.stop(), a.wait(), a.prune(), a.config(), a.version()} {
 		root.AddCommand(a.anywhere(verb))
 	}
-	root.AddCommand(a.run())
+	root.AddCommand(a.run(), a.top())
 	return root
 }
 
 // unknown is the error for a command that there is not.
 func (a *app) unknown(root *cobra.Command, command string) error {
-	if command == "top" { // which is next to stop, and is not to be
-		return errors.New(`unknown command "top", "buildwatchctl list --watch 2" shows the list again and again`)
-	}
 	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 {
 		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
 	}

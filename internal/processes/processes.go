@@ -66,6 +66,7 @@ type Scope interface {
 	Keepers() []scopes.Member
 	MemoryPeak() uint64
 	Memory() uint64
+	IO() (read, written uint64, known bool)
 	OOMKills() uint64
 	Shortage(scopes.Resource) scopes.Shortage
 	AwaitShortage(ctx context.Context, r scopes.Resource, known uint64) (scopes.Shortage, error)
@@ -256,6 +257,15 @@ func (s Set) Memory() uint64 {
 		return 0
 	}
 	return s.Scope.Memory()
+}
+
+// IO is how much the scope has read from disks and written to them, in bytes; not known
+// where there is none, or the kernel does not say.
+func (s Set) IO() (read, written uint64, known bool) {
+	if s.Scope == nil {
+		return 0, 0, false
+	}
+	return s.Scope.IO()
 }
 
 // OOMKills is how many of the scope's processes were killed for lack of memory.

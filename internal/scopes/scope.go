@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -441,42 +440,4 @@ func (s *Scope) DiscardEmpty() bool {
 	}
 	s.manager.discard(s, true)
 	return true
-}
-
-// MemoryPeak is the most memory that the whole scope had at once, in bytes; 0 where the
-// kernel does not say, or the scope is gone.
-//
-// Source: linux, Documentation/admin-guide/cgroup-v2.rst, memory.peak: since 5.19.
-func (s *Scope) MemoryPeak() uint64 { return s.number("memory.peak") }
-
-// Memory is how much memory the whole scope has now, in bytes; 0 where the kernel does
-// not say, or the scope is gone.
-func (s *Scope) Memory() uint64 { return s.number("memory.current") }
-
-// OOMKills is how many processes of the scope the kernel has killed for lack of memory.
-//
-// Source: linux, Documentation/admin-guide/cgroup-v2.rst, memory.events: of all that is
-// below the cgroup as well.
-func (s *Scope) OOMKills() uint64 {
-	text, err := s.dir.read("memory.events")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if number, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			kills, _ := strconv.ParseUint(strings.TrimSpace(number), 10, 64)
-			return kills
-		}
-	}
-	return 0
-}
-
-// number reads a file of the scope's cgroup that has one number.
-func (s *Scope) number(file string) uint64 {
-	text, err := s.dir.read(file)
-	if err != nil {
-		return 0
-	}
-	n, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	return n
 }

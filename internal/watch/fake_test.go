@@ -71,14 +71,15 @@ func newFakeScope(spec scopes.Spec) *fakeScope {
 	return &fakeScope{spec: spec, joinable: true, record: spec.Record, calls: make(chan string, 100), empty: make(chan struct{}), shortened: make(chan struct{})}
 }
 
-func (s *fakeScope) Unit() string                 { return scopes.UnitName(s.spec.ID) }
-func (s *fakeScope) Cgroup() string               { return "/test.slice/" + s.Unit() }
-func (s *fakeScope) Bounded() *api.Limits         { return nil }
-func (s *fakeScope) CgroupsPath(id string) string { return path.Join(s.Cgroup(), "payload", "run-"+id) }
-func (s *fakeScope) CPUTime() time.Duration       { s.looks.Add(1); return time.Second }
-func (s *fakeScope) MemoryPeak() uint64           { return 1 << 20 }
-func (s *fakeScope) Memory() uint64               { return 1 << 10 }
-func (s *fakeScope) OOMKills() uint64             { return 1 }
+func (s *fakeScope) Unit() string                  { return scopes.UnitName(s.spec.ID) }
+func (s *fakeScope) Cgroup() string                { return "/test.slice/" + s.Unit() }
+func (s *fakeScope) Bounded() *api.Limits          { return nil }
+func (s *fakeScope) CgroupsPath(id string) string  { return path.Join(s.Cgroup(), "payload", "run-"+id) }
+func (s *fakeScope) CPUTime() time.Duration        { s.looks.Add(1); return time.Second }
+func (s *fakeScope) MemoryPeak() uint64            { return 1 << 20 }
+func (s *fakeScope) Memory() uint64                { return 1 << 10 }
+func (s *fakeScope) OOMKills() uint64              { return 1 }
+func (s *fakeScope) IO() (r, w uint64, known bool) { return 3, 5, true }
 func (s *fakeScope) StepsCPUTime() time.Duration {
 	s.cpuLooks.Add(1)
 	return time.Duration(s.cpu.Add(s.cpuOfLook))

@@ -183,6 +183,10 @@ func (b *build) view() (api.Build, bool) {
 	if usage.Elsewhere() && !inside(held.Scope) {
 		view.Placement = api.PlacementObserved
 	}
+	view.MemoryBytes = held.Memory()
+	if read, written, known := held.IO(); known {
+		view.IO = &api.IO{ReadBytes: read, WrittenBytes: written}
+	}
 	return view, true
 }
 
