@@ -159,7 +159,7 @@ const (
 
 var rungs = meanings[Rung]{
 	{RungKill, "SIGKILL to the containers: to all of the scope through systemd, or, where the owner is inside too, to the containers' cgroups alone; of an observed build to each process by pidfd while its owner lives, else to the scope that they are gathered into"},
-	{RungOwner, "nothing, then SIGTERM, then SIGKILL to an owner that lives after a stop or a deadline and has not seen the end of its step, or that nobody waits for any more; an API service gets only the time"},
+	{RungOwner, "nothing, then SIGHUP to podman and SIGTERM to others, then SIGKILL to an owner that lives after a stop or a deadline and has not seen the end of its step, or that nobody waits for any more; an API service gets only the time"},
 	{RungStop, "the scope is stopped through systemd, which is also how an empty one is put away"},
 	{RungCgroupKill, "the kernel's own kill of the scope's cgroup (cgroup.kill): whatever is in there, and whatever it forks"},
 	{RungSurvivors, "the FUSE connections that what is left waits for are aborted, where they are the build's own"},

@@ -209,6 +209,14 @@ func (o *Owner) Tell(signal unix.Signal) error {
 	return nil
 }
 
+// TerminateBy is the signal that tells the owner to end, and to tidy up if it can.
+func (o *Owner) TerminateBy() unix.Signal {
+	if exe, err := o.Exe(); err == nil && podman.TidiesByHangup(exe) {
+		return unix.SIGHUP
+	}
+	return unix.SIGTERM
+}
+
 // Builders are the processes that live and work for the build alone. An API service does
 // not.
 func (o *Owner) Builders() []int {

@@ -39,6 +39,15 @@ func Programs() []string {
 	return paths
 }
 
+// TidiesByHangup reports whether a program, the target of /proc/PID/exe, is one that tidies up
+// after its RUN step by SIGHUP, and not for certain by SIGTERM: podman ends at once by that, in a
+// race with buildah's own handler, the only one of SIGHUP. Between two steps it ends by either.
+// buildah tidies up by both.
+//
+// Source: containers/podman 4.3 to 5.8, libpod/shutdown/handler.go; containers/buildah 1.28 to
+// 1.43, run_common.go, runUsingRuntimeSubproc; findings/podman-sighup-cleans-up-sigint-does-not.sh.
+func TidiesByHangup(exe string) bool { return ProgramName(exe, nil) == builders[0] }
+
 // Mappers returns the paths of the program that a rootless builder has its UIDs mapped by.
 func Mappers() []string {
 	paths := make([]string, 0, len(directories))

@@ -52,11 +52,18 @@ func (c Command) isChrootStep(ctx context.Context, process *proc.Handle) bool {
 	return false
 }
 
-// TerminateCommand sends SIGTERM to all of the command's processes: the owner may be a
-// script, or a rootless podman's outer process.
+// TerminateCommand tells all of the command's processes to end: the owner may be a
+// script, or a rootless podman's outer process. podman gets the signal by which it tidies up.
 func (s Set) TerminateCommand() error {
 	if s.Scope == nil {
 		return nil
 	}
-	return s.Scope.SignalCommand(unix.SIGTERM, func(*proc.Handle) bool { return false })
+	tidies := func(h *proc.Handle) bool {
+		exe, err := h.Exe()
+		return err == nil && podman.TidiesByHangup(exe)
+	}
+	return errors.Join(
+		s.Scope.SignalCommand(unix.SIGHUP, func(h *proc.Handle) bool { return !tidies(h) }),
+		s.Scope.SignalCommand(unix.SIGTERM, tidies),
+	)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/client"
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Run runs the command to its end, and returns the exit status for the whole.
@@ -80,7 +81,7 @@ func supervise(o Options, path string) (int, error) {
 			say(line)
 			t.toMargin()
 		}
-		t.begin(c.build != "")
+		t.begin(c.build != "" || tidiesByHangup(o.Command))
 	}
 	s := supervision{Options: o, command: c, terminal: t, exited: exited, signals: signals, started: started}
 	return s.wait(), nil
@@ -97,6 +98,7 @@ type supervision struct {
 	stopped  chan error     // answers the stop of the build; nil before one
 	by       syscall.Signal // that cancelled it; 0 for none
 	since    time.Time      // when
+	instead  syscall.Signal // of which the command got SIGHUP; 0 for none
 }
 
 // echoTime is for how long a signal after the first may be the same one: who signals
@@ -118,7 +120,10 @@ func (s *supervision) wait() int {
 			if s.build != "" && !state.Success() {
 				s.tellWhy()
 			}
-			return status(state)
+			if code := status(state); s.instead == 0 || code != 128+int(unix.SIGHUP) {
+				return code
+			}
+			return 128 + int(s.instead)
 		case got := <-s.signals:
 			if s.by != 0 && time.Since(s.since) < echoTime {
 				continue
@@ -130,7 +135,7 @@ func (s *supervision) wait() int {
 			s.stopped = nil
 			if err != nil {
 				s.Say("cannot end the build cleanly: " + err.Error())
-				s.signal(s.by)
+				s.passOn(s.by)
 			}
 		}
 	}
@@ -177,7 +182,7 @@ const cleanTime = 1500 * time.Millisecond
 func (s *supervision) cancel(by syscall.Signal) {
 	switch {
 	case s.build == "":
-		s.signal(by)
+		s.passOn(by)
 	case s.by == 0:
 		s.by, s.since = by, time.Now()
 		s.stopped = make(chan error, 1)
@@ -187,6 +192,21 @@ func (s *supervision) cancel(by syscall.Signal) {
 		_ = s.process.Kill()
 		s.signal(unix.SIGKILL)
 	}
+}
+
+// passOn gives a command the signal that is to end it: to a podman that builds the first time
+// the one by which it tidies up after its step, if it would hear that.
+func (s *supervision) passOn(by syscall.Signal) {
+	if (by == unix.SIGINT || by == unix.SIGTERM) && s.instead == 0 && tidiesByHangup(s.Command) && !signal.Ignored(unix.SIGHUP) {
+		s.instead = by
+		by = unix.SIGHUP
+	}
+	s.signal(by)
+}
+
+// tidiesByHangup reports whether a command is a podman that does nothing but build.
+func tidiesByHangup(argv []string) bool {
+	return len(argv) > 0 && podman.TidiesByHangup(argv[0]) && podman.ReadCommand("podman", argv).Purpose == podman.Builds
 }
 
 // stopTime bounds the wait for a build's end: the daemon's whole ladder.

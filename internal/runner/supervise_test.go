@@ -123,14 +123,14 @@ type watched struct {
 	code    chan int
 }
 
-func watch(t *testing.T, script, build, socket string, timeout time.Duration) *watched {
+func watch(t *testing.T, script, build, socket string, timeout time.Duration, argv ...string) *watched {
 	t.Helper()
 	w := &watched{signals: make(chan os.Signal, 4), said: make(chan string, 4), code: make(chan int, 1)}
 	w.child = proctest.Shell(t, script, func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} })
 	exited := make(chan *os.ProcessState, 1)
 	w.supervision = &supervision{
 		started: time.Now(),
-		Options: Options{Socket: socket, Request: api.RunRequest{Timeout: api.Seconds(timeout)}, Say: func(line string) { w.said <- line }},
+		Options: Options{Command: argv, Socket: socket, Request: api.RunRequest{Timeout: api.Seconds(timeout)}, Say: func(line string) { w.said <- line }},
 		command: &command{process: w.child.Process, build: build}, exited: exited, signals: w.signals,
 	}
 	go func() {
@@ -211,6 +211,22 @@ func TestExitStatusIsTheCommandsUnlessItWasCancelled(t *testing.T) {
 			t.Errorf("the command ended by %v", w.child.Status())
 		}
 	})
+	for name, row := range map[string]struct {
+		command string
+		script  string
+		want    int
+	}{
+		"unwatched, podman that tidies up":   {"/usr/bin/podman build .", "trap '' INT; trap 'exit 1' HUP", 1},
+		"unwatched, podman between steps":    {"podman --log-level debug build .", "trap '' INT", 130},
+		"unwatched, a podman that runs":      {"podman run --rm -it x", "trap '' HUP", 130},
+		"unwatched, a podman in other hands": {"sh -c podman", "trap '' HUP", 130},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watch(t, row.script, "", "", 0, strings.Fields(row.command)...)
+			w.signals <- unix.SIGINT
+			w.ends(t, row.want)
+		})
+	}
 	t.Run("unwatched", func(t *testing.T) {
 		w := watch(t, "", "", "", 0)
 		w.signals <- unix.SIGTERM

@@ -87,10 +87,10 @@ func (h hands) Kill(ctx context.Context) error {
 func (h hands) Wait(context.Context) error { return nil }
 
 func (h hands) TerminateOwner(context.Context) error {
-	err := h.signalOwner(unix.SIGTERM)
+	err := h.signalOwner(h.b.owner.TerminateBy())
 	if h.b.record.Mode == api.ModeRun {
 		if err := h.b.processes().TerminateCommand(); err != nil {
-			h.b.log.WithError(err).Error("Cannot send SIGTERM to the build's command")
+			h.b.log.WithError(err).Error("Cannot tell the build's command to end")
 		}
 	}
 	return err

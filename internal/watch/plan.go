@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/processes"
@@ -56,6 +58,9 @@ func (b *build) describePlanned(p lifecycle.Planned, t targets) api.PlanAction {
 	held := b.processes()
 	act := p.Act(p.Status, lifecycle.Held{Scope: held.Scope != nil, Elsewhere: held.Unplaced != nil, Owner: len(t.owner) > 0})
 	action := api.PlanAction{Kind: act.Kind, Rung: p.Name, If: p.When, Means: act.Means, Signal: act.Signal}
+	if p.Stage == lifecycle.StageTerm && b.owner != nil {
+		action.Signal = unix.SignalName(b.owner.TerminateBy())
+	}
 	switch {
 	case act.On == lifecycle.OnNewUnit:
 		action.On = processes.UnitOf(b.id)

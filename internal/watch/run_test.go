@@ -161,7 +161,7 @@ func TestStubbornCommandOfARunIsTold(t *testing.T) {
 	_ = caller.Signal(unix.SIGSTOP)
 	b, s := w.beginRun(caller, Run{Program: program})
 	b.send(message{event: lifecycle.StopRequested})
-	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "command SIGKILL", "command SIGTERM", "kill", "stop", "close"}) {
+	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill containers", "command SIGKILL", "command SIGHUP", "command SIGTERM", "kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)
 	}
 	if caller.Alive() {

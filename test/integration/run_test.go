@@ -541,6 +541,29 @@ func TestRunWithoutTheDaemon(t *testing.T) {
 	}
 }
 
+// TestCtrlCAtRunWithoutTheDaemonIsPodmansCleanCancel: podman gets SIGHUP, and so leaves neither
+// processes nor storage, which it would by Ctrl+C.
+func TestCtrlCAtRunWithoutTheDaemonIsPodmansCleanCancel(t *testing.T) {
+	leakCheck(t)
+	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
+	before := storageOf(t, root)
+	b := startRun(t, root, family, true, nil)
+	eventually(t, func() (string, bool) {
+		steps, _ := try("pgrep -fc 'busybox sleep 100[1-4]$'")
+		return steps + b.out.String(), steps == "4"
+	})
+	_, err := b.pty.Write([]byte{3})
+	must(t, err)
+	if code, took := b.wait(); code != 1 && code != 130 {
+		t.Errorf("exit status %d after %v:\n%s", code, took, b.out.String())
+	}
+	eventually(t, func() (string, bool) {
+		left := buildProcesses(t)
+		return strings.Join(left, "\n"), len(left) == 0
+	})
+	noNews(t, root, before)
+}
+
 // TestDaemonRestartedThenCtrlC: the build is adopted, and the cancel as clean.
 func TestDaemonRestartedThenCtrlC(t *testing.T) {
 	leakCheck(t)

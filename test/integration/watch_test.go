@@ -274,7 +274,7 @@ func TestPlanOfARunSparesItsClientAtFirst(t *testing.T) {
 	if containers.Means != api.MeansCgroupKill || !strings.HasSuffix(containers.On, ".scope/payload") || slices.Contains(commands(containers), "podman") {
 		t.Errorf("first comes %+v", containers)
 	}
-	if tidy.Means != api.MeansWait || !slices.Equal(commands(tidy), []string{"podman"}) || term.Signal != "SIGTERM" || !slices.Contains(commands(term), "podman") {
+	if tidy.Means != api.MeansWait || !slices.Equal(commands(tidy), []string{"podman"}) || term.Signal != "SIGHUP" || !slices.Contains(commands(term), "podman") {
 		t.Errorf("then come %+v, %+v", tidy, term)
 	}
 	held := hold(t, listed(t)[0])
