@@ -40,6 +40,8 @@ build: ## build the programs, static, into build/
 	$(GO_BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
 # Its entry point is its own: see internal/early.
 	$(GO_BUILD:%'=% $(ENTRY)') -o build/ ./cmd/buildwatch-runtime
+# It relies on how this Go compiles (package early), and every container of podman's is started by it.
+	@test $$($(GO) env GOARCH) != $$($(GO) env GOHOSTARCH) || build/buildwatch-runtime 2>&1 | grep -q 'not an OCI runtime' || { echo 'build/buildwatch-runtime does not start: another version of Go?' >&2; rm build/buildwatch-runtime; exit 1; }
 
 machine-binaries: linux-amd64 linux-arm64 ## build the programs for podman machines, into build/linux-ARCH/
 
