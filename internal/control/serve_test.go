@@ -20,6 +20,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/peer"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // oneBuild is a build of UID 1000 whose stop lasts until release is closed, or
@@ -188,9 +189,7 @@ func TestStopsAtOnceWithThousandsOfIdlePeers(t *testing.T) {
 			send(t, conn, "POST /v1/builds/b/stop HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
 		}
 	}
-	for accepted.Load() < int64(peers) {
-		time.Sleep(time.Millisecond)
-	}
+	proctest.Eventually(t, "all are accepted", func() bool { return accepted.Load() == int64(peers) })
 	begin := time.Now()
 	stop()
 	took := time.Since(begin)
@@ -244,7 +243,7 @@ func TestStopMayLastLongerThanARequest(t *testing.T) {
 	connect, _ := serve(t, s)
 	conn := connect()
 	send(t, conn, stopRequest)
-	time.Sleep(400 * time.Millisecond)
+	proctest.After(t, time.Now(), 2*(s.limits.request+s.limits.answer))
 	close(builds.release)
 	if code, body := answer(t, conn); code != 200 {
 		t.Errorf("%d %s", code, body)

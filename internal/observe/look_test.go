@@ -4,11 +4,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestLooksThatAreAskedForAtOnceAreShared: many builds end at once, and each asks who
@@ -27,10 +27,14 @@ func TestLooksThatAreAskedForAtOnceAreShared(t *testing.T) {
 	asking.Go(f.look)
 	<-begun
 	const others = 50
+	var asked atomic.Int32
 	for range others {
-		asking.Go(f.look)
+		asking.Go(func() {
+			asked.Add(1)
+			f.look()
+		})
 	}
-	time.Sleep(50 * time.Millisecond) // most have asked by then
+	proctest.Eventually(t, "the others have asked", func() bool { return asked.Load() == others })
 	close(goOn)
 	asking.Wait()
 	if n := scans.Load(); n < 2 || n > others/2 {
@@ -43,12 +47,12 @@ func TestLookSeesWhatCameBeforeItWasAskedFor(t *testing.T) {
 	f := New(Options{Log: logrus.New()})
 	var there atomic.Bool
 	var seen atomic.Bool
-	first := make(chan struct{})
+	first, asked := make(chan struct{}), make(chan struct{})
 	f.scan = func() (snapshot, error) {
 		now := there.Load()
 		if !now {
 			close(first)
-			time.Sleep(20 * time.Millisecond)
+			<-asked
 		}
 		seen.Store(now)
 		return snapshot{}, nil
@@ -57,10 +61,13 @@ func TestLookSeesWhatCameBeforeItWasAskedFor(t *testing.T) {
 	asking.Go(f.look)
 	<-first
 	there.Store(true)
-	f.look()
-	if !seen.Load() {
-		t.Error("the look that was under way was taken")
-	}
+	asking.Go(func() {
+		close(asked)
+		f.look()
+		if !seen.Load() {
+			t.Error("the look that was under way was taken")
+		}
+	})
 	asking.Wait()
 }
 

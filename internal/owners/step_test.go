@@ -5,20 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
-
-// eventually waits for what no event tells of.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("it never comes that %s", what)
-		}
-	}
-}
 
 // TestStepIsOverForItsBuilderWhenItHasWaitedForIt: not while the monitor lives, and not
 // while it is a zombie.
@@ -45,14 +35,14 @@ func TestStepIsOverForItsBuilderWhenItHasWaitedForIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want {
-			eventually(t, name+" is seen", sees)
-		} else if time.Sleep(20 * time.Millisecond); sees() {
+			proctest.Eventually(t, name+" is seen", sees)
+		} else if sees() { // its start has ended with its execution
 			t.Errorf("%s is taken for a monitor", name)
 		}
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "a child that was not waited for is seen", sees)
+		proctest.Eventually(t, "a child that was not waited for is seen", sees)
 		_ = child.Wait()
 		if sees() {
 			t.Errorf("%s was waited for", name)

@@ -484,23 +484,14 @@ var roles = proctest.Roles{
 func say(line string) { _, _ = os.Stdout.WriteString(line + "\n") }
 
 // exited waits until the process has ended, in the daemon's eyes.
-func exited(caller owners.Caller) error {
-	for deadline := time.Now().Add(patience); caller.Alive(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return errors.New("the caller does not exit")
-		}
-	}
-	return nil
+func exited(t *testing.T, caller owners.Caller) {
+	proctest.Eventually(t, "the caller has exited", func() bool { return !caller.Alive() })
 }
 
 // runsAnother waits until the process runs another program than the wrapper.
-func runsAnother(h *proc.Handle, wrapper string) error {
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if exe, err := h.Exe(); err == nil && exe != wrapper {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return errors.New("the caller stays what it is")
-		}
-	}
+func runsAnother(t *testing.T, h *proc.Handle, wrapper string) {
+	proctest.Eventually(t, "the caller runs another program", func() bool {
+		exe, err := h.Exe()
+		return err == nil && exe != wrapper
+	})
 }

@@ -111,17 +111,20 @@ func TestCallerThatIsNoLongerTheWrapperIsNotMoved(t *testing.T) {
 		"it exits while its build is looked for": {"prepare", &fakePlaces{
 			find: func(_ context.Context, caller owners.Caller) error {
 				asked <- struct{}{}
-				return exited(caller)
+				exited(t, caller)
+				return nil
 			},
 		}, CauseTimeout},
 		"it exits before it is moved": {"enter", &fakePlaces{
 			enter: func(_ context.Context, caller owners.Caller, act func() error) error {
-				return errors.Join(exited(caller), act())
+				exited(t, caller)
+				return act()
 			},
 		}, CauseTimeout},
 		"it becomes the runtime": {"become", &fakePlaces{
 			enter: func(_ context.Context, caller owners.Caller, act func() error) error {
-				return errors.Join(runsAnother(caller.Handle, wrapper), act())
+				runsAnother(t, caller.Handle, wrapper)
+				return act()
 			},
 		}, CauseRefused},
 	} {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
 
@@ -108,7 +109,7 @@ func TestWhoIsInAUserNamespaceCountsForItsMaker(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.Close)
-	waitUntil(t, func() bool { _, nested, err := UserNamespaceOf(h.PID); return err == nil && nested })
+	proctest.Eventually(t, "it is so", func() bool { _, nested, err := UserNamespaceOf(h.PID); return err == nil && nested })
 	if got := a.OfProcess(h, lent+77); got != (share.Account{UID: user}) {
 		t.Errorf("of a process in a user's namespace: %+v, want %d's", got, user)
 	}

@@ -10,17 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
-
-func waitUntil(t *testing.T, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("what is waited for does not come")
-		}
-	}
-}
 
 func TestArgsAreThoseOfTheProcess(t *testing.T) {
 	odd := []string{"", "a b", "line\nbreak", "\x1b[31m", "\xff\xfe", ")"}
@@ -97,7 +89,7 @@ func TestReadThatHangsIsLeftBehind(t *testing.T) {
 		_, err := r.Args(ctx, h)
 		result <- err
 	}()
-	waitUntil(t, func() bool { return r.InFlight() == 1 })
+	proctest.Eventually(t, "it is so", func() bool { return r.InFlight() == 1 })
 	cancel(cause)
 	if err := <-result; !errors.Is(err, cause) {
 		t.Errorf("Args = %v; want the context's cause", err)
@@ -111,7 +103,7 @@ func TestReadThatHangsIsLeftBehind(t *testing.T) {
 		t.Errorf("%d reads are under way, want 1", r.InFlight())
 	}
 	release()
-	waitUntil(t, func() bool { return r.InFlight() == 0 })
+	proctest.Eventually(t, "it is so", func() bool { return r.InFlight() == 0 })
 	if args, err := r.Args(context.Background(), h); err != nil || !slices.Equal(args, []string{"late"}) {
 		t.Errorf("Args = %q, %v", args, err)
 	}
@@ -145,7 +137,7 @@ func TestOneUsersReadsThatHangKeepNobodyElseWaiting(t *testing.T) {
 	for _, h := range bad[80:] {
 		waiting.Go(func() { _, _ = r.Args(ctx, h) })
 	}
-	waitUntil(t, func() bool { return r.InFlight() == readsOfUser })
+	proctest.Eventually(t, "it is so", func() bool { return r.InFlight() == readsOfUser })
 	for name, h := range map[string]*Handle{"another user's": others, "root's": roots} {
 		if _, err := r.Args(context.Background(), h); err != nil {
 			t.Errorf("%s process is not read: %v", name, err)
@@ -155,14 +147,14 @@ func TestOneUsersReadsThatHangKeepNobodyElseWaiting(t *testing.T) {
 	for _, h := range bad[:80] {
 		waiting.Go(func() { _, _ = r.Args(ctx, h) })
 	}
-	waitUntil(t, func() bool { return r.InFlight() == readsOfUsers })
+	proctest.Eventually(t, "it is so", func() bool { return r.InFlight() == readsOfUsers })
 	if _, err := r.Args(context.Background(), roots); err != nil {
 		t.Errorf("root's process is not read: %v", err)
 	}
 	cancel()
 	waiting.Wait()
 	release()
-	waitUntil(t, func() bool { return r.InFlight() == 0 && r.idle() })
+	proctest.Eventually(t, "it is so", func() bool { return r.InFlight() == 0 && r.idle() })
 }
 
 // TestManyReadsAtOnceAreAllMade: who starts many steps at once waits, and is not refused.

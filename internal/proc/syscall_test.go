@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestSyscallIsTheThreads: what a thread of this very process sleeps in, and for how
@@ -27,11 +29,10 @@ func TestSyscallIsTheThreads(t *testing.T) {
 	thread := <-tid
 	var call Syscall
 	var err error
-	for deadline := time.Now().Add(time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if call, err = SyscallOf(os.Getpid(), thread); err == nil && call.Number == unix.SYS_NANOSLEEP {
-			break
-		}
-	}
+	proctest.Eventually(t, "the thread sleeps", func() bool {
+		call, err = SyscallOf(os.Getpid(), thread)
+		return err == nil && call.Number == unix.SYS_NANOSLEEP
+	})
 	address := uint64(uintptr(unsafe.Pointer(&span)))
 	if err != nil || call.Number != unix.SYS_NANOSLEEP || call.Args[0] != address || call.Args[1] != 0 {
 		t.Fatalf("it sleeps in %+v, %v; want nanosleep(%#x, 0)", call, err, address)

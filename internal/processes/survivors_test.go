@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/survivors"
 )
@@ -56,9 +57,7 @@ func TestSurvivorIsOneSinceTheFirstLook(t *testing.T) {
 	if was.Since.IsZero() || was.State != "D" {
 		t.Errorf("it is %+v", was)
 	}
-	for time.Since(was.Since) < time.Millisecond { // so that another time would be another
-		time.Sleep(time.Millisecond)
-	}
+	proctest.After(t, was.Since, time.Millisecond) // so that another time would be another
 	i.report.Processes[8] = stuck
 	again, _ := s.Look(t.Context(), of, nil, first, true)
 	for pid, later := range map[int]bool{7: false, 8: true} {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // longAgo is before any builder here: builders were looked for all the time.
@@ -28,7 +29,7 @@ func TestWhatABuilderHasLeftThatDiedBeforeItsFirstStepIsReclaimed(t *testing.T) 
 		t.Errorf("%+v", job)
 	}
 	must(t, job.check())
-	b.eventually("the entry stays", func() bool { return b.files(dir) == 0 })
+	proctest.Eventually(t, "the entry is removed", func() bool { return b.files(dir) == 0 })
 }
 
 // TestABuildersFirstStepNamesItsBuild: there is one entry of it, in memory and on the disk.
@@ -116,7 +117,7 @@ func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
 	b.SeenBuilder(builder, nil, longAgo)
 	time.Sleep(30 * time.Millisecond) // a process's start is told to the tick
 	keepersEnd.End()
-	b.eventually("the keeper is still waited for", func() bool {
+	proctest.Eventually(t, "the keeper is not waited for", func() bool {
 		b.Reclaimer.mu.Lock()
 		defer b.Reclaimer.mu.Unlock()
 		return len(b.entries) == 1

@@ -28,6 +28,6 @@ func TestContainerOfAMomentBeforeTheBuilderIsNotItsOwn(t *testing.T) {
 		if began < before-1 || began > after+proc.Tick.Microseconds() {
 			t.Errorf("begun at %d, between %d and %d", began, before, after)
 		}
-		time.Sleep(150 * time.Millisecond) // another part of the second
+		proctest.After(t, time.UnixMicro(after), 150*time.Millisecond) // another part of the second
 	}
 }

@@ -106,15 +106,6 @@ func (b *aBench) files(dir string) int {
 	return len(files)
 }
 
-func (b *aBench) eventually(what string, is func() bool) {
-	b.t.Helper()
-	for until := time.Now().Add(never); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(until) {
-			b.t.Fatal(what)
-		}
-	}
-}
-
 // aBuilder is a process that builds until it is ended.
 func aBuilder(t *testing.T, command string) (Builder, *proctest.Child) {
 	t.Helper()
@@ -138,7 +129,7 @@ func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
 		t.Errorf("%+v", job)
 	}
 	must(t, job.check())
-	b.eventually("the entry stays", func() bool { return b.files(dir) == 0 })
+	proctest.Eventually(t, "the entry is removed", func() bool { return b.files(dir) == 0 })
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.told != 1 || len(b.done) != 1 || b.done[0].Build != "bcdf2345" || b.done[0].Removed != 1 || b.done[0].Bytes != 5 {
@@ -206,7 +197,7 @@ func TestWhatABuildKeepsOnPurposeStays(t *testing.T) {
 	b.uses("bcdf2346", running, 'b')
 	b.uses("bcdf2347", service, 'c')
 	b.Over("bcdf2347", true)
-	b.eventually("the request is remembered", func() bool { return b.files(dir) == 2 })
+	proctest.Eventually(t, "the request is remembered", func() bool { return b.files(dir) == 2 })
 	keeps.End()
 	runs.End()
 	b.Over("bcdf2345", false)

@@ -81,8 +81,8 @@ func TestCandidateIsNoOlderThanItsService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := dir.Birth != 0       // else it may be this service's
-	time.Sleep(slack + slack/10) // the time of a start is exact to this
+	kept := dir.Birth != 0                        // else it may be this service's
+	proctest.After(t, time.Now(), slack+slack/10) // the time of a start is exact to this
 	service := startWith(t, "X=")
 	young, err := look(makeDir(t))
 	if err != nil {

@@ -177,9 +177,7 @@ func TestExitStatusIsTheCommandsUnlessItWasCancelled(t *testing.T) {
 			socket, stops := daemon(t, http.StatusOK)
 			w := watch(t, "trap 'exit 0' EXIT", "b", socket, 0)
 			w.signals <- by
-			for deadline := time.Now().Add(10 * time.Second); stops.Load() == 0 && time.Now().Before(deadline); {
-				time.Sleep(time.Millisecond)
-			}
+			proctest.Eventually(t, "the build is stopped", func() bool { return stops.Load() > 0 })
 			w.child.End() // it ends well, by itself: it got no signal
 			w.ends(t, want)
 			if w.child.Status().ExitStatus() != 0 || stops.Load() != 1 || w.says() != "" {
@@ -201,7 +199,7 @@ func TestExitStatusIsTheCommandsUnlessItWasCancelled(t *testing.T) {
 		w := watch(t, "trap '' INT", "b", socket, 0)
 		w.signals <- unix.SIGINT
 		w.signals <- unix.SIGINT // as sudo passes it on: the same one
-		time.Sleep(echoTime + echoTime/2)
+		proctest.After(t, time.Now(), echoTime+echoTime/2)
 		if w.child.Process.Signal(syscall.Signal(0)) != nil {
 			t.Error("an echo has ended the command")
 		}

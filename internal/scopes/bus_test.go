@@ -7,9 +7,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/dbus"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // newBus returns a bus that is closed when the test ends.
@@ -101,7 +102,7 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 
 	// Between two calls.
 	f.hangUp()
-	waitFor(t, "the connection is lost", func() bool { return !first.Connected() })
+	proctest.Eventually(t, "the connection is lost", func() bool { return !first.Connected() })
 	if err := b.call(short(t), StopUnit, nothing); err != nil {
 		t.Errorf("call = %v", err)
 	}
@@ -112,7 +113,7 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	err = b.call(short(t), StopUnit, func(conn *systemd.Conn) error {
 		if attempts++; attempts == 1 {
 			f.hangUp()
-			waitFor(t, "the connection is lost", func() bool { return !conn.Connected() })
+			proctest.Eventually(t, "the connection is lost", func() bool { return !conn.Connected() })
 			return lost
 		}
 		return nil
@@ -124,7 +125,7 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	err = b.call(short(t), StopUnit, func(conn *systemd.Conn) error {
 		attempts++
 		f.hangUp()
-		waitFor(t, "the connection is lost", func() bool { return !conn.Connected() })
+		proctest.Eventually(t, "the connection is lost", func() bool { return !conn.Connected() })
 		return lost
 	})
 	if !errors.Is(err, lost) || attempts != 2 {
@@ -140,16 +141,6 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	connected, requests := seen.counted()
 	if connected != 5 || requests != "StopUnit, StopUnit, StopUnit, StopUnit failed, StopUnit" {
 		t.Errorf("%d connections, counted %q", connected, requests)
-	}
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Errorf("it never comes that %s", what) // not Fatalf: some wait aside
-			return
-		}
 	}
 }
 

@@ -95,7 +95,7 @@ func makeOwn(t testing.TB) (root, own *cgroup, err error) {
 func removeTree(t testing.TB, dir string) {
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.freeze"), []byte("0"), 0)
 	_ = os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0)
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	proctest.Eventually(t, dir+" is removed", func() bool {
 		var dirs []string
 		_ = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
@@ -107,14 +107,9 @@ func removeTree(t testing.TB, dir string) {
 		for _, d := range dirs {
 			_ = os.Remove(d)
 		}
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Errorf("%s can't be removed", dir)
-			return
-		}
-	}
+		_, err := os.Stat(dir)
+		return errors.Is(err, fs.ErrNotExist)
+	})
 }
 
 // in makes a command start in the cgroup, or where the test is if that is nil.
@@ -279,11 +274,7 @@ func TestKillEndsWhateverIsThere(t *testing.T) {
 	inner := makeSub(t, own, "inner")
 	leader := startIn(t, own, `trap "" HUP INT TERM`)
 	startIn(t, inner, daemonized)
-	for deadline := time.Now().Add(patience); len(own.members()) < 3; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("members %v, want a daemonized one too", own.members())
-		}
-	}
+	proctest.Eventually(t, "there is a daemonized one too", func() bool { return len(own.members()) == 3 })
 	outside := startIn(t, nil, "")
 	if err := inner.write("cgroup.freeze", "1"); err != nil {
 		t.Fatal(err)

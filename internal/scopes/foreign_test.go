@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // idOf identifies a cgroup wherever the hierarchy is mounted.
@@ -42,15 +42,10 @@ func TestForeignCgroupIsKilledOnlyIfAllInItAreKnown(t *testing.T) {
 	if known.Process.Signal(unix.Signal(0)) != nil || unknown.Process.Signal(unix.Signal(0)) != nil {
 		t.Error("a process was ended")
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) { // the kernel takes a moment
+	proctest.Eventually(t, "it is not frozen any more", func() bool { // the kernel takes a moment
 		events, err := step.read("cgroup.events")
-		if err == nil && strings.Contains(string(events), "frozen 0") {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it stays frozen: %s, %v", events, err)
-		}
-	}
+		return err == nil && strings.Contains(string(events), "frozen 0")
+	})
 	ours[unknown.Process.Pid] = true
 	// Another cgroup of the name is none of it.
 	other := idOf(t, step)

@@ -77,7 +77,7 @@ func TestKeeperEndsWithTheOwner(t *testing.T) {
 		t.Errorf("its session is %d, %v: a terminal could end it", sid, err)
 	}
 	where := fmt.Sprintf("/proc/%d/", k.pid)
-	waitFor(t, "the keeper runs", func() bool { return proc.HasExeced(k.pid) })
+	proctest.Eventually(t, "the keeper runs", func() bool { return proc.HasExeced(k.pid) })
 	before, err := os.ReadFile(where + "auxv")
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +85,7 @@ func TestKeeperEndsWithTheOwner(t *testing.T) {
 	k.placed()
 	// Begun anew, it has what memory it has from the scope. The kernel puts each program's
 	// start elsewhere.
-	waitFor(t, "the keeper begins anew where it was placed", func() bool {
+	proctest.Eventually(t, "the keeper begins anew where it was placed", func() bool {
 		args, err := os.ReadFile(where + "cmdline")
 		after, auxvErr := os.ReadFile(where + "auxv")
 		comm, commErr := os.ReadFile(where + "comm")
@@ -366,7 +366,7 @@ func TestStartLeavesNothingBehind(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatal("the unit is not discarded")
 			}
-			waitFor(t, "the keeper is gone", func() bool { return len(childrenOf(t)) == len(before) })
+			proctest.Eventually(t, "the keeper is gone", func() bool { return len(childrenOf(t)) == len(before) })
 			if unit := f.unit(UnitName("bcdfghjk")); unit != "" {
 				t.Errorf("left: %s", unit)
 			}
@@ -415,7 +415,7 @@ func TestOnlyAnEmptyScopeIsDiscardedAsThat(t *testing.T) {
 	if err := s.CgroupKill(short(t)); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the scope is discarded", func() bool { return s.DiscardEmpty() })
+	proctest.Eventually(t, "the scope is discarded", func() bool { return s.DiscardEmpty() })
 	m.background.Wait()
 	if unit := f.unit(s.Unit()); unit != "" {
 		t.Errorf("left: %s", unit)

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
 
@@ -40,19 +40,11 @@ func TestOneUsersScopesDoNotKeepAnothersWaiting(t *testing.T) {
 	for n := range 60 {
 		start(54321, fmt.Sprintf("one-%d", n))
 	}
-	eventually := func(what string, is func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatal(what)
-			}
-		}
-	}
-	eventually("no start is asked for", func() bool { return len(f.heard()) > 0 })
+	proctest.Eventually(t, "a start is asked for", func() bool { return len(f.heard()) > 0 })
 	for n := range 9 {
 		start(54322, fmt.Sprintf("other-%d", n))
 	}
-	eventually("the others do not wait", func() bool { return m.turns.starts.InUse() == 2*startsOfUser })
+	proctest.Eventually(t, "the others do not wait", func() bool { return m.turns.starts.InUse() == 2*startsOfUser })
 	for range 69 {
 		next <- struct{}{}
 	}

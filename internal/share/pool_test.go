@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 func user(n int) Account { return Account{UID: uint32(1000 + n)} }
@@ -103,11 +104,7 @@ func TestWhoHasTheMostLosesToWhoHasLess(t *testing.T) {
 	if len(p.held) != users || most-least > 1 || p.InUse() != 1024 {
 		t.Errorf("%d users have between %d and %d, all of them %d", len(p.held), least, most, p.InUse())
 	}
-	for deadline := time.Now().Add(10 * time.Second); int(lost.Load()) != taken-1024; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d places were taken away that they have lost a place, want %d", lost.Load(), taken-1024)
-		}
-	}
+	proctest.Eventually(t, "all are told who have lost a place", func() bool { return int(lost.Load()) == taken-1024 })
 }
 
 // TestWhoWaitsGetsATurn: 60 of one user wait, one of another: it is next but those

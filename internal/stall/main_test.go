@@ -3,6 +3,7 @@ package stall
 import (
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -45,16 +46,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// hangAside makes four threads that hang.
+// hangAside makes four threads that hang, or are about to.
 func hangAside() {
 	runtime.LockOSThread()
+	var begun sync.WaitGroup
 	for range 4 {
+		begun.Add(1)
 		go func() {
 			runtime.LockOSThread()
+			begun.Done()
 			hangFor(0)
 		}()
 	}
-	time.Sleep(50 * time.Millisecond) // until they do
+	begun.Wait()
 }
 
 // hangFor waits in a futex, for ever or for a time.

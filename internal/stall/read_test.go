@@ -9,31 +9,43 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 const emulator = "qemu-aarch64"
 
-// settled looks until two looks, one 100 ms after the other, say the same, or a while
-// is over; and returns the last.
-func settled(r *Reader, pids ...int) Sample {
-	last := r.Sample(context.Background(), 0, pids)
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond)
-		next := r.Sample(context.Background(), 0, pids)
-		if len(next.Hung) > 0 && next.Marks == last.Marks {
-			return next
-		}
-		last = next
-	}
+// settled looks until two looks, one 100 ms after the other, say the same; and returns the
+// last.
+func settled(t *testing.T, r *Reader, pids ...int) (last Sample) {
+	t.Helper()
+	proctest.Eventually(t, "it hangs", func() bool {
+		before := r.Sample(context.Background(), 0, pids)
+		proctest.After(t, time.Now(), 100*time.Millisecond)
+		last = r.Sample(context.Background(), 0, pids)
+		return len(last.Hung) > 0 && last.Marks == before.Marks
+	})
 	return last
+}
+
+// waits reports whether no thread of a process runs.
+func waits(pid int) bool {
+	threads, err := procfs.AllThreads(pid)
+	for _, thread := range threads {
+		if stat, of := thread.Stat(); of != nil || stat.State != "S" {
+			return false
+		}
+	}
+	return err == nil
 }
 
 // TestProcessThatHangs: a real one, with a Go program's monitor thread among its own.
 func TestProcessThatHangs(t *testing.T) {
 	pid := startAs(t, emulator, "hang")
 	r := NewReader(proc.NewAccounts())
-	s := settled(r, pid)
+	s := settled(t, r, pid)
 	if len(s.Hung) != 1 || s.Hung[0].PID != pid || s.Hung[0].Arch != "aarch64" || s.Hung[0].PPID != os.Getpid() {
 		t.Fatalf("hung are %+v", s.Hung)
 	}
@@ -58,7 +70,7 @@ func TestParentOfWhatHangs(t *testing.T) {
 		t.Fatalf("its children are %q: %v", content, err)
 	}
 	r := NewReader(proc.NewAccounts())
-	if s := settled(r, pid, child); len(s.Hung) != 1 || s.Hung[0].PID != child {
+	if s := settled(t, r, pid, child); len(s.Hung) != 1 || s.Hung[0].PID != child {
 		t.Errorf("hung are %+v", s.Hung)
 	}
 	if s := r.Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
@@ -76,7 +88,7 @@ func TestProcessThatMayGoOn(t *testing.T) {
 		{"native", "hang"},
 	} {
 		pid := startAs(t, row.program, row.role)
-		time.Sleep(200 * time.Millisecond)
+		proctest.Eventually(t, "all its threads wait", func() bool { return waits(pid) })
 		if s := NewReader(proc.NewAccounts()).Sample(context.Background(), 0, []int{pid}); len(s.Hung) > 0 {
 			t.Errorf("%s as %s: hung are %+v", row.role, row.program, s.Hung)
 		}
@@ -87,7 +99,7 @@ func TestProcessThatMayGoOn(t *testing.T) {
 func TestWhatIsNotThereDoesNotHang(t *testing.T) {
 	pid := startAs(t, emulator, "hang")
 	r := NewReader(proc.NewAccounts())
-	if s := settled(r, pid); len(s.Hung) != 1 {
+	if s := settled(t, r, pid); len(s.Hung) != 1 {
 		t.Fatalf("hung are %+v", s.Hung)
 	}
 	late, cancel := context.WithCancel(context.Background())
@@ -140,11 +152,7 @@ func TestLookThatHangsIsLeftBehind(t *testing.T) {
 		t.Error("root's build is not looked at")
 	}
 	close(gate)
-	for deadline := time.Now().Add(3 * time.Second); r.InFlight() > 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d looks are under way", r.InFlight())
-		}
-	}
+	proctest.Eventually(t, "no look is under way", func() bool { return r.InFlight() == 0 })
 	if s := r.Sample(context.Background(), 1001, []int{honest}); len(s.Hung) != 1 || r.InFlight() != 0 {
 		t.Errorf("after all have ended: %+v", s)
 	}
@@ -157,7 +165,8 @@ func BenchmarkSample(b *testing.B) {
 		b.Run(role, func(b *testing.B) {
 			pids := []int{startAs(b, emulator, role)}
 			r := NewReader(proc.NewAccounts())
-			s := settled(r, pids...)
+			proctest.Eventually(b, "all its threads wait", func() bool { return waits(pids[0]) })
+			s := r.Sample(context.Background(), 0, pids)
 			threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pids[0]))
 			if err != nil || (len(s.Hung) > 0) != (role == "hang") {
 				b.Fatalf("%+v, %v", s, err)

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,16 +28,12 @@ func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := proctest.Leaderless(t).Process.Pid
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	// Which of its threads is shown is open: none waits deeper than another.
+	proctest.Eventually(t, "the first thread is a zombie, and the process waits", func() bool {
 		leader, err := proc.Look(pid)
 		found := e.Open(0).Look(context.Background(), Remains{PIDs: []int{pid}}).Processes[pid]
-		if err == nil && leader.State == "Z" && found.State == "S" && found.WChan != "" {
-			return // which of its threads is shown is open: none waits deeper than another
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the first thread is %+v, %v; the process %+v", leader, err, found)
-		}
-	}
+		return err == nil && leader.State == "Z" && found.State == "S" && found.WChan != ""
+	})
 }
 
 // TestUserOfAMountWhoseFirstThreadHasEnded: its files are in use, and it is not on its

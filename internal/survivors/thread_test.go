@@ -9,13 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 func FuzzParseDevice(f *testing.F) {
@@ -138,19 +138,11 @@ func TestLookAtALivingProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := e.Open(uint32(os.Getuid()))
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		left := Remains{PIDs: []int{cmd.Process.Pid, 1 << 30}}
-		report := c.Look(context.Background(), left)
+	proctest.Eventually(t, "it is seen to wait for the FIFO", func() bool {
+		report := c.Look(context.Background(), Remains{PIDs: []int{cmd.Process.Pid, 1 << 30}})
 		p, ok := report.Processes[cmd.Process.Pid]
-		if ok && len(report.Processes) == 1 && p.State == "S" && len(p.Waits) == 1 && p.Waits[0].File == fifo {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the report is %+v", report)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return ok && len(report.Processes) == 1 && p.State == "S" && len(p.Waits) == 1 && p.Waits[0].File == fifo
+	})
 	if got := c.Free(context.Background(), Remains{PIDs: []int{cmd.Process.Pid}}); len(got.Aborted) != 0 {
 		t.Errorf("aborted %v", got.Aborted)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -141,9 +142,7 @@ func TestBuildIsKeptWhereItCantBeToldWhetherItsOwnerLives(t *testing.T) {
 			if len(w.List(anybody)) != 0 {
 				t.Error("it is listed before it is known")
 			}
-			for len(w.List(anybody)) == 0 {
-				time.Sleep(10 * time.Millisecond)
-			}
+			proctest.Eventually(t, "it is listed", func() bool { return len(w.List(anybody)) == 1 })
 			if b := w.List(anybody)[0]; b.ID != r.ID || b.State != api.StateRunning {
 				t.Errorf("listed as %+v", b)
 			}

@@ -15,6 +15,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -119,7 +120,7 @@ func TestStopThatEmptiesTheScopeNeedsNoMore(t *testing.T) {
 		s.stop = func(context.Context) error {
 			<-known
 			s.clear()
-			eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
+			proctest.Eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
 			return nil
 		}
 	}
@@ -233,7 +234,7 @@ func TestWhoServedTheStorageEndsLast(t *testing.T) {
 	if !helper.ended.Load() {
 		t.Error("the helper was not ended")
 	}
-	eventually(t, "the helper is let go of", helper.closed.Load)
+	proctest.Eventually(t, "the helper is let go of", helper.closed.Load)
 	want := []api.Rung{api.RungKill, api.RungStop, api.RungHelpers}
 	if got := w.seen.rungs(); !slices.Equal(got, want) {
 		t.Errorf("the rungs are %v, want %v", got, want)
@@ -284,7 +285,7 @@ func TestStop(t *testing.T) {
 					if row.tidies {
 						go func() {
 							b, _ := w.find(s.spec.ID)
-							eventually(t, "it is the owner's turn", func() bool { return b.current().Stage == lifecycle.StageTidy })
+							proctest.Eventually(t, "it is the owner's turn", func() bool { return b.current().Stage == lifecycle.StageTidy })
 							c.end()
 						}()
 					}
@@ -574,7 +575,7 @@ func TestStopLetsAContainerStartThatIsBeingMade(t *testing.T) {
 		_, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 		stopped <- err
 	}()
-	eventually(t, "the stop waits", func() bool { return b.current().Stage == lifecycle.StageLetStart })
+	proctest.Eventually(t, "the stop waits", func() bool { return b.current().Stage == lifecycle.StageLetStart })
 	s.set(func() { s.starting = false })
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

@@ -71,7 +71,9 @@ func TestMaxRuntimeCountsFromTheBeginning(t *testing.T) {
 				}
 				return
 			}
-			time.Sleep(100 * time.Millisecond)
+			if at := w.called(r.ID).lastMoment(); at != 0 && at < monotonic()+row.max/2 {
+				t.Errorf("its time is over in %v", at-monotonic())
+			}
 			if view := w.List(anybody)[0]; view.State != api.StateRunning {
 				t.Errorf("it is %+v", view)
 			}

@@ -14,7 +14,7 @@ import (
 // TestWhatIsToldOfAnEndedBuild: who asked, what it had used, which processes were there
 // as its end began, and which rungs they took.
 func TestWhatIsToldOfAnEndedBuild(t *testing.T) {
-	w := newBench(t, longTimeouts)
+	w := newBench(t, Timeouts{Kill: never, Owner: soon, OwnerTerm: never, Stop: never, CgroupKill: never})
 	w.script = func(s *fakeScope) { s.members = []scopes.Member{{PID: os.Getpid()}} }
 	c := startChild(t, "")
 	b, _ := w.run(c.owner(t))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
 
@@ -48,10 +49,10 @@ func TestExplanationOfABuildThatRuns(t *testing.T) {
 	}
 	// What was known keeps its time, what is new has one of its own.
 	owner := w.fact(b.id, api.FactOwner).Since
-	time.Sleep(20 * time.Millisecond)
+	ended := time.Now()
 	waiter.end()
-	eventually(t, "the waiter's end is known", func() bool { return w.fact(b.id, api.FactWaiters).Decides == api.DecidesEnd })
-	if f := w.fact(b.id, api.FactWaiters); f.Since.Sub(owner) < 20*time.Millisecond {
+	proctest.Eventually(t, "the waiter's end is known", func() bool { return w.fact(b.id, api.FactWaiters).Decides == api.DecidesEnd })
+	if f := w.fact(b.id, api.FactWaiters); !f.Since.After(ended) {
 		t.Errorf("the waiter's end is known since %v, the owner since %v", f.Since, owner)
 	}
 	if f := w.fact(b.id, api.FactOwner); f.Decides != "" || !f.Since.Equal(owner) {
@@ -69,7 +70,7 @@ func TestExplanationOfAnAPIBuild(t *testing.T) {
 	o.Request.Conns = []request.Conn{{Inode: 1}, {Inode: 2}}
 	b, _ := w.run(o)
 	w.asked.standing <- request.Live
-	eventually(t, "its request is known", func() bool { return b.knows(api.FactRequest) })
+	proctest.Eventually(t, "its request is known", func() bool { return b.knows(api.FactRequest) })
 	if f := w.fact(b.id, api.FactRequest); f.Decides != api.DecidesKeep || f.Value != api.ValueServed {
 		t.Errorf("said is %+v", f)
 	}
@@ -132,7 +133,7 @@ func TestStopIsAFact(t *testing.T) {
 		defer close(done)
 		_, _ = w.Stop(context.Background(), b.id, 4711, api.StopRequest{})
 	}()
-	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	proctest.Eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	if f := w.fact(b.id, api.FactStop); f.Value != api.ValueAsked || *f.UID != 4711 || f.Decides != api.DecidesEnd || f.Source != api.SourceUser {
 		t.Errorf("said is %+v", f)
 	}

@@ -89,7 +89,7 @@ func (s *fakeScope) StepsCPUTime() time.Duration {
 func untilLookedAt(t *testing.T, looks *atomic.Int64, times int64) {
 	t.Helper()
 	before := looks.Load()
-	eventually(t, "it is looked at again", func() bool { return looks.Load() >= before+times })
+	proctest.Eventually(t, "it is looked at again", func() bool { return looks.Load() >= before+times })
 }
 
 func (s *fakeScope) Steps() []scopes.Member { return s.Members() }
@@ -585,17 +585,6 @@ func (c *child) owner(t *testing.T, waiters ...*child) *owners.Owner {
 		o.Waiters = append(o.Waiters, open(waiter.Process.Pid))
 	}
 	return o
-}
-
-// eventually waits for what no event tells of.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(never); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Errorf("it never comes that %s", what) // not Fatalf: some wait aside
-			return
-		}
-	}
 }
 
 func anybody(api.User) bool { return true }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -45,7 +46,7 @@ func TestThousandBuildsAreListedFoundAndCountedWithoutALookAtAProcess(t *testing
 	if looks, asked := step.Looks.Load(), step.Asked.Load(); looks+asked != 0 {
 		t.Errorf("that cost %d looks, and asked %d times for processes", looks, asked)
 	}
-	eventually(t, "it is known what they use", func() bool {
+	proctest.Eventually(t, "it is known what they use", func() bool {
 		list := w.List(func(u api.User) bool { return u.UID == 7 })
 		return list[0].Processes == 1 && list[0].Cgroup == "/caller"
 	})
@@ -57,7 +58,7 @@ func TestStepIsMeasuredSoonAfterItHasBegun(t *testing.T) {
 	w := newBench(t, longTimeouts)
 	step := newFakeStep(t, startChild(t, ""))
 	b := w.observe(startChild(t, "").owner(t), step)
-	eventually(t, "it is measured", func() bool { return b.usage().Processes == 1 })
+	proctest.Eventually(t, "it is measured", func() bool { return b.usage().Processes == 1 })
 	before := step.Asked.Load()
 	b.usage()
 	if step.Asked.Load() != before {

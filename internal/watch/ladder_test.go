@@ -7,6 +7,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestGoneIsNotToldBeforeTheOwnersTurnIsOver: the time to gone holds that of each rung.
@@ -16,8 +17,8 @@ func TestGoneIsNotToldBeforeTheOwnersTurnIsOver(t *testing.T) {
 	c := startChild(t, "")
 	b, s := w.run(c.owner(t))
 	b.send(message{event: lifecycle.StopRequested})
-	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
-	time.Sleep(2 * soon)
+	proctest.Eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	proctest.After(t, time.Now(), 2*soon)
 	c.end()
 	_, events := r.until(api.EventGone)
 	var rungs time.Duration
@@ -49,7 +50,7 @@ func TestSecondStopHasItsWholeTime(t *testing.T) {
 			}
 			<-known
 			s.clear()
-			eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
+			proctest.Eventually(t, "the empty scope is seen", func() bool { return b.current().Empty })
 			return nil
 		}
 	}
@@ -57,8 +58,8 @@ func TestSecondStopHasItsWholeTime(t *testing.T) {
 	b, s := w.run(c.owner(t))
 	close(known)
 	b.send(message{event: lifecycle.StopRequested})
-	eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
-	time.Sleep(limit / 2)
+	proctest.Eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	proctest.After(t, time.Now(), limit/2)
 	c.end()
 	s.until(t, "close")
 	history := b.history()

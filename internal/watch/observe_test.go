@@ -15,6 +15,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/processes/processestest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
@@ -50,7 +51,7 @@ func TestObservedBuildIsListedAndLeftAlone(t *testing.T) {
 	owner, process := startChild(t, ""), startChild(t, "")
 	b.observe(owner.owner(t), newFakeStep(t, process))
 	var list []api.Build
-	eventually(t, "its processes are looked at", func() bool {
+	proctest.Eventually(t, "its processes are looked at", func() bool {
 		list = b.List(anybody)
 		return len(list) != 1 || list[0].Processes > 0
 	})
@@ -109,7 +110,7 @@ func TestOrphansAreEndedWithoutSystemd(t *testing.T) {
 // TestSilentSystemdLeavesTimeForTheOrphans: to gather them may take half of the
 // rung's time, and the rung then ends them without a scope.
 func TestSilentSystemdLeavesTimeForTheOrphans(t *testing.T) {
-	b := newBench(t, Timeouts{Kill: 200 * soon, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never})
+	b := newBench(t, Timeouts{Kill: 100 * soon, Owner: never, OwnerTerm: never, Stop: never, CgroupKill: never})
 	owner, process := startChild(t, ""), startChild(t, "")
 	b.begin = func(ctx context.Context, _ scopes.Spec) (*fakeScope, error) {
 		<-ctx.Done()
@@ -156,7 +157,7 @@ func TestOneBuildOfPlacedAndObservedSteps(t *testing.T) {
 	if seen := b.observe(owner.owner(t), newFakeStep(t, process)); seen != placed {
 		t.Fatal("the owner has two builds")
 	}
-	eventually(t, "it is one build, with the process of the step", func() bool {
+	proctest.Eventually(t, "it is one build, with the process of the step", func() bool {
 		list := b.List(anybody)
 		return len(list) == 1 && list[0].Placement == api.PlacementScope && list[0].Processes == 1
 	})
@@ -195,7 +196,7 @@ func TestOrphansThatEndByThemselvesAreForgotten(t *testing.T) {
 	if e := b.end(); e.reason != api.ReasonCompleted {
 		t.Errorf("it ended by %s", e.reason)
 	}
-	eventually(t, "the list is empty", func() bool { return len(b.List(anybody)) == 0 })
+	proctest.Eventually(t, "the list is empty", func() bool { return len(b.List(anybody)) == 0 })
 }
 
 // TestStepWhoseBuilderHasEndedSinceItWasSeen is abandoned.
@@ -238,7 +239,7 @@ func TestStepThatBeginsWhileItsBuildIsEndedIsEndedToo(t *testing.T) {
 	build := b.all()[0]
 	build.send(message{event: lifecycle.StopRequested})
 	first.wait()
-	eventually(t, "its owner tidies up", func() bool { return build.current().Stage == lifecycle.StageTidy })
+	proctest.Eventually(t, "its owner tidies up", func() bool { return build.current().Stage == lifecycle.StageTidy })
 	see(late)
 	ended := make(chan syscall.WaitStatus, 1)
 	go func() { ended <- late.wait() }()
@@ -328,7 +329,7 @@ func TestEmptyCgroupsOfContainersAreRemoved(t *testing.T) {
 	b.observe(owner.owner(t), steps[1])
 	owner.end()
 	b.end()
-	eventually(t, "the cgroup is removed", func() bool {
+	proctest.Eventually(t, "the cgroup is removed", func() bool {
 		_, removed := b.Cgroups.Did()
 		return slices.Equal(removed, []string{"/buildah-buildah1"})
 	})

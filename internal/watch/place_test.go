@@ -12,6 +12,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -187,7 +188,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 					return nil, err
 				}
 				row.end(w, b, builder, waiter)
-				eventually(t, "the build is over", func() bool { return b.current().State != api.StateRunning })
+				proctest.Eventually(t, "the build is over", func() bool { return b.current().State != api.StateRunning })
 				return newFakeScope(spec), nil
 			}
 			_, err := w.place(context.Background(), builder.owner(t, waiter))
@@ -200,7 +201,7 @@ func TestScopeOfABuildThatEndedMeanwhileIsDiscarded(t *testing.T) {
 				t.Errorf("called %v", calls)
 			}
 			builder.end() // its step has failed
-			eventually(t, "the build is forgotten", func() bool { return len(w.Count()) == 0 })
+			proctest.Eventually(t, "the build is forgotten", func() bool { return len(w.Count()) == 0 })
 			if len(w.seen.started) != 0 || len(w.seen.ended) != 0 {
 				t.Error("a build that never was is counted")
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -80,7 +81,7 @@ func TestPlanAndLadderAgree(t *testing.T) {
 			}
 			if row.owner == "" {
 				go func() {
-					eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+					proctest.Eventually(t, "the owner may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 					c.end()
 				}()
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // betweenSteps begins a build whose only step has ended.
@@ -53,7 +54,7 @@ func TestStopBetweenTwoStepsSendsNothing(t *testing.T) {
 	if err := w.nextStep(c); !isEnded(err) {
 		t.Errorf("the next step: %v", err)
 	}
-	eventually(t, "it is known that a step was refused", func() bool { return b.current().Refused })
+	proctest.Eventually(t, "it is known that a step was refused", func() bool { return b.current().Refused })
 	c.end()
 	if e := w.end(); e.reason != api.ReasonStopped || e.cancel != 0 {
 		t.Errorf("counted as %+v", e)
@@ -72,7 +73,7 @@ func TestBuildThatCompletesThoughItWasToEnd(t *testing.T) {
 	c := startChild(t, "")
 	b, _ := w.betweenSteps(c)
 	go func() {
-		eventually(t, "it is to end", func() bool { return b.current().Refusing() })
+		proctest.Eventually(t, "it is to end", func() bool { return b.current().Refusing() })
 		c.end()
 	}()
 	view, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
@@ -90,11 +91,11 @@ func TestMaxRuntimeBetweenTwoSteps(t *testing.T) {
 	c := startChild(t, `trap "exit 3" TERM`)
 	b, _ := w.betweenSteps(c)
 	b.send(message{event: lifecycle.MaxRuntimePassed})
-	eventually(t, "it is to end", func() bool { return b.current().Refusing() })
+	proctest.Eventually(t, "it is to end", func() bool { return b.current().Refusing() })
 	if err := w.nextStep(c); !isEnded(err) {
 		t.Errorf("the next step: %v", err)
 	}
-	eventually(t, "it is known that a step was refused", func() bool { return b.current().Refused })
+	proctest.Eventually(t, "it is known that a step was refused", func() bool { return b.current().Refused })
 	c.end()
 	if e := w.end(); e.reason != api.ReasonDeadline {
 		t.Errorf("counted as %+v", e)
@@ -155,7 +156,7 @@ func TestStopBetweenTwoStepsOutlivesTheDaemon(t *testing.T) {
 		} else {
 			b.send(message{event: lifecycle.MaxRuntimePassed})
 		}
-		eventually(t, "it is written down", func() bool { return before.b(b).Refusing() && string(s.written()) != string(b.record.Encode()) })
+		proctest.Eventually(t, "it is written down", func() bool { return before.b(b).Refusing() && string(s.written()) != string(b.record.Encode()) })
 		before.Close()
 
 		w := newBench(t, longTimeouts)

@@ -9,6 +9,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -44,7 +45,7 @@ func TestReportedBuildIsLeftAloneUntilItEndsByItself(t *testing.T) {
 	if reason := w.reported(); reason != api.ReasonOwnerExited {
 		t.Errorf("reported for %q", reason)
 	}
-	eventually(t, "it is listed as that", func() bool {
+	proctest.Eventually(t, "it is listed as that", func() bool {
 		view := w.List(anybody)[0]
 		return view.State == api.StateAbandoned && view.Reported && view.Reason == api.ReasonOwnerExited && !view.StateSince.IsZero()
 	})
@@ -97,10 +98,10 @@ func TestReportedBuildMayHaveFurtherSteps(t *testing.T) {
 	if err := p.Enter(func() error { return nil }); err != nil {
 		t.Errorf("its next step: %v", err)
 	}
-	time.Sleep(2 * reportPause)
+	proctest.After(t, time.Now(), 2*reportPause)
 	s.untouched(t)
-	s.set(func() { s.busy = false })
-	time.Sleep(2 * reportPause) // between two steps
+	s.set(func() { s.busy = false }) // between two steps
+	proctest.After(t, time.Now(), 2*reportPause)
 	if now := b.current(); now.Stage != lifecycle.StageReported {
 		t.Errorf("its owner lives, and it is %+v", now)
 	}

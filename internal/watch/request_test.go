@@ -8,6 +8,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/request"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -57,7 +58,7 @@ func TestAPIBuildIsKeptInDoubtAndShownAsSuch(t *testing.T) {
 	b, s := w.run(served(t, c, "/var/tmp/libpod_builder1"))
 	shows := func(want api.State) {
 		t.Helper()
-		eventually(t, "it is shown as "+string(want), func() bool { return w.List(anybody)[0].State == want })
+		proctest.Eventually(t, "it is shown as "+string(want), func() bool { return w.List(anybody)[0].State == want })
 	}
 	w.asked.standing <- request.Doubtful
 	shows(api.StateUnsure)
@@ -84,7 +85,7 @@ func TestStopOfAnAPIBuildWaitsForItsRequest(t *testing.T) {
 		_, err := w.Stop(context.Background(), b.id, 0, api.StopRequest{})
 		stopped <- err
 	}()
-	eventually(t, "the service tidies up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	proctest.Eventually(t, "the service tidies up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	w.asked.standing <- request.Over
 	if err := <-stopped; err != nil {
 		t.Fatal(err)

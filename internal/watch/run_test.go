@@ -16,6 +16,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/owners/ownerstest"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
@@ -141,7 +142,7 @@ func TestCancelOfARunSparesItsCommandAtFirst(t *testing.T) {
 	if calls := s.until(t, "command SIGKILL"); !slices.Equal(calls, []string{"kill containers", "command SIGKILL"}) {
 		t.Errorf("called %v", calls) // the second spares all but steps with chroot isolation
 	}
-	eventually(t, "the command may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
+	proctest.Eventually(t, "the command may tidy up", func() bool { return b.current().Stage == lifecycle.StageTidy })
 	_ = caller.Signal(unix.SIGKILL) // it ends
 	if calls := s.until(t, "close"); !slices.Equal(calls, []string{"kill", "stop", "close"}) {
 		t.Errorf("called %v", calls)

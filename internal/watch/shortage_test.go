@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
@@ -14,7 +15,7 @@ func TestABuildThatRanOutOfMemorySaysSo(t *testing.T) {
 	c := startChild(t, "")
 	b, s := w.run(c.owner(t))
 	s.shorten(processes.Memory, processes.Shortage{Count: 2, Limit: "MemoryMax=64M"})
-	eventually(t, "the shortage is seen", func() bool { return b.current().Short == api.ReasonOutOfMemory })
+	proctest.Eventually(t, "the shortage is seen", func() bool { return b.current().Short == api.ReasonOutOfMemory })
 	found := false
 	for _, f := range b.explain().Facts {
 		found = found || f.Name == api.FactMemory && f.Shortage != nil && strings.Contains(f.Shortage.String(), "2 processes killed for want of memory: MemoryMax=64M of the build's scope was reached")
@@ -36,7 +37,7 @@ func TestAnEarlierShortageIsNoNews(t *testing.T) {
 	b, s := w.run(c.owner(t))
 	five := processes.Shortage{Count: 5}
 	s.shorten(processes.Tasks, five)
-	eventually(t, "the shortage is seen", func() bool { return b.current().Short == api.ReasonOutOfTasks })
+	proctest.Eventually(t, "the shortage is seen", func() bool { return b.current().Short == api.ReasonOutOfTasks })
 	b.mu.Lock()
 	b.status = b.status.StepBegan()
 	b.unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/stall"
 )
@@ -71,7 +72,7 @@ func hungBuild(t *testing.T, rules Stalled) (*bench, *fakeSampler, *build, *fake
 
 func (b *build) is(t *testing.T, state api.State) {
 	t.Helper()
-	eventually(t, "the build to be "+string(state), func() bool { return b.current().State == state })
+	proctest.Eventually(t, "the build to be "+string(state), func() bool { return b.current().State == state })
 }
 
 func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
@@ -99,7 +100,7 @@ func TestBuildThatHangsIsStalledAndCanGoOn(t *testing.T) {
 	if n := w.seen.stalled.Load(); n != 2 {
 		t.Errorf("counted %d times", n)
 	}
-	eventually(t, "each is logged", func() bool {
+	proctest.Eventually(t, "each is logged", func() bool {
 		warned, told := 0, 0
 		for _, e := range hook.AllEntries() {
 			switch {
@@ -134,7 +135,7 @@ func TestStalledBuildIsEndedByPolicy(t *testing.T) {
 	const killAfter = 100 * time.Millisecond
 	w, _, b, s, c := hungBuild(t, Stalled{After: stalledAfter, KillAfter: killAfter})
 	// It may be over before this goroutine gets to see it: the daemon's own times count.
-	eventually(t, "it is called stalled", func() bool { return w.seen.stalled.Load() == 1 })
+	proctest.Eventually(t, "it is called stalled", func() bool { return w.seen.stalled.Load() == 1 })
 	b.mu.Lock()
 	seen := b.stalled.seen
 	b.mu.Unlock()
@@ -249,9 +250,16 @@ func TestLooksBeginAnewWithTheNextBuild(t *testing.T) {
 	s.set(func() { s.busy = false })
 	c.end()
 	w.end()
-	time.Sleep(2 * stalledAfter)
-	if len(w.all()) != 0 {
-		t.Fatal("the build is not gone")
+	proctest.Eventually(t, "the build is gone", func() bool { return len(w.all()) == 0 })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.watchStalled(Stalled{After: stalledAfter}, nil)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(never):
+		t.Fatal("looks go on without a build")
 	}
 	again, _ := w.run(startChild(t, "").owner(t))
 	again.is(t, api.StateStalled)

@@ -27,11 +27,3 @@ func TestWhatIsWrongIsFound(t *testing.T) {
 		t.Errorf("found\n%s\n%v, want\n%s", strings.Join(got, "\n"), err, strings.Join(want, "\n"))
 	}
 }
-
-// TestLocksAreTakenInOrder in the packages whose locks have one.
-func TestLocksAreTakenInOrder(t *testing.T) {
-	problems, err := check("../../internal/...", "../../client", "../../api")
-	if err != nil || len(problems) > 0 {
-		t.Errorf("%s, %v", strings.Join(problems, "\n"), err)
-	}
-}

@@ -215,19 +215,25 @@ func (p *Part) Set(text string) error {
 // what is left; of several the one whose values were tried least.
 func (h Host) Chosen() []Cell {
 	all := h.All()
-	left := map[Combination]bool{}
-	for _, c := range all {
+	number, left := map[Combination]int{}, []bool{}
+	tries := make([][]int, len(all)) // by cell: the numbers of its combinations
+	for i, c := range all {
 		for _, combination := range c.Combinations() {
-			left[combination] = true
+			n, known := number[combination]
+			if !known {
+				n = len(left)
+				number[combination], left = n, append(left, true)
+			}
+			tries[i] = append(tries[i], n)
 		}
 	}
 	used := map[string]int{}
 	var chosen []Cell
-	for len(left) > 0 {
-		best, most, least := Cell{}, 0, 0
-		for _, c := range all {
+	for slices.Contains(left, true) {
+		best, most, least := 0, 0, 0
+		for i, c := range all {
 			n, uses := 0, 0
-			for _, combination := range c.Combinations() {
+			for _, combination := range tries[i] {
 				if left[combination] {
 					n++
 				}
@@ -236,16 +242,16 @@ func (h Host) Chosen() []Cell {
 				uses += used[value]
 			}
 			if n > most || n == most && uses < least {
-				best, most, least = c, n, uses
+				best, most, least = i, n, uses
 			}
 		}
-		for _, combination := range best.Combinations() {
-			delete(left, combination)
+		for _, combination := range tries[best] {
+			left[combination] = false
 		}
-		for _, value := range best.values() {
+		for _, value := range all[best].values() {
 			used[value]++
 		}
-		chosen = append(chosen, best)
+		chosen = append(chosen, all[best])
 	}
 	return chosen
 }
