@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type Environment struct {
 	Colour   bool   // Out is a terminal that is to show colour
 	Columns  int    // how wide Out is, where it is a terminal; 0 where it is none
 	UID      uint32 // who asks
+	OS       string // the system of this host, as Go names it
 	Past     Past   // may be nil: no build has ended
 	Pruner   pruner // nil where no build runs
 }
@@ -51,7 +53,7 @@ func System() Environment {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version,
 		Colour:  term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
 		Columns: terminalWidth(os.Stdout), UID: uint32(max(0, os.Geteuid())), Past: history.Read,
-		Pruner: systemPruner(),
+		Pruner: systemPruner(), OS: runtime.GOOS,
 	}
 }
 

@@ -45,7 +45,7 @@ func run(t *testing.T, socket string, args ...string) result {
 	var out, err bytes.Buffer
 	code := Main(args, Environment{
 		Out: &out, Err: &err, Version: "1.2.4",
-		Now: nowIs, Getenv: only(socketVariable, socket),
+		Now: nowIs, Getenv: only(socketVariable, socket), OS: "linux",
 	})
 	r := result{code, out.String(), err.String()}
 	for line := range strings.Lines(r.err) {

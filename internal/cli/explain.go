@@ -36,7 +36,7 @@ func explain(err error) string {
 
 func howToStart(system string) string {
 	if system != "linux" {
-		return "it runs on Linux: ask there, in a podman machine by \"buildwatchctl --machine\""
+		return "it runs on Linux: without --socket and $" + socketVariable + " the podman machine is asked"
 	}
 	return `start it with "systemctl start buildwatchd.socket buildwatchd.service"`
 }

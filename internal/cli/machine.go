@@ -16,18 +16,17 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// machineFlag is the podman machine that is asked, nil for this host.
-type machineFlag struct{ *podmanmachine.Machine }
+// machineFlag is the name of the podman machine that is asked, "" where none was given.
+type machineFlag string
 
 // machineFlagName is that of the flag, which is for this end alone.
 const machineFlagName = "machine"
 
 func (f *machineFlag) Set(name string) error {
-	machine, err := podmanmachine.New(name)
-	if err != nil {
+	if err := podmanmachine.CheckName(name); err != nil {
 		return err
 	}
-	f.Machine = &machine
+	*f = machineFlag(name)
 	return nil
 }
 
@@ -39,8 +38,7 @@ func (a *app) addMachineFlag(flags *pflag.FlagSet) {
 	flags.Lookup(machineFlagName).NoOptDefVal = podmanmachine.DefaultName
 }
 
-// machineVariable names the environment variable that --machine defaults to: on a Mac all
-// builds are in a machine.
+// machineVariable names the environment variable that --machine defaults to.
 const machineVariable = "BUILDWATCH_MACHINE"
 
 // defaultMachine takes the machine from the environment, unless the call says which
@@ -56,6 +54,27 @@ func (a *app) defaultMachine(flags *pflag.FlagSet) error {
 	return nil
 }
 
+// isElsewhere reports whether a machine is asked, and not this host: on macOS and Windows,
+// where no build can be on this one, that goes without saying.
+func (a *app) isElsewhere(flags *pflag.FlagSet) bool {
+	switch {
+	case a.machine != "":
+		return true
+	case flags.Changed(socketFlagName), a.Getenv(socketVariable) != "":
+		return false
+	}
+	return a.OS == "darwin" || a.OS == "windows"
+}
+
+// theMachine is the one that was named, or podman's default one.
+func (a *app) theMachine(ctx context.Context) (podmanmachine.Machine, error) {
+	podman := podmanmachine.Find(a.OS, a.Getenv)
+	if a.machine == "" {
+		return podman.Default(ctx)
+	}
+	return podman.Machine(string(a.machine))
+}
+
 // anywhere lets a verb run in the machine that --machine names. Its arguments
 // have been read and checked here by then, and are asked for there in full.
 func (a *app) anywhere(verb *cobra.Command) *cobra.Command {
@@ -64,11 +83,15 @@ func (a *app) anywhere(verb *cobra.Command) *cobra.Command {
 		if err := a.defaultMachine(cmd.Flags()); err != nil {
 			return err
 		}
-		if a.machine.Machine == nil {
+		if !a.isElsewhere(cmd.Flags()) {
 			return here(cmd, args)
 		}
-		stdio := podmanmachine.Stdio{In: a.In, Out: a.Out, Err: a.Err}
-		code, err := a.machine.Run(cmd.Context(), stdio, program, asUnderstood(cmd, args)...)
+		code := 0
+		machine, err := a.theMachine(cmd.Context())
+		if err == nil {
+			stdio := podmanmachine.Stdio{In: a.In, Out: a.Out, Err: a.Err}
+			code, err = machine.Run(cmd.Context(), stdio, program, asUnderstood(cmd, args)...)
+		}
 		if err != nil {
 			a.complain(err.Error())
 			return exitCode(exitUsage)
@@ -106,10 +129,10 @@ func asUnderstood(cmd *cobra.Command, args []string) []string {
 }
 
 // completeMachines offers the machines of this host.
-func completeMachines(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeMachines(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), completionPatience)
 	defer cancel()
-	names, err := podmanmachine.Names(ctx)
+	names, err := podmanmachine.Find(a.OS, a.Getenv).Names(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -101,3 +101,42 @@ func TestCompletionAsksTheMachine(t *testing.T) {
 		}
 	}
 }
+
+// TestOnAMacTheMachineNeedsNoFlag: what the user types first is "buildwatchctl list".
+func TestOnAMacTheMachineNeedsNoFlag(t *testing.T) {
+	socket, _ := start(t, twoBuilds()...)
+	for _, test := range []struct {
+		machines, variable, args string
+		code                     int
+		out, err                 string
+	}{
+		{`vm*\nstopped\n`, "", "list --json", 0, "<list><--json=true>\n", ""},
+		{`vm\nstopped*\n`, "", "list --machine=vm", 0, "<list>\n", ""},
+		{`vm\nstopped*\n`, "", "check", exitUsage, "", `the podman machine "stopped" is not running but stopped: "podman machine start stopped" starts it`},
+		{`vm\nstopped*\n`, "vm", "version", 0, "<version>\n", ""},
+		{`gone*\n`, "", "list", exitUsage, "", `podman has no machine "gone" to ask (gone: VM does not exist): "podman machine list" shows those there are`},
+		{"", "", "wait bcdf", exitUsage, "", `podman has no machine here, and builds are in one: "podman machine init --now" makes it`},
+		{`a\nb\n`, "", "list", exitUsage, "", `podman has the machines a, b, and none by default: name one by --machine=NAME`},
+		{"vm*\n", "", "--socket " + socket + " list -q", 0, "bcdz2345\nbcdf2345\n", ""},
+		{"vm*\n", "", "list --nonsense", exitUsage, "", `unknown flag: --nonsense: see "buildwatchctl list --help"`},
+	} {
+		for _, system := range []string{"darwin", "windows"} {
+			podmanmachinetest.Install(t, program, echo)
+			podmanmachinetest.Machines(t, test.machines)
+			var out, errs bytes.Buffer
+			code := Main(strings.Fields(test.args), Environment{Out: &out, Err: &errs, Now: nowIs, OS: system, Getenv: only(machineVariable, test.variable)})
+			if test.err != "" {
+				test.err = "buildwatchctl: " + strings.TrimPrefix(test.err, "buildwatchctl: ")
+			}
+			if code != test.code || out.String() != test.out || strings.TrimSuffix(errs.String(), "\n") != test.err {
+				t.Errorf("%s, machines %q: %s: %d\n%s%s", system, test.machines, test.args, code, out.String(), errs.String())
+			}
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	var out, errs bytes.Buffer
+	code := Main([]string{"list"}, Environment{Out: &out, Err: &errs, Now: nowIs, OS: "darwin", Getenv: only("", "")})
+	if want := "buildwatchctl: podman is not installed here, neither in the PATH nor where its installers put it\n"; code != exitUsage || out.String() != "" || errs.String() != want {
+		t.Errorf("without podman: %d\n%s%s", code, out.String(), errs.String())
+	}
+}

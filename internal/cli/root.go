@@ -55,7 +55,7 @@ Root sees all builds, everybody else their own.`,
 	root.PersistentFlags().StringVar(&a.socket, socketFlagName, socket, "`path` of buildwatchd's control socket; its default comes from $"+socketVariable)
 
 	a.addMachineFlag(root.PersistentFlags())
-	_ = root.RegisterFlagCompletionFunc(machineFlagName, completeMachines)
+	_ = root.RegisterFlagCompletionFunc(machineFlagName, a.completeMachines)
 
 	for _, verb := range []*cobra.Command{a.list(), a.show(), a.history(), a.watch(), a.check(), a.doctor(), a.stop(), a.wait(), a.prune(), a.config(), a.version()} {
 		root.AddCommand(a.anywhere(verb))
@@ -69,7 +69,7 @@ func (a *app) unknown(root *cobra.Command, command string) error {
 	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 {
 		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
 	}
-	if a.machine.Machine != nil {
+	if a.machine != "" {
 		return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", command)
 	}
 	return fmt.Errorf("unknown command %q", command)

@@ -8,6 +8,6 @@ import (
 )
 
 func (a *app) runCommand([]string, api.RunRequest, bool) int {
-	a.complain("run: builds run on Linux: use it there")
+	a.complain("run: builds run in the podman machine, and each is watched there without it: podman build; for its limits, use it there")
 	return runner.ExitOwn
 }

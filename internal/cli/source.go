@@ -23,7 +23,7 @@ type source interface {
 
 // source is the one that the flags name.
 func (a *app) source(flags *pflag.FlagSet) source {
-	if a.machine.Machine == nil {
+	if !a.isElsewhere(flags) {
 		return localSource{a}
 	}
 	if flags.Changed(socketFlagName) { // a path in the machine
@@ -83,8 +83,12 @@ func (s machineSource) stop(ctx context.Context, id string) error {
 
 // ask runs a verb inside, and reads what it prints as JSON, unless into is nil.
 func (s machineSource) ask(ctx context.Context, into any, verb ...string) error {
+	machine, err := s.theMachine(ctx)
+	if err != nil {
+		return noMachine{err}
+	}
 	var out, complaint strings.Builder
-	code, err := s.machine.Run(ctx, podmanmachine.Stdio{Out: &out, Err: &complaint}, program, append(verb[:1:1], append(s.flags, verb[1:]...)...)...)
+	code, err := machine.Run(ctx, podmanmachine.Stdio{Out: &out, Err: &complaint}, program, append(verb[:1:1], append(s.flags, verb[1:]...)...)...)
 	switch {
 	case err != nil:
 		return noMachine{err}

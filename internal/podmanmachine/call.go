@@ -7,14 +7,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 )
 
 // call runs podman and returns its exit code, as a shell has it. Signals that
 // would end this process go to podman instead, whose exit code then tells.
-func call(ctx context.Context, stdio Stdio, args []string) (code int, err error) {
-	cmd := exec.CommandContext(ctx, "podman", args...)
+func (p Podman) call(ctx context.Context, stdio Stdio, args []string) (code int, err error) {
+	if p.path == "" {
+		return 0, errNoPodman
+	}
+	cmd := exec.CommandContext(ctx, p.path, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdio.In, stdio.Out, stdio.Err
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -48,18 +50,4 @@ func exitCode(ctx context.Context, err error) (int, error) {
 		return 128 + int(status.Signal()), nil
 	}
 	return exit.ExitCode(), nil
-}
-
-// Names returns the names of this host's machines.
-func Names(ctx context.Context) ([]string, error) {
-	var out strings.Builder
-	code, err := call(ctx, Stdio{Out: &out}, []string{"machine", "list", "--format", "{{.Name}}"})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("list podman's machines: exit code %d", code)
-	}
-	var names []string
-	for name := range strings.FieldsSeq(out.String()) {
-		names = append(names, strings.TrimSuffix(name, "*")) // podman 4 marks the default one
-	}
-	return names, err
 }

@@ -53,15 +53,24 @@ var nameRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // A Machine is one podman machine of this host.
 type Machine struct {
-	name string
+	podman Podman
+	name   string
 }
 
-// New returns the machine of that name. Whether there is one is not asked yet.
-func New(name string) (Machine, error) {
+// CheckName says why no machine can have that name, or nil.
+func CheckName(name string) error {
 	if !nameRule.MatchString(name) {
-		return Machine{}, errors.New("a machine's name has letters, digits and _.- only, and begins with a letter or digit")
+		return errors.New("a machine's name has letters, digits and _.- only, and begins with a letter or digit")
 	}
-	return Machine{name}, nil
+	return nil
+}
+
+// Machine returns the machine of that name. Whether there is one is not asked yet.
+func (p Podman) Machine(name string) (Machine, error) {
+	if err := CheckName(name); err != nil {
+		return Machine{}, err
+	}
+	return Machine{p, name}, nil
 }
 
 // Stdio is what a command inside has for its standard input, output and error.
@@ -77,7 +86,7 @@ func (m Machine) Run(ctx context.Context, stdio Stdio, program string, args ...s
 	if err := m.isRunning(ctx); err != nil {
 		return 0, err
 	}
-	code, err = call(ctx, stdio, m.ssh(runScript, append([]string{program}, args...)...))
+	code, err = m.podman.call(ctx, stdio, m.ssh(runScript, append([]string{program}, args...)...))
 	if err != nil {
 		return 0, m.unreachable(err)
 	}
@@ -97,8 +106,10 @@ func (m Machine) isRunning(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var out, complaint strings.Builder
-	code, err := call(ctx, Stdio{Out: &out, Err: &complaint}, []string{"machine", "inspect", "--format", "{{.State}}", m.name})
+	code, err := m.podman.call(ctx, Stdio{Out: &out, Err: &complaint}, []string{"machine", "inspect", "--format", "{{.State}}", m.name})
 	switch state := strings.TrimSpace(out.String()); {
+	case errors.Is(err, errNoPodman):
+		return err
 	case err != nil:
 		return m.unreachable(err)
 	case code != 0:
@@ -115,7 +126,7 @@ func (m Machine) isRunning(ctx context.Context) error {
 func (m Machine) answers(ctx context.Context, program string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	switch code, err := call(ctx, Stdio{}, m.ssh(findScript, program)); {
+	switch code, err := m.podman.call(ctx, Stdio{}, m.ssh(findScript, program)); {
 	case err != nil:
 		return m.unreachable(err)
 	case code == notThere:

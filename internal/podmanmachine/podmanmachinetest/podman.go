@@ -14,7 +14,7 @@ import (
 const podman = `#!/bin/sh
 fail() { echo "Error: $1" >&2; exit "${2:-125}"; }
 case "$1 $2 $3" in
-'machine list --format') printf 'vm*\nstopped\n'; exit 0 ;;
+'machine list --format') printf "${MACHINES-vm*\nstopped\n}"; exit 0 ;;
 'machine inspect --format')
 	case $5 in
 	vm | unreachable | podman-machine-default) echo running ;;
@@ -29,6 +29,13 @@ shift 3
 [ "$machine" != unreachable ] || { echo 'ssh: connect to host localhost port 1: Connection refused' >&2; exit 255; }
 exec sh -c "$*"
 `
+
+// Machines lets the stand-in list machines, as podman does: a line for each, the default
+// one with an asterisk.
+func Machines(t *testing.T, list string) {
+	t.Helper()
+	t.Setenv("MACHINES", list)
+}
 
 // Install puts the stand-in into PATH, and a program that machines have beside
 // it: a shell script.
