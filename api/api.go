@@ -86,13 +86,14 @@ func (b BuildHead) Live() bool { return b.State != StateGone }
 type Process struct {
 	PID      int    `json:"pid"`
 	PPID     int    `json:"ppid"`
-	Command  string `json:"command"`         // the kernel's comm: the guest program's name under emulation
-	Exe      string `json:"exe,omitempty"`   // the emulator under emulation; empty where it can't be read
-	Arch     string `json:"arch,omitempty"`  // emulated architecture; empty for native
-	State    string `json:"state"`           // one letter, as in proc_pid_stat(5); "?" where it can't be read
-	WChan    string `json:"wchan,omitempty"` // the kernel function it sleeps in
-	Cgroup   string `json:"cgroup"`          // path below the cgroup mount
-	Survivor bool   `json:"survivor"`        // it outlived the whole ladder
+	Command  string `json:"command"`            // the kernel's comm: the guest program's name under emulation
+	Exe      string `json:"exe,omitempty"`      // the emulator under emulation; empty where it can't be read
+	Arch     string `json:"arch,omitempty"`     // emulated architecture; empty for native
+	Emulator string `json:"emulator,omitempty"` // "qemu" or "rosetta"; empty for native
+	State    string `json:"state"`              // one letter, as in proc_pid_stat(5); "?" where it can't be read
+	WChan    string `json:"wchan,omitempty"`    // the kernel function it sleeps in
+	Cgroup   string `json:"cgroup"`             // path below the cgroup mount
+	Survivor bool   `json:"survivor"`           // it outlived the whole ladder
 
 	// Of a survivor only:
 	Since time.Time `json:"since,omitzero"`  // when it was first seen to have outlived SIGKILL

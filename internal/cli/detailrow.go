@@ -18,7 +18,8 @@ type detailRow struct {
 // detailHelp describes the placeholders that a detailRow has beyond a row's.
 const detailHelp = `  .ProcessTree   its processes, parents before children:
                  {{range .ProcessTree}} with .PID .PPID .Command .Exe .Arch
-                 .State .WChan .Cgroup .Survivor and of survivors .Since .Waits
+                 .Emulator .State .WChan .Cgroup .Survivor and of survivors
+                 .Since .Waits
   .Ladder        the rungs used to end it: {{range .Ladder}} with
                  .Rung .StartedAt .Duration .TimedOut .Survivors .Error
   .Verdict       what is done with it, and why
@@ -72,6 +73,7 @@ func (r processRow) PPID() int                    { return r.process.PPID }
 func (r processRow) Command() string              { return quote(r.process.Command) }
 func (r processRow) Exe() string                  { return quote(r.process.Exe) }
 func (r processRow) Arch() string                 { return quote(r.process.Arch) }
+func (r processRow) Emulator() string             { return quote(r.process.Emulator) }
 func (r processRow) State() string                { return quote(r.process.State) }
 func (r processRow) WChan() string                { return quote(r.process.WChan) }
 func (r processRow) Cgroup() string               { return quote(r.process.Cgroup) }

@@ -64,13 +64,22 @@ func (t *tree) draw(parent int, indent string, depth int) {
 			branch, below = "└─", "  "
 		}
 		fmt.Fprintf(t.out, "%s%s%s%d\t%s\t%s\t%s\t%s\n", t.margin, indent, branch, p.PID(),
-			orNone(p.State()), orNone(p.WChan()), orNone(p.Arch()), describeProcess(p))
+			orNone(p.State()), orNone(p.WChan()), orNone(describeArch(p)), describeProcess(p))
 		next := indent
 		if depth < maxIndent {
 			next += below
 		}
 		t.draw(p.PID(), next, depth+1)
 	}
+}
+
+// describeArch names an emulator that is not the usual one: what hangs or spins under it is
+// another fault.
+func describeArch(p processRow) string {
+	if p.Emulator() == "rosetta" {
+		return p.Arch() + " by Rosetta"
+	}
+	return p.Arch()
 }
 
 func describeProcess(p processRow) string {

@@ -19,6 +19,7 @@ type Process struct {
 	State string // one letter, see proc_pid_stat(5)
 	Exe   string // empty where it can't be read
 	Arch  string // emulated architecture, see EmulatedArch
+	By    string // the emulator, see Emulation
 	WChan string // kernel function that it sleeps in; empty where it can't be read
 }
 
@@ -35,7 +36,7 @@ func Look(pid int) (Process, error) {
 	}
 	look := Process{PID: pid, PPID: stat.PPID, Comm: stat.Comm, State: stat.State}
 	look.Exe = Exe(pid)
-	look.Arch = EmulatedArch(look.Exe)
+	look.By, look.Arch = Emulation(look.Exe)
 	if wchan, err := p.Wchan(); err == nil && wchan != "0" {
 		look.WChan = wchan
 	}

@@ -70,12 +70,18 @@ func TestEmulatedArch(t *testing.T) {
 		"/mnt/rosetta":                           "x86_64",
 		"/mnt/rosetta/rosetta":                   "x86_64",
 		"/mnt/rosetta (deleted)":                 "x86_64",
+		"/run/rosetta/rosetta":                   "x86_64",
+		"/mnt/lima-rosetta/rosetta":              "x86_64",
+		"/media/rosetta/rosetta":                 "x86_64",
+		"/rosetta":                               "x86_64", // where the mount is not seen
 
 		"":                             "",
 		"/":                            "",
 		"/usr/bin/sh":                  "",
 		"/mnt/rosetta-stone":           "",
 		"/mnt":                         "",
+		"/mnt/rosetta/lib/x":           "",
+		"/usr/bin/rosetta":             "",
 		"/usr/bin/qemu":                "",
 		"/usr/bin/qemu-":               "",
 		"/usr/bin/qemu-system-x86_64":  "",
@@ -88,8 +94,20 @@ func TestEmulatedArch(t *testing.T) {
 		"/usr/bin/qemu-img (deleted)":  "",
 		"/home/u/my qemu-arm (notreal": "",
 	} {
-		if got := EmulatedArch(exe); got != want {
-			t.Errorf("EmulatedArch(%q) = %q, want %q", exe, got, want)
+		emulator, got := Emulation(exe)
+		if got != want {
+			t.Errorf("the architecture of %q is %q, want %q", exe, got, want)
+		}
+		by := ""
+		switch {
+		case want == "":
+		case strings.Contains(exe, "rosetta"):
+			by = Rosetta
+		default:
+			by = QEMU
+		}
+		if emulator != by {
+			t.Errorf("the emulator of %q is %q, want %q", exe, emulator, by)
 		}
 	}
 }
@@ -103,7 +121,7 @@ func FuzzEmulatedArch(f *testing.F) {
 			return
 		}
 		name := path.Base(strings.TrimSuffix(exe, " (deleted)"))
-		if name != "qemu-"+arch && name != "qemu-"+arch+"-static" && (arch != "x86_64" || !strings.HasPrefix(exe, rosetta)) {
+		if name != "qemu-"+arch && name != "qemu-"+arch+"-static" && (arch != "x86_64" || !strings.HasSuffix(name, "rosetta")) {
 			t.Fatalf("EmulatedArch(%q) = %q", exe, arch)
 		}
 	})

@@ -59,7 +59,7 @@ func (s Set) Tree() (shown []api.Process, omitted int) {
 		}
 		known[m.PID] = true
 		all = append(all, api.Process{
-			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch,
+			PID: look.PID, PPID: look.PPID, Command: look.Comm, Exe: look.Exe, Arch: look.Arch, Emulator: look.By,
 			State: look.State, WChan: look.WChan, Cgroup: m.Where(),
 		})
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // Sampler tells what processes wait in: a Reader.
@@ -37,5 +39,9 @@ func (c *Case) Forget() { c.tracker = Tracker{} }
 
 // String is for people.
 func (p Process) String() string {
-	return fmt.Sprintf("%d %q (%s, %d threads)", p.PID, p.Command, p.Arch, len(p.Threads))
+	arch := p.Arch
+	if p.Emulator == proc.Rosetta {
+		arch += " by Rosetta"
+	}
+	return fmt.Sprintf("%d %q (%s, %d threads)", p.PID, p.Command, arch, len(p.Threads))
 }

@@ -17,6 +17,7 @@ type Process struct {
 	PID, PPID int
 	Command   string // the kernel's comm: the guest program's name under emulation
 	Arch      string // emulated architecture; empty for native
+	Emulator  string // likewise: "qemu" or "rosetta"
 	Threads   []Wait
 }
 

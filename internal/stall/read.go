@@ -103,7 +103,8 @@ func (l *look) process(ctx context.Context, pid int) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	found := Process{PID: pid, PPID: stat.PPID, Command: stat.Comm, Arch: proc.Arch(pid)}
+	found := Process{PID: pid, PPID: stat.PPID, Command: stat.Comm}
+	found.Emulator, found.Arch = proc.Emulation(proc.Exe(pid))
 	if hasTimers(pid) {
 		return found, errMayGoOn
 	}

@@ -120,7 +120,7 @@ const maxLogged = 16
 func describeSurvivor(p api.Process) string {
 	text := fmt.Sprintf("process %d %q", p.PID, p.Command)
 	if p.Arch != "" {
-		text += " (" + p.Arch + ", emulated)"
+		text += " (" + p.Arch + ", emulated by " + p.Emulator + ")"
 	}
 	text += fmt.Sprintf(" in state %s waits in %q", p.State, p.WChan)
 	if len(p.Waits) > 0 {
