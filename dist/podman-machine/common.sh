@@ -17,15 +17,35 @@ die() {
 # on_machine COMMAND: a line for the shell of the machine's user.
 on_machine() { "$podman" machine ssh "$machine" "$1"; }
 
-# From a Linux shell in Windows, podman has its Windows name.
-podman=podman
-command -v podman >/dev/null 2>&1 || podman=podman.exe
-command -v "$podman" >/dev/null 2>&1 || die 'podman is not installed here'
+# find_podman: in the PATH, from a Linux shell in Windows by its Windows name, else where
+# Homebrew, podman's own installer and MacPorts put it.
+find_podman() {
+	for podman in podman podman.exe "${HOMEBREW_PREFIX:-/opt/homebrew}/bin/podman" /opt/podman/bin/podman /opt/homebrew/bin/podman /usr/local/bin/podman /opt/local/bin/podman; do
+		if command -v "$podman" >/dev/null 2>&1; then
+			return 0
+		fi
+	done
+	die 'podman is not installed here'
+}
 
+# choose_machine: the one of podman's default connection, which it marks, else the only one.
+choose_machine() {
+	all=$("$podman" machine list --format '{{.Name}}' </dev/null 2>/dev/null | tr -d '\r') || all=
+	machine=$(printf '%s\n' "$all" | sed -n 's/\*$//p')
+	[ -n "$machine" ] || machine=$all
+	case $machine in
+	'' | *[!a-zA-Z0-9_.-]*) machine='podman-machine-default' ;;
+	esac
+}
+
+find_podman
 # podman machine ssh would run a name that is no machine's as a command in the
 # default machine.
-[ $# -le 1 ] || die "usage: $(basename "$0") [MACHINE]"
-machine=${1:-podman-machine-default}
+case $# in
+0) choose_machine ;;
+1) machine=$1 ;;
+*) die "usage: $(basename "$0") [MACHINE]" ;;
+esac
 state=$("$podman" machine inspect --format '{{.State}}' "$machine" </dev/null | tr -d '\r') || state=
 case $state in
 running) ;;

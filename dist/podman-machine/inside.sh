@@ -12,6 +12,7 @@ cd /
 unit_dir=/etc/systemd/system
 conf_d=/etc/containers/containers.conf.d
 drop_in=$conf_d/50-buildwatch.conf
+sudoers=/etc/sudoers.d/50-buildwatch
 
 say() { echo "==> $*"; }
 
@@ -112,6 +113,49 @@ verify() {
 	[ -z "$bad" ] || die "installed, but podman does not use the wrapper for:$bad. Does a containers.conf of theirs name another runtime?"
 }
 
+# Of sudo's own path /usr/local/bin is a part on some distributions, /opt/buildwatch/bin
+# on none.
+found_by_sudo() { as "$1" "sudo -n sh -c 'command -v buildwatchctl'" >/dev/null 2>&1; }
+
+# sudo_path: what sudo searches instead of its caller's PATH, or nothing.
+sudo_path() { sudo -V | sed -n "s/^Value to override user's \$PATH with: //p"; }
+
+# let_sudo_find: the place of buildwatchctl comes last in the path of the machine's users,
+# who may do all by sudo anyway; of nobody else's. Rules that sudo does not like, or that do
+# not help, are taken back: podman itself needs sudo in its machine.
+let_sudo_find() {
+	path=$(sudo_path)
+	lacking=
+	for user in $users; do
+		case $user in
+		root | *[!a-zA-Z0-9_-]*) continue ;;
+		esac
+		if as "$user" 'sudo -n true' 2>/dev/null && ! found_by_sudo "$user"; then
+			lacking="$lacking $user"
+		fi
+	done
+	case $lacking:$path in
+	:* | *: | *:*[!a-zA-Z0-9_./:-]*) ;;
+	*)
+		for user in $lacking; do
+			printf 'Defaults:%s secure_path = "%s"\n' "$user" "$path:$prefix/bin"
+		done | (umask 0337 && cat >"$sudoers.new")
+		if visudo -cqf "$sudoers.new"; then
+			mv -fT "$sudoers.new" "$sudoers"
+		fi
+		rm -f "$sudoers.new"
+		;;
+	esac
+	for user in $lacking; do
+		if found_by_sudo "$user"; then
+			echo "sudo of $user finds buildwatchctl, by $sudoers"
+			continue
+		fi
+		rm -f "$sudoers"
+		echo "sudo of $user does not find buildwatchctl by its name alone: sudo $prefix/bin/buildwatchctl"
+	done
+}
+
 # mention_services: a service that runs has looked the runtime up already.
 mention_services() {
 	for user in $users; do
@@ -159,6 +203,7 @@ install() {
 
 	say 'Looking at the result'
 	verify
+	let_sudo_find
 	mention_services
 }
 
@@ -172,6 +217,7 @@ uninstall() {
 		fi
 	fi
 	find_users
+	rm -f "$sudoers" "$sudoers.new"
 	say "Removing what is in $prefix; the drop-in first"
 	DESTDIR='' PREFIX=$prefix UNITDIR=$unit_dir CONF_D=$conf_d sh "$dist/uninstall.sh"
 	if [ "$prefix" = /opt/buildwatch ] && [ -d "$prefix" ]; then

@@ -30,6 +30,10 @@ func TestPodmanMachineWithoutUsrLocal(t *testing.T) {
 	if out, errs, code := m.ask("%s --machine list --json", m.ctl()); code != 0 || out != "[]\n" {
 		t.Errorf("list: %d\n%s%s", code, out, errs)
 	}
+	// What the README tells to type. Of sudo's own path /opt is no part.
+	if out, errs, code := m.ask("podman machine ssh vm sudo buildwatchctl list --json"); code != 0 || out != "[]\n" {
+		t.Errorf("sudo buildwatchctl list: %d\n%s%s\n%s", code, out, errs, sh(t, "cat /etc/sudoers.d/* || true"))
+	}
 	// Programs have their labels before podman uses them.
 	labelled, err := os.ReadFile(told)
 	must(t, err)
