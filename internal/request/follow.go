@@ -135,6 +135,7 @@ func (f *follower) sight(now moment) Sight {
 		s.Standing = Over
 	case s.Dirs > 0 && s.DirsGone == s.Dirs:
 		s.Standing = Left
+	case f.request.Own: // a directory that is gone may have been another request's
 	case s.Dirs == 0, s.DirsGone > 0:
 		s.Standing = Doubtful
 	}

@@ -7,10 +7,10 @@
 //   - the service's connections: the handler returns because its own was closed by
 //     the peer, and it is closed by the service right after that.
 //
-// Which directory it is, the step's monitor was told; which connection, nobody
-// outside of the service knows. So what is known of a request is a set of each. A
-// directory alone is no proof: cleaners remove them as well, and anybody can make one
-// of that name.
+// Which directory it is, the step's monitor was told, unless the context lies elsewhere;
+// which connection, the goroutine knows that runs the step in the service. Where the one
+// or the other can't be read, what is known of a request is a set. A directory alone is no
+// proof: cleaners remove them as well, and anybody can make one of that name.
 //
 // The package reads; it decides nothing, and it opens nothing in a directory that
 // a user has chosen: such a file system may hang.
@@ -29,12 +29,16 @@ import (
 type Request struct {
 	// Service is the process that serves it. Earlier daemons have not written it down.
 	Service proc.Identity `json:"service,omitzero"`
+	// Monitor is that of the step by which it was seen.
+	Monitor proc.Identity `json:"monitor,omitzero"`
 	// Dirs are the directories that may be the request's. One: it is certain.
 	// None: its directory is not where it can be watched.
 	Dirs []Dir `json:"dirs,omitempty"`
 	// Conns are the connections that the service had accepted when the request
 	// was seen; the request's own is one of them.
 	Conns []Conn `json:"conns,omitempty"`
+	// Own tells that it is the only one of them.
+	Own bool `json:"own,omitempty"`
 	// Partial tells that there may have been more connections.
 	Partial bool `json:"partial,omitempty"`
 
@@ -85,7 +89,7 @@ var errSlow = errors.New("it takes too long")
 func (w *Watcher) See(ctx context.Context, service, monitor *proc.Handle, uid uint32) (Request, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*lookLimit, errSlow)
 	defer cancel()
-	r := Request{Service: service.Identity}
+	r := Request{Service: service.Identity, Monitor: monitor.Identity}
 	dirs, dirErr := w.dirsOf(ctx, service, monitor, uid)
 	if len(dirs) <= MaxDirs { // of more none counts
 		r.Dirs = dirs
@@ -96,9 +100,17 @@ func (w *Watcher) See(ctx context.Context, service, monitor *proc.Handle, uid ui
 	if connErr == nil {
 		conns, all, connErr = w.accepted(ctx, s, lookLimit)
 	}
-	r.seen = time.Now()
 	r.Conns, r.Partial = conns, !all
-	return r, errors.Join(dirErr, connErr)
+	var ownErr error
+	if connErr == nil {
+		var own Conn
+		var ok bool
+		if own, ok, ownErr = w.ownWithin(ctx, s, monitor, conns); ok {
+			r = r.withOwn(own)
+		}
+	}
+	r.seen = time.Now()
+	return r, errors.Join(dirErr, connErr, ownErr)
 }
 
 // Standing is how much is left of a request.

@@ -67,11 +67,16 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 	peers := newPeers(ctx)
 	defer peers.close()
 	f := follow(r.current())
+	search := newSearch(f.request)
+	defer search.close()
 	told, pace := Sight{Standing: -1}, pace{pause: every}
 	for {
 		removed := w.next() // before the look, so that nothing is missed
 		if f.request.Partial {
 			w.complete(ctx, s, f)
+		}
+		if search.due(told.Standing == Doubtful || told.Standing == Left) {
+			w.seek(ctx, s, search, f)
 		}
 		peers.wait(f.request.Conns)
 		began, removals := time.Now(), len(f.removals)

@@ -247,37 +247,6 @@ func TestStepThatIsInNoContext(t *testing.T) {
 	}
 }
 
-// TestAPIBuildsThatCannotBeToldApartAreKept, and shown as unsure, until it is certain
-// which of them is over: the monitor of a chroot is not told the context.
-func TestAPIBuildsThatCannotBeToldApartAreKept(t *testing.T) {
-	leakCheck(t)
-	mayLeaveStorage(t)
-	serveAPI(t)
-	const step = "RUN /bin/busybox sleep 12 && echo done > /done\n"
-	first := startRemoteOf(t, root, step, "--isolation chroot --tag twin")
-	listedAs(t, 1, 1)
-	second := startRemoteOf(t, root, step, "--isolation chroot --tag twin")
-	listedAs(t, 2, 1)
-	second.signal(t, 9)
-	eventually(t, func() (string, bool) {
-		all := listed(t)
-		if len(all) != 2 || all[1].State != api.StateUnsure {
-			return fmt.Sprintf("none is unsure: %+v", all), false
-		}
-		out := sh(t, "%s show %s", ctl, all[1].ID)
-		return out, strings.Contains(out, "it is one of several, and not all are over") && strings.Contains(out, "1 of the 2 that may be its own are gone")
-	})
-	if code := first.wait(t); code != 0 {
-		t.Errorf("it has ended with %d: %s", code, first.said())
-	}
-	if got := fileInImage(t, "twin", "done"); got != "done\n" {
-		t.Errorf("the image has %q", got)
-	}
-	nothingListed(t)
-	tidied(t)
-	sh(t, "podman rmi --force twin")
-}
-
 // TestDirectoryOfAKilledServiceKeepsNoBuild: it has the same context as the one that is
 // cancelled.
 func TestDirectoryOfAKilledServiceKeepsNoBuild(t *testing.T) {
