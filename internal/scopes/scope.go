@@ -239,16 +239,23 @@ func (s *Scope) Stop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
+	defer release()
+	if err := s.stopUnit(ctx); err != nil {
+		return err
+	}
+	if s.removeEmpty() {
+		return s.stopUnit(ctx)
+	}
+	return nil
+}
+
+func (s *Scope) stopUnit(ctx context.Context) error {
+	err := s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
 		_, err := conn.StopUnitContext(ctx, s.unit, "replace", job)
 		return err
 	})
-	release()
 	if isNoSuchUnit(err) {
-		err = nil
-	}
-	if err == nil {
-		s.removeEmpty()
+		return nil
 	}
 	return err
 }
@@ -256,22 +263,25 @@ func (s *Scope) Stop(ctx context.Context) error {
 // account is whose orders about the scope count as.
 func (s *Scope) account() share.Account { return s.manager.accounts.OfUID(s.uid) }
 
-// removeEmpty removes the cgroup of a unit that has ended. systemd does that for one
-// that is empty at its end; for one in which something survived, when the kernel says
-// that it has become empty, but not if the unit was forgotten before that was read.
+// removeEmpty removes the cgroup of a unit that has ended, and reports whether systemd is
+// to look at the unit again. systemd removes a cgroup that is empty at its unit's end; one
+// in which something survived, when the kernel says that it has become empty, but not if
+// the unit was forgotten before that was read. And it forgets a unit whose cgroup was not
+// empty at its end when it reads that it has become so: if it is removed before, the unit
+// stays loaded until there is another order about it.
 //
-// Source: systemd, src/core/cgroup.c, on_cgroup_empty_event; src/core/unit.c,
-// unit_may_gc.
-func (s *Scope) removeEmpty() {
+// Source: systemd 252 to 262, src/core/cgroup.c, on_cgroup_empty_event and
+// unit_check_cgroup_events; src/core/unit.c, unit_may_gc and unit_add_to_gc_queue.
+func (s *Scope) removeEmpty() (removed bool) {
 	if s.dir == nil {
-		return
+		return false
 	}
 	if populated, err := s.dir.populated(); populated || err != nil {
-		return
+		return false
 	}
 	left := maxCgroups
 	s.dir.removeBelow(maxDepth, &left)
-	_ = s.manager.remove(s.dir)
+	return s.manager.remove(s.dir) == nil
 }
 
 // CgroupKill ends every process of the scope by the kernel's own means, without
