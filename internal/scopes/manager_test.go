@@ -422,6 +422,26 @@ func TestOnlyAnEmptyScopeIsDiscardedAsThat(t *testing.T) {
 	}
 }
 
+// TestScopeThatBecameEmptyAfterItsEndIsForgotten: its cgroup is removed before systemd has
+// read that it is empty, which nothing would tell it again.
+func TestScopeThatBecameEmptyAfterItsEndIsForgotten(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 0)
+	if err := s.CgroupKill(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	waitEmptyShort(t, s.dir)
+	f.mu.Lock()
+	f.late = true
+	f.mu.Unlock()
+	if err := s.Stop(short(t)); err != nil {
+		t.Fatal(err)
+	}
+	if unit := f.unit(s.Unit()); unit != "" {
+		t.Errorf("still loaded: %s", unit)
+	}
+}
+
 // childrenOf lists our own children, zombies too.
 func childrenOf(t *testing.T) []string {
 	t.Helper()

@@ -39,6 +39,7 @@ type fakeSystemd struct {
 	// What it does otherwise than it should.
 	old         bool                    // knows no OOMPolicy on scopes
 	elsewhere   bool                    // says that it has made the scope, and has not
+	late        bool                    // has found the cgroup populated at the end of a unit, and keeps that until the next order
 	silent      map[string]bool         // methods that get no answer
 	jobResult   string                  // instead of "done"
 	refuse      map[string]*dbus.Error  // by method
@@ -261,6 +262,13 @@ func (f *fakeSystemd) stopUnit(unit, _ string) (dbus.ObjectPath, *dbus.Error) {
 	dir := f.unit(unit)
 	if dir == "" {
 		return "", dbusError("NoSuchUnit")
+	}
+	f.mu.Lock()
+	late := f.late
+	f.late = false
+	f.mu.Unlock()
+	if late {
+		return f.job(unit), nil
 	}
 	removeTree(f.t, dir)
 	f.mu.Lock()
