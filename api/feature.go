@@ -13,6 +13,7 @@ const (
 	FeatureCgroupXattr FeatureName = "cgroup_xattr"
 	FeatureInotify     FeatureName = "inotify"
 	FeaturePidfdGetfd  FeatureName = "pidfd_getfd"
+	FeatureMemoryOf    FeatureName = "process_memory"
 	FeatureFusectl     FeatureName = "fusectl"
 	FeatureWchan       FeatureName = "wchan"
 	FeatureSyscall     FeatureName = "syscall"
@@ -31,9 +32,10 @@ var features = meanings[FeatureName]{
 	{FeatureCgroupXattr, "the record of a build, for the next daemon"},
 	{FeatureInotify, "to notice builds that do not come through the wrapper, and the ends of API requests"},
 	{FeaturePidfdGetfd, "whether the client of an API build is still connected"},
+	{FeatureMemoryOf, "which request and which connection a step of an API build belongs to"},
 	{FeatureFusectl, "to free processes that wait for a FUSE server that does not answer"},
 	{FeatureWchan, "what threads wait in: stalled builds, and what survives SIGKILL"},
-	{FeatureSyscall, "the same, with the arguments of their system calls"},
+	{FeatureSyscall, "the same, with the arguments of their system calls; which connection an API build came by"},
 	{FeatureCPU, "limits of builds: CPU time"},
 	{FeatureIO, "limits of builds: I/O"},
 	{FeatureMemory, "limits of builds: memory"},

@@ -38,6 +38,7 @@ func Kernel(cgroups string) []api.Feature {
 		Try(api.FeatureCgroupXattr, func() error { return cgroupXattr(own) }),
 		Try(api.FeatureInotify, inotify),
 		Try(api.FeaturePidfdGetfd, pidfdGetfd),
+		Try(api.FeatureMemoryOf, memoryOf),
 		Try(api.FeatureFusectl, fusectl),
 		Try(api.FeatureWchan, func() error { return readable("/proc/self/wchan") }),
 		Try(api.FeatureSyscall, func() error { return readable("/proc/self/syscall") }),
@@ -154,6 +155,17 @@ func pidfdGetfd() error {
 		return fmt.Errorf("pidfd_getfd: %w", err)
 	}
 	return unix.Close(fd)
+}
+
+// memoryOf opens our parent's memory: our own is always allowed.
+//
+// Source: proc_pid_mem(5). Who may not trace a process can't open it.
+func memoryOf() error {
+	memory, err := os.Open(fmt.Sprintf("/proc/%d/mem", os.Getppid()))
+	if err != nil {
+		return err
+	}
+	return memory.Close()
 }
 
 // Source: linux, fs/fuse/control.c, FUSE_CTL_SUPER_MAGIC.

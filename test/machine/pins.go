@@ -38,6 +38,9 @@ func Pins(ctx context.Context, suite string, say func(string, ...any)) (string, 
 	return ofRoot(ctx, suite, pinsFile, say)
 }
 
+// Moves reports whether the suite's packages change from week to week.
+func Moves(suite string) bool { return suites[suite].Pins != "" }
+
 // Moved says which of the suite's packages have versions other than those that
 // the tests are known to pass with, one in each line.
 func Moved(ctx context.Context, suite string, say func(string, ...any)) ([]string, error) {

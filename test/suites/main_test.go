@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -25,5 +26,27 @@ func TestFewFailuresAreTriedAgain(t *testing.T) {
 	}
 	if got := toTryAgain(append(first, make([]result, mostAgain)...)); got != nil {
 		t.Errorf("tried again, of many: %v", got)
+	}
+}
+
+// TestWhatMovesBreaksNothingByItself: failures on the versions that the tests are known to
+// pass with are counted, on whichever suite.
+func TestWhatMovesBreaksNothingByItself(t *testing.T) {
+	gone := errors.New("404 Not Found")
+	for _, row := range []struct {
+		moves   bool
+		changes []string
+		err     error
+		counted bool
+	}{
+		{false, nil, nil, true},
+		{false, nil, gone, true},
+		{true, nil, nil, true},
+		{true, []string{"podman 6.0.0-1 (known: 5.8.6)"}, nil, false},
+		{true, nil, gone, false},
+	} {
+		if why := whyUncounted(row.moves, row.changes, row.err); (why == "") != row.counted {
+			t.Errorf("%+v: %q", row, why)
+		}
 	}
 }
