@@ -3,6 +3,8 @@ package cli
 import (
 	"fmt"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 // humanDuration is a duration as people say it: its two largest units, or only
@@ -50,16 +52,8 @@ func timestamp(t time.Time) string {
 
 // humanBytes is an amount of memory; empty for none.
 func humanBytes(n uint64) string {
-	const unit = 1024
 	if n == 0 {
 		return ""
 	}
-	amount, i := float64(n), 0
-	for ; amount >= unit && i < len("BKMGT")-1; i++ {
-		amount /= unit
-	}
-	if i == 0 {
-		return fmt.Sprintf("%dB", n)
-	}
-	return fmt.Sprintf("%.1f%c", amount, "BKMGT"[i])
+	return limits.Rounded(n)
 }

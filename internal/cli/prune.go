@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 // leftover is one thing that a dead build has left in storage. The JSON names are stable.
@@ -117,7 +119,7 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 	case able == 0:
 		return a.leftoversJSON(flags, nil)
 	case !flags.force:
-		yes, err := a.ask(fmt.Sprintf("Remove %d of these, %s in all? [y/N] ", able, bytesText(bytes)))
+		yes, err := a.ask(fmt.Sprintf("Remove %d of these, %s in all? [y/N] ", able, limits.Rounded(uint64(bytes))))
 		if err != nil || !yes {
 			return fail(err)
 		}
@@ -136,7 +138,7 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 	if flags.json {
 		return fail(append(errs, a.leftoversJSON(flags, done))...)
 	}
-	fmt.Fprintf(a.Out, "%d removed, %s\n", removed, bytesText(back))
+	fmt.Fprintf(a.Out, "%d removed, %s\n", removed, limits.Rounded(uint64(back)))
 	return fail(errs...)
 }
 
@@ -165,7 +167,7 @@ func (a *app) showLeftovers(found []leftover) {
 		if one.Kind == "container" {
 			what = what[:min(len(what), 12)]
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), bytesText(one.Bytes), a.Now().Sub(one.Created).Round(time.Second), kept)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), kept)
 	}
 	_ = table.Flush()
 }
@@ -196,14 +198,4 @@ func (a *app) ask(question string) (yes bool, err error) {
 	}
 	answer := strings.ToLower(strings.TrimSpace(line))
 	return answer == "y" || answer == "yes", nil
-}
-
-func bytesText(bytes int64) string {
-	switch {
-	case bytes >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-	case bytes >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%d KiB", (bytes+1023)/1024)
 }

@@ -44,7 +44,7 @@ func TestPruneAsksBeforeItRemoves(t *testing.T) {
 		removed int
 		out     string
 	}{
-		"yes":         {"prune", "y\n", 0, 1, "1 removed, 3.0 MiB"},
+		"yes":         {"prune", "y\n", 0, 1, "1 removed, 3.0M"},
 		"no":          {"prune", "\n", 0, 0, "used by a process"},
 		"end of file": {"prune", "", 0, 0, "aaaaaaaaaaaa"},
 		"no terminal": {"prune", "file", 1, 0, "KIND"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/client"
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 type watchFlags struct {
@@ -250,7 +251,7 @@ func describeReclaimed(r *api.Reclaimed) string {
 	if r == nil {
 		return "storage"
 	}
-	what := fmt.Sprintf("storage: %d removed, %s, in %s", r.Removed, bytesText(r.Bytes), humanStep(time.Duration(r.Duration)))
+	what := fmt.Sprintf("storage: %d removed, %s, in %s", r.Removed, limits.Rounded(uint64(r.Bytes)), humanStep(time.Duration(r.Duration)))
 	if r.Left > 0 {
 		what += fmt.Sprintf("; %d left: %s", r.Left, quote(r.Why))
 	}

@@ -235,7 +235,7 @@ func TestWatchTellsWhatWasReclaimed(t *testing.T) {
 		Kind: api.EventReclaimed, Build: &api.BuildHead{ID: "bcdf2345", State: api.StateGone},
 		Reclaimed: &api.Reclaimed{Removed: 7, Left: 1, Bytes: 4 << 20, Duration: api.Seconds(300 * time.Millisecond), Why: "1 used by a process"},
 	}
-	if got := describeEvent(e); !strings.Contains(got, "bcdf2345  storage: 7 removed, 4.0 MiB, in ") || !strings.Contains(got, "1 left: 1 used by a process") {
+	if got := describeEvent(e); !strings.Contains(got, "bcdf2345  storage: 7 removed, 4.0M, in ") || !strings.Contains(got, "1 left: 1 used by a process") {
 		t.Error(got)
 	}
 }

@@ -67,6 +67,19 @@ func (v Value) String() string {
 	return fmt.Sprintf("%s=%v", v.Name, v.Value)
 }
 
+// Rounded is about a number of bytes, for people.
+func Rounded(bytes uint64) string {
+	const units = "BKMGT"
+	amount, i := float64(bytes), 0
+	for ; amount >= 1024 && i < len(units)-1; i++ {
+		amount /= 1024
+	}
+	if i == 0 {
+		return fmt.Sprintf("%dB", bytes)
+	}
+	return fmt.Sprintf("%.1f%c", amount, units[i])
+}
+
 // Size is a number of bytes as systemd writes it, with no digit lost.
 func Size(bytes uint64) string {
 	for i, unit := range []string{"T", "G", "M", "K"} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/logging"
 )
 
@@ -36,13 +37,13 @@ func (r *Reclaimer) tell(w *waiting, s summary, try int, took time.Duration, err
 		log = log.WithField(logging.FieldID, w.Build)
 	}
 	if s.removed > 0 {
-		log.Infof("%s: %d things that it had left in storage were removed (%s)", w.name(), s.removed, size(s.bytes))
+		log.Infof("%s: %d things that it had left in storage were removed (%s)", w.name(), s.removed, limits.Rounded(uint64(s.bytes)))
 	}
 	switch {
 	case err != nil:
 		log.WithError(err).Warnf("%s: what it has left in storage could not all be removed", w.name())
 	case s.left > 0 && try == 0:
-		log.Infof("%s: %d things that it has left in storage stay (%s): %s", w.name(), s.left, size(s.kept), reasons(s.why))
+		log.Infof("%s: %d things that it has left in storage stay (%s): %s", w.name(), s.left, limits.Rounded(uint64(s.kept)), reasons(s.why))
 	}
 }
 
@@ -64,14 +65,4 @@ func reasons(why map[Why]int) string {
 		all = append(all, fmt.Sprintf("%d %s", why[one], text))
 	}
 	return strings.Join(all, ", ")
-}
-
-func size(bytes int64) string {
-	switch {
-	case bytes >= 1<<30:
-		return fmt.Sprintf("%.1f GiB", float64(bytes)/(1<<30))
-	case bytes >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
-	}
-	return fmt.Sprintf("%d KiB", (bytes+1023)/1024)
 }
