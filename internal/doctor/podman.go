@@ -18,7 +18,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 )
 
-const dropIn = podman.DropInDirectory + "/" + runtimes.DropIn
+const dropIn = podman.DropInsOfMain + "/" + runtimes.DropIn
 
 // callers are those whose podman is looked at: root, and who asks.
 func (h Host) callers() map[string][]string {

@@ -1,6 +1,10 @@
 package early
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
+)
 
 // directory is where a user's own configuration is, in two parts; without any, there is none.
 type directory struct{ base, rest string }
@@ -12,11 +16,11 @@ func ownDirectory(env []*byte, root bool) (own directory, ok bool) {
 	for _, each := range env {
 		variable := text(each)
 		switch {
-		case strings.HasPrefix(variable, "CONTAINERS_CONF"): // and CONTAINERS_CONF_OVERRIDE
+		case strings.HasPrefix(variable, podman.ConfigVariable): // and OverrideVariable
 			return own, false
-		case strings.HasPrefix(variable, "_CONTAINERS_ROOTLESS_UID="):
+		case strings.HasPrefix(variable, podman.RootlessVariable+"="):
 			// In a rootless podman's user namespace everybody is root.
-			if variable == "_CONTAINERS_ROOTLESS_UID=0" || !allDigits(variable[len("_CONTAINERS_ROOTLESS_UID="):]) {
+			if variable == podman.RootlessVariable+"=0" || !allDigits(variable[len(podman.RootlessVariable+"="):]) {
 				return own, false
 			}
 			root = false
@@ -28,9 +32,9 @@ func ownDirectory(env []*byte, root bool) (own directory, ok bool) {
 	}
 	switch {
 	case config != "":
-		own = directory{config, "/containers"}
+		own = directory{config, "/" + podman.ConfigOfUser}
 	case home != "":
-		own = directory{home, "/.config/containers"}
+		own = directory{home, "/" + podman.UserConfigDirectory + "/" + podman.ConfigOfUser}
 	default:
 		return own, true
 	}

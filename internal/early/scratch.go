@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/runtimes"
 )
 
@@ -24,20 +25,20 @@ type scratch struct {
 // noRows reports whether no file that podman may read has a row of a runtime, but our own
 // drop-in: see podman.ConfigFiles.
 func (s *scratch) noRows(own directory) bool {
-	const distribution, administrator = "/usr/share/containers", "/etc/containers"
+	const distribution, administrator = podman.DistributionConfig, podman.AdministratorConfig
 	return s.quiet(distribution, "") && s.quiet(administrator, "") &&
-		s.missing(distribution, "/containers.rootful.conf.d") && s.missing(distribution, "/containers.rootless.conf.d") &&
-		s.missing(administrator, "/containers.rootful.conf.d") && s.missing(administrator, "/containers.rootless.conf.d") &&
-		s.missing(administrator, "/containers.rootless.conf") &&
+		s.missing(distribution, "/"+podman.RootDropIns) && s.missing(distribution, "/"+podman.RootlessDropIns) &&
+		s.missing(administrator, "/"+podman.RootDropIns) && s.missing(administrator, "/"+podman.RootlessDropIns) &&
+		s.missing(administrator, "/"+podman.RootlessConfig) &&
 		(own.base == "" || s.quiet(own.base, own.rest))
 }
 
 // quiet reports whether neither the main file of a directory has a row, nor its drop-ins.
 func (s *scratch) quiet(base, rest string) bool {
-	if !s.setPath(base, rest, "/containers.conf") || !s.quietFile(unix.AT_FDCWD, &s.path[0]) {
+	if !s.setPath(base, rest, "/"+podman.ConfigFile) || !s.quietFile(unix.AT_FDCWD, &s.path[0]) {
 		return false
 	}
-	if !s.setPath(base, rest, "/containers.conf.d") {
+	if !s.setPath(base, rest, "/"+podman.ConfigDropIns) {
 		return false
 	}
 	dir, errno := open(unix.AT_FDCWD, &s.path[0], unix.O_DIRECTORY)
@@ -61,7 +62,7 @@ func (s *scratch) quietDropIns(dir int) bool {
 		}
 		for at := uintptr(0); at+name < n; {
 			entry := text(&s.entries[at+name])
-			if strings.HasSuffix(entry, ".conf") && entry != runtimes.DropIn && !s.quietFile(dir, &s.entries[at+name]) {
+			if strings.HasSuffix(entry, podman.DropInSuffix) && entry != runtimes.DropIn && !s.quietFile(dir, &s.entries[at+name]) {
 				return false
 			}
 			at += uintptr(s.entries[at+length]) | uintptr(s.entries[at+length+1])<<8

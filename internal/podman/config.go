@@ -10,11 +10,31 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// Where an administrator configures podman, and where one file of several is put.
+// Where a distribution and an administrator configure podman, and what the files and the
+// directories of drop-ins are called there. A user's own directory is called as ConfigOfUser
+// says, in the user's directory for configurations or the default for that, in the home.
 const (
-	configDirectory = "/etc/containers"
-	MainConfig      = configDirectory + "/containers.conf"
-	DropInDirectory = MainConfig + ".d"
+	DistributionConfig  = "/usr/share/containers"
+	AdministratorConfig = "/etc/containers"
+	ConfigOfUser        = "containers"
+	UserConfigDirectory = ".config"
+
+	ConfigFile      = "containers.conf"
+	ConfigDropIns   = ConfigFile + ".d"
+	RootDropIns     = "containers.rootful.conf.d"
+	RootlessDropIns = "containers.rootless.conf.d"
+	RootlessConfig  = "containers.rootless.conf"
+	MainConfig      = AdministratorConfig + "/" + ConfigFile
+	DropInsOfMain   = AdministratorConfig + "/" + ConfigDropIns
+	DropInSuffix    = ".conf"
+)
+
+// Variables of the environment that name the one file that is read, one that is read after
+// all others, and who in a rootless podman's user namespace the user is outside of it.
+const (
+	ConfigVariable   = "CONTAINERS_CONF"
+	OverrideVariable = ConfigVariable + "_OVERRIDE"
+	RootlessVariable = "_CONTAINERS_ROOTLESS_UID"
 )
 
 // ConfigFiles lists the files that podman and buildah may read their configuration from, in
@@ -24,9 +44,9 @@ const (
 // Source: containers/common v0.64, pkg/config/new.go; container-libs of podman 6,
 // storage/pkg/configfile/parse.go.
 func ConfigFiles(getenv func(string) string, euid int, list func(directory string) []string) []string {
-	override := getenv("CONTAINERS_CONF_OVERRIDE")
+	override := getenv(OverrideVariable)
 	var files []string
-	if only := getenv("CONTAINERS_CONF"); only != "" {
+	if only := getenv(ConfigVariable); only != "" {
 		files = []string{only}
 	} else {
 		files = ConfigFilesBelow("/", userDir(getenv, euid), rootlessUID(getenv, euid), list)
@@ -42,7 +62,7 @@ func ConfigFiles(getenv func(string) string, euid int, list func(directory strin
 //
 // Source: containers/storage, pkg/unshare/unshare_linux.go, GetRootlessUID.
 func rootlessUID(getenv func(string) string, euid int) int {
-	if uid, err := strconv.Atoi(getenv("_CONTAINERS_ROOTLESS_UID")); err == nil && uid > 0 {
+	if uid, err := strconv.Atoi(getenv(RootlessVariable)); err == nil && uid > 0 {
 		return uid
 	}
 	return euid
@@ -53,40 +73,40 @@ func rootlessUID(getenv func(string) string, euid int) int {
 func userDir(getenv func(string) string, euid int) string {
 	dir := getenv("XDG_CONFIG_HOME")
 	if home := getenv("HOME"); dir == "" && home != "" {
-		dir = path.Join(home, ".config")
+		dir = path.Join(home, UserConfigDirectory)
 	}
 	if dir == "" || rootlessUID(getenv, euid) == 0 && !strings.HasPrefix(path.Clean(dir), "/root/") {
 		return ""
 	}
-	return path.Join(dir, "containers")
+	return path.Join(dir, ConfigOfUser)
 }
 
 // ConfigFilesBelow are those of a host, whose root directory is given, and of a user, whose
 // own directory may be none.
 func ConfigFilesBelow(root, user string, uid int, list func(directory string) []string) []string {
-	kind := "rootful"
+	dropInsOf := RootDropIns
 	if uid > 0 {
-		kind = "rootless"
+		dropInsOf = RootlessDropIns
 	}
-	dirs := []string{path.Join(root, "/usr/share/containers"), path.Join(root, configDirectory)}
+	dirs := []string{path.Join(root, DistributionConfig), path.Join(root, AdministratorConfig)}
 	var files, dropIns []string
 	for _, dir := range dirs {
-		files = append(files, path.Join(dir, "containers.conf"))
-		special := path.Join(dir, "containers."+kind+".conf.d")
-		dropIns = append(dropIns, list(path.Join(dir, "containers.conf.d"))...)
+		files = append(files, path.Join(dir, ConfigFile))
+		special := path.Join(dir, dropInsOf)
+		dropIns = append(dropIns, list(path.Join(dir, ConfigDropIns))...)
 		dropIns = append(dropIns, list(special)...)
 		if uid > 0 {
 			dropIns = append(dropIns, list(path.Join(special, strconv.Itoa(uid)))...)
 		}
 	}
 	if user != "" {
-		files = append(files, path.Join(user, "containers.conf"))
-		dropIns = append(dropIns, list(path.Join(user, "containers.conf.d"))...)
+		files = append(files, path.Join(user, ConfigFile))
+		dropIns = append(dropIns, list(path.Join(user, ConfigDropIns))...)
 	}
 	slices.SortStableFunc(dropIns, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
 	files = append(files, dropIns...)
 	if uid > 0 {
-		files = append(files, path.Join(root, configDirectory, "containers.rootless.conf"))
+		files = append(files, path.Join(root, AdministratorConfig, RootlessConfig))
 	}
 	return files
 }

@@ -38,7 +38,7 @@ func list(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var files []string
 	for _, entry := range entries {
-		if !entry.IsDir() && strings.HasSuffix(entry.Name(), ".conf") {
+		if !entry.IsDir() && strings.HasSuffix(entry.Name(), podman.DropInSuffix) {
 			files = append(files, filepath.Join(dir, entry.Name()))
 		}
 	}
