@@ -53,6 +53,7 @@ func (w *Watcher) adopt(s processes.Scope, r owners.Record, o *owners.Owner, wai
 	b.refuseAgain()
 	w.add(b, o != nil)
 	b.begin()
+	w.wantMeasure(b)
 	b.watchShortagesAnew(s)
 	if waiterGone {
 		b.send(message{event: lifecycle.WaiterExited})

@@ -99,11 +99,13 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 	}
 	b.placing <- struct{}{}
 	b.inspecting <- processes.NewSurvivors(w.examiner, r.UID)
+	unit := ""
+	if o != nil {
+		unit = o.StartedIn()
+	}
 	b.mu.Lock()
 	defer b.unlock()
-	if o != nil {
-		b.ownerUnit = o.StartedIn()
-	}
+	b.ownerUnit = unit
 	b.learnOwner()
 	return b
 }

@@ -34,8 +34,8 @@ type queue struct {
 	dropped int
 }
 
-// numbered is an event whose number reports whether a look at its build came before
-// or after it.
+// numbered is an event with its place among all events: a look at a build knows after
+// which of them it came.
 type numbered struct {
 	number uint64
 	event  *api.Event // shared by all queues, and never changed
