@@ -45,16 +45,6 @@ func words(t *testing.T, page string) map[string]word {
 	return found
 }
 
-// TestWordsMeanTheSameEverywhere: the page for users explains some of those of HACKING.
-func TestWordsMeanTheSameEverywhere(t *testing.T) {
-	all := words(t, "../HACKING.md")
-	for name, here := range words(t, "builds.md") {
-		if there := all[name]; there.meaning != here.meaning {
-			t.Errorf("%q is %q in builds.md, %q in HACKING.md", name, here.meaning, there.meaning)
-		}
-	}
-}
-
 // TestNamesThatWereGivenUpStayAway, as identifiers and, in quotes, as names in JSON.
 func TestNamesThatWereGivenUpStayAway(t *testing.T) {
 	instead := map[string]string{} // by pattern
