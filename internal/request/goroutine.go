@@ -31,9 +31,9 @@ const (
 
 	// firstFrame is how far above the stack pointer the system call's caller begins.
 	// maxStack bounds a stack, minFrames and maxFrames the functions on it: a step is
-	// run by 13 or 14.
-	firstFrame, maxStack = 2 << 10, 512 << 10
-	minFrames, maxFrames = 8, 256
+	// run by 13 or 14, on 15 kB.
+	firstFrame, maxStack = 2 << 10, 64 << 10
+	minFrames, maxFrames = 8, 64
 
 	// maxParents is how many contexts are gone through, each the parent of the one
 	// before: the connection is that of the sixth or seventh.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,5 +226,19 @@ func TestWhichThreadWaits(t *testing.T) {
 		if got, ok := parseWait(text, 1, 798, pidOf); got != want || ok != (want != 0) {
 			t.Errorf("%q: %#x, %v", text, got, ok)
 		}
+	}
+}
+
+func TestWhenTheConnectionIsLookedForAgain(t *testing.T) {
+	s := search{monitor: self(t), pause: every}
+	at, looks := time.Now(), []time.Duration{}
+	for after := time.Duration(0); after < 10*time.Second; after += every / 2 {
+		if s.due(after >= 6*time.Second, at.Add(after)) {
+			looks = append(looks, after)
+		}
+	}
+	want := []time.Duration{0, every, 3 * every, 7 * every, 12 * every, 13 * every, 15 * every, 19 * every}
+	if !slices.Equal(looks, want) {
+		t.Errorf("looks at %v, want %v", looks, want)
 	}
 }

@@ -33,6 +33,7 @@ func (r Request) withOwn(own Conn) Request {
 // being made, the service may wait for something else than its monitor.
 type search struct {
 	monitor *proc.Handle // nil: there is nothing to be searched
+	doubt   bool         // whether it could not be told, at the last look, if the request is over
 	next    time.Time
 	pause   time.Duration
 }
@@ -41,9 +42,9 @@ type search struct {
 const longestPause = 30 * time.Second
 
 func newSearch(r Request) *search {
-	s := &search{pause: every / 2}
+	s := &search{pause: every}
 	if !r.Own && r.Monitor != (proc.Identity{}) {
-		s.monitor, _ = proc.Find(r.Monitor) // its step is over: the next one is another search
+		s.monitor, _ = proc.Find(r.Monitor) // else its step is over: the next one is another search
 	}
 	return s
 }
@@ -51,19 +52,21 @@ func newSearch(r Request) *search {
 func (s *search) close() {
 	if s.monitor != nil {
 		s.monitor.Close()
+		s.monitor = nil
 	}
 }
 
-// due reports whether it is time for another look; in doubt it comes soon again.
-func (s *search) due(doubt bool) bool {
-	now := time.Now()
-	if s.monitor == nil || now.Before(s.next) && !(doubt && s.pause > every) {
+// due reports whether it is time for another look: less and less often, but at once where
+// doubt arises.
+func (s *search) due(doubt bool, now time.Time) bool {
+	if doubt && !s.doubt {
+		s.next, s.pause = now, every
+	}
+	s.doubt = doubt
+	if s.monitor == nil || now.Before(s.next) {
 		return false
 	}
-	if s.pause = min(2*s.pause, longestPause); doubt {
-		s.pause = every
-	}
-	s.next = now.Add(s.pause)
+	s.next, s.pause = now.Add(s.pause), min(2*s.pause, longestPause)
 	return true
 }
 
@@ -83,5 +86,4 @@ func (w *Watcher) seek(ctx context.Context, service service, s *search, f *follo
 	*f = *follow(f.request)
 	f.last.gone = gone
 	s.close()
-	s.monitor = nil
 }

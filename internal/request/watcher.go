@@ -75,7 +75,7 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 		if f.request.Partial {
 			w.complete(ctx, s, f)
 		}
-		if search.due(told.Standing == Doubtful || told.Standing == Left) {
+		if search.due(told.Standing == Doubtful || told.Standing == Left, time.Now()) {
 			w.seek(ctx, s, search, f)
 		}
 		peers.wait(f.request.Conns)
