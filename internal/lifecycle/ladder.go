@@ -54,11 +54,12 @@ type Hands interface {
 // Rung is a row of the ladder: a stage that ends something, or waits for its end.
 type Rung struct {
 	Stage Stage
-	Name  api.Rung                           // in the API, metrics and log; several stages share one
-	Limit func(Timeouts) time.Duration       // how long it may take
-	Does  func(Hands, context.Context) error // its call
-	Obeys Event                              // what comes of it where containers end, and the owner does not, but by SIGKILL
-	Act   func(Status, Held) Act             // what it does then, as plans and explanations tell it
+	Name  api.Rung                             // in the API, metrics and log; several stages share one
+	Limit func(Timeouts) time.Duration         // how long it may take
+	Does  func(Hands, context.Context) error   // its call
+	Obeys Event                                // what comes of it where containers end, and the owner does not, but by SIGKILL
+	Then  func(Status, Event) (Status, Action) // what follows it, by what has come of it; nil for refuse, see whileRefusing
+	Act   func(Status, Held) Act               // what it does then, as plans and explanations tell it
 }
 
 // The stages that are rungs.
@@ -76,8 +77,7 @@ const (
 	StageHelpers    Stage = "helpers"     // nothing is left but who served the build's storage
 )
 
-// ladder is every rung. Which follows which is next's to say: it depends on what a
-// rung has left.
+// ladder is every rung. Which one follows depends on what a rung has left.
 var ladder = []Rung{
 	{
 		Stage: StageRefuse, Obeys: OwnerExited, Does: Hands.RefuseSteps,
@@ -87,21 +87,25 @@ var ladder = []Rung{
 	{
 		Stage: StageLetStart, Obeys: CallSucceeded, Does: Hands.AwaitStart,
 		Limit: func(Timeouts) time.Duration { return startTime },
+		Then:  afterStart,
 		Act:   always(Act{Kind: api.ActionAwaitStart, Means: api.MeansWait}),
 	},
 	{
 		Stage: StageContainers, Name: api.RungKill, Obeys: CallSucceeded, Does: Hands.KillSteps,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
+		Then:  afterContainers,
 		Act:   always(Act{Kind: api.ActionKillSteps, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnContainers, Whom: Steps}),
 	},
 	{
 		Stage: StageKill, Name: api.RungKill, Obeys: Emptied, Does: Hands.Kill,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
+		Then:  afterKill,
 		Act:   actOfKill,
 	},
 	{
 		Stage: StageTidy, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.Wait,
 		Limit: func(t Timeouts) time.Duration { return t.Owner },
+		Then:  afterOwner(StageTerm),
 		Act: func(s Status, _ Held) Act {
 			if s.OwnerSpared {
 				return Act{Kind: api.ActionTidySpared, Means: api.MeansWait, Whom: Owner}
@@ -112,6 +116,7 @@ var ladder = []Rung{
 	{
 		Stage: StageTerm, Name: api.RungOwner, Obeys: TimeOver, Does: Hands.TerminateOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
+		Then:  afterOwner(StageKillOwner),
 		Act: func(s Status, _ Held) Act {
 			if s.CommandInside {
 				return Act{Kind: api.ActionTerminateCommand, Means: api.MeansPidfd, Signal: "SIGTERM", Whom: OwnerAndCommand}
@@ -122,11 +127,13 @@ var ladder = []Rung{
 	{
 		Stage: StageKillOwner, Name: api.RungOwner, Obeys: OwnerExited, Does: Hands.KillOwner,
 		Limit: func(t Timeouts) time.Duration { return t.OwnerTerm },
+		Then:  afterOwner(StageNone),
 		Act:   always(Act{Kind: api.ActionKillOwner, Means: api.MeansPidfd, Signal: "SIGKILL", Whom: Owner}),
 	},
 	{
 		Stage: StageStop, Name: api.RungStop, Obeys: TimeOver, Does: Hands.Stop,
 		Limit: func(t Timeouts) time.Duration { return t.Stop },
+		Then:  afterStop,
 		Act: func(s Status, _ Held) Act {
 			if s.Empty {
 				return Act{Kind: api.ActionStopEmpty, Means: api.MeansStopUnit, On: OnUnit}
@@ -137,16 +144,19 @@ var ladder = []Rung{
 	{
 		Stage: StageCgroupKill, Name: api.RungCgroupKill, Obeys: Emptied, Does: Hands.CgroupKill,
 		Limit: func(t Timeouts) time.Duration { return t.CgroupKill },
+		Then:  afterCgroupKill,
 		Act:   always(Act{Kind: api.ActionCgroupKill, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnCgroup, Whom: Everybody}),
 	},
 	{
 		Stage: StageFree, Name: api.RungSurvivors, Obeys: TimeOver, Does: Hands.Free,
 		Limit: func(t Timeouts) time.Duration { return t.Survivors },
+		Then:  afterFree,
 		Act:   always(Act{Kind: api.ActionAbortFUSE, Means: api.MeansFUSEAbort}),
 	},
 	{
 		Stage: StageHelpers, Name: api.RungHelpers, Obeys: TimeOver, Does: Hands.EndHelpers,
 		Limit: func(t Timeouts) time.Duration { return t.Helpers + helpersLook },
+		Then:  afterHelpers,
 		Act:   always(Act{Kind: api.ActionEndHelpers, Means: api.MeansPidfd, Signal: "SIGTERM"}),
 	},
 }

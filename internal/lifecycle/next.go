@@ -88,14 +88,10 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 			return s, ActForget
 		case s.Stage == StageNone && e == Begin && s.OwnerLives:
 			return enter(s, StageLetStart)
-		case s.Stage == StageNone && e == Begin,
-			s.Stage == StageLetStart && (e == CallSucceeded || e == TimeOver || !s.OwnerLives):
-			s.State = api.StateTerminating
-			if s.CommandInside && s.OwnerLives {
-				return enter(s, StageContainers)
-			}
-			return enter(s, StageKill)
+		case s.Stage == StageNone && e == Begin:
+			return beginKilling(s)
 		}
+		return climb(s, e)
 
 	case api.StateTerminating, api.StateKilling:
 		return climb(s, e)
@@ -152,76 +148,109 @@ func whileRefusing(s Status, e Event, busy, over bool) (Status, Action) {
 	return s, ActNothing
 }
 
-// climb takes the next rung of the ladder when the present one has had its
-// effect, or its time.
+// climb takes the next rung of the ladder when the present one has had its effect, or its
+// time: what its row says.
 func climb(s Status, e Event) (Status, Action) {
-	missed := e == TimeOver || e == CallFailed
-	switch s.Stage {
-	case StageContainers:
-		switch {
-		case !s.OwnerLives || s.Empty:
-			return afterEmpty(s)
-		case missed || e == CallSucceeded:
-			return enter(s, StageTidy)
-		}
+	if rung, ok := s.Stage.Rung(); ok && rung.Then != nil {
+		return rung.Then(s, e)
+	}
+	return s, ActNothing
+}
 
-	case StageKill:
-		switch {
-		case s.Empty:
-			return afterEmpty(s)
-		case missed:
-			return enter(s, StageStop)
-		}
+// missed reports whether a rung did not have its effect.
+func (e Event) missed() bool { return e == TimeOver || e == CallFailed }
 
-	case StageTidy, StageTerm, StageKillOwner:
+func afterStart(s Status, e Event) (Status, Action) {
+	if e != CallSucceeded && e != TimeOver && s.OwnerLives {
+		return s, ActNothing
+	}
+	return beginKilling(s)
+}
+
+// beginKilling kills the containers, or, with the command inside, those alone.
+func beginKilling(s Status) (Status, Action) {
+	s.State = api.StateTerminating
+	if s.CommandInside && s.OwnerLives {
+		return enter(s, StageContainers)
+	}
+	return enter(s, StageKill)
+}
+
+func afterContainers(s Status, e Event) (Status, Action) {
+	switch {
+	case !s.OwnerLives || s.Empty:
+		return afterEmpty(s)
+	case e.missed() || e == CallSucceeded:
+		return enter(s, StageTidy)
+	}
+	return s, ActNothing
+}
+
+func afterKill(s Status, e Event) (Status, Action) {
+	switch {
+	case s.Empty:
+		return afterEmpty(s)
+	case e.missed():
+		return enter(s, StageStop)
+	}
+	return s, ActNothing
+}
+
+// afterOwner is what follows a rung that waits for the owner's end; next is the rung for one
+// that lives on, if there is another.
+func afterOwner(next Stage) func(Status, Event) (Status, Action) {
+	return func(s Status, e Event) (Status, Action) {
 		switch {
-		case !s.OwnerLives:
-			s.OwnerTried = true
-			return afterEmpty(s)
-		case e == OwnerGoesOn && s.Empty && !s.Deserted && !s.CommandInside:
+		case s.OwnerLives && e == OwnerGoesOn && s.Empty && !s.Deserted && !s.CommandInside:
 			return enter(s, StageRefuse)
-		case e == TimeOver && s.Stage == StageTidy && !s.OwnerSpared:
-			return enter(s, StageTerm)
-		case e == TimeOver && s.Stage == StageTerm:
-			return enter(s, StageKillOwner)
-		case e == TimeOver:
-			s.OwnerTried = true
-			return afterEmpty(s)
+		case s.OwnerLives && e != TimeOver:
+			return s, ActNothing
+		case s.OwnerLives && next != StageNone && !s.OwnerSpared:
+			return enter(s, next)
 		}
+		s.OwnerTried = true
+		return afterEmpty(s)
+	}
+}
 
-	case StageStop:
-		switch {
-		case s.Empty && s.OwnerLives && !s.OwnerTried:
-			return afterEmpty(s)
-		case s.Empty && (missed || e == CallSucceeded):
-			s.UnitStopped = e == CallSucceeded
-			return finish(s)
-		case !s.Empty && (missed || e == CallSucceeded):
-			return enter(s, StageCgroupKill)
-		}
+func afterStop(s Status, e Event) (Status, Action) {
+	switch {
+	case s.Empty && s.OwnerLives && !s.OwnerTried:
+		return afterEmpty(s)
+	case s.Empty && (e.missed() || e == CallSucceeded):
+		s.UnitStopped = e == CallSucceeded
+		return finish(s)
+	case !s.Empty && (e.missed() || e == CallSucceeded):
+		return enter(s, StageCgroupKill)
+	}
+	return s, ActNothing
+}
 
-	case StageCgroupKill:
-		switch {
-		case s.Empty:
-			return afterEmpty(s)
-		case missed:
-			return finish(s)
-		}
+func afterCgroupKill(s Status, e Event) (Status, Action) {
+	switch {
+	case s.Empty:
+		return afterEmpty(s)
+	case e.missed():
+		return finish(s)
+	}
+	return s, ActNothing
+}
 
-	case StageFree:
-		switch {
-		case s.Empty:
-			return afterEmpty(s)
-		case e == TimeOver && s.OwnerLives && !s.OwnerTried:
-			return enter(s, StageTidy)
-		case e == TimeOver:
-			return finish(s)
-		}
+func afterFree(s Status, e Event) (Status, Action) {
+	switch {
+	case s.Empty:
+		return afterEmpty(s)
+	case e == TimeOver && s.OwnerLives && !s.OwnerTried:
+		return enter(s, StageTidy)
+	case e == TimeOver:
+		return finish(s)
+	}
+	return s, ActNothing
+}
 
-	case StageHelpers:
-		if missed || e == CallSucceeded {
-			return finish(s)
-		}
+func afterHelpers(s Status, e Event) (Status, Action) {
+	if e.missed() || e == CallSucceeded {
+		return finish(s)
 	}
 	return s, ActNothing
 }
