@@ -24,7 +24,6 @@ const (
 	FieldID        = "id"         // a build's ID
 	FieldUID       = "uid"        // whose build it is: users' entries are bounded
 	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
-	FieldPID       = "pid"        // BUILDWATCH_PID=, and no name that journald knows: see fieldNames
 	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
 	// FieldJournalOf, a uint32, is no field of the entry: it goes into the journal of
 	// that user, where there is one, and nowhere else.

@@ -63,7 +63,7 @@ func printed(t *testing.T, f func(*Log)) string {
 func TestJournalEntryHasStructuredFields(t *testing.T) {
 	records := sent(t, func(l *Log) {
 		l.WithFields(logrus.Fields{
-			FieldID: "k3v9", FieldUnit: "buildwatch-k3v9.scope", FieldPID: 42, FieldMessageID: "0123456789abcdef0123456789abcdef",
+			FieldID: "k3v9", FieldUnit: "buildwatch-k3v9.scope", "pid": 42, FieldMessageID: "0123456789abcdef0123456789abcdef",
 			"cancel-Duration": 5 * time.Millisecond, "at": time.Unix(0, 5).UTC(),
 		}).WithError(errors.New("no answer")).Warn("Cannot stop build k3v9")
 	})
@@ -94,7 +94,7 @@ func TestJournalEntryHasStructuredFields(t *testing.T) {
 // command line.
 func TestNoFieldMakesTheJournalLookAtAProcess(t *testing.T) {
 	for _, r := range sent(t, func(l *Log) {
-		l.WithFields(logrus.Fields{FieldPID: 42, FieldUnit: "buildwatch-k3v9.scope", "object_pid": 42, "OBJECT_PID": 42}).Info("i")
+		l.WithFields(logrus.Fields{"pid": 42, FieldUnit: "buildwatch-k3v9.scope", "object_pid": 42, "OBJECT_PID": 42}).Info("i")
 	}) {
 		for name := range r.fields {
 			if strings.HasPrefix(name, "OBJECT_") && name != objectUnit {
