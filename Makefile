@@ -31,7 +31,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration matrix versions demo bench lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration podman-machine matrix versions demo bench lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,11 @@ vm: build testmachine ## run a short selection in a VM: real PID 1, a kernel of 
 	$(GO) test -tags 'integration vm' -count=1 -v -timeout 3h -run '$(VMRUN)' \
 		-exec "$(CURDIR)/build/testmachine run --vm --kernel '$(VMKERNEL)' --suite $(SUITE) --" ./test/integration
 
+# No part of CI, likewise. docs/podman-machine.md says what it is made of, and what was seen.
+podman-machine: build testmachine ## try buildwatch in a real podman machine, emulated, from its host (root; RUN=REGEXP)
+	$(GO) test -tags podmanmachine -count=1 -v -timeout 3h $(RUN:%=-run '%') \
+		-exec "$(CURDIR)/build/testmachine run --suite forky --podman-machine --no-install --" ./test/podmanmachine
+
 test: unit ## run every test, the integration tests on each suite
 	$(MAKE) integration SUITE='$(SUITES)'
 
@@ -123,6 +128,7 @@ lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet,
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags integration ./...
+	$(GO) vet -tags podmanmachine ./test/podmanmachine
 	GOARCH=arm64 $(GO) vet ./test/specimens/...
 	$(GO) run $(GOLANGCI) run ./...
 	GOBIN=$(CURDIR)/build/lint $(GO) install $(CHECKLOCKS)

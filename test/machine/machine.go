@@ -27,6 +27,9 @@ type Options struct {
 	// Source is a checkout of the project, seen inside read-only as SourceDir;
 	// "" for none.
 	Source string
+	// PodmanMachine asks for a machine that can be the host of a podman machine: with
+	// qemu, gvproxy and virtiofsd, the image of one in PodmanImageDir, and a user "dev".
+	PodmanMachine bool
 	// Say gets the lines that tell what is being done; nil drops them.
 	Say func(format string, args ...any)
 }
@@ -59,7 +62,7 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 	if opts.Say == nil {
 		opts.Say = func(string, ...any) {}
 	}
-	root, err := Rootfs(ctx, opts.Suite, opts.Say)
+	root, image, err := bootRoot(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +83,7 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 	opts.Say("booting %s as %s", opts.Suite, m.slot.name())
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("it did not boot within %s", bootTimeout))
 	defer cancel()
-	if err := m.boot(ctx, root); err != nil {
+	if err := m.boot(ctx, root, image); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
@@ -89,9 +92,29 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 	return m, nil
 }
 
-func (m *Machine) boot(ctx context.Context, root string) error {
+// bootRoot returns what is booted, and the directory of a podman machine's image.
+func bootRoot(ctx context.Context, opts Options) (root, image string, err error) {
+	if opts.PodmanMachine {
+		return podmanHost(ctx, opts.Suite, opts.Say)
+	}
+	root, err = Rootfs(ctx, opts.Suite, opts.Say)
+	return root, "", err
+}
+
+func (m *Machine) boot(ctx context.Context, root, image string) error {
+	var binds []string
+	if m.opts.Source != "" {
+		binds = append(binds, "--bind-ro="+m.opts.Source+":"+SourceDir)
+	}
+	if image != "" {
+		home, err := m.slot.makePodmanHome()
+		if err != nil {
+			return err
+		}
+		binds = append(binds, "--bind-ro="+image+":"+PodmanImageDir, "--bind="+home+":"+podmanHome)
+	}
 	var err error
-	if m.nspawn, err = startNspawn(m.slot, root, m.opts.Source); err != nil {
+	if m.nspawn, err = startNspawn(m.slot, root, binds); err != nil {
 		return err
 	}
 	if m.leaderPID, err = m.nspawn.waitReady(ctx); err != nil {

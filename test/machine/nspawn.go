@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,8 +23,8 @@ type nspawn struct {
 }
 
 // nspawnArgs returns how systemd-nspawn is called for a slot's machine.
-func nspawnArgs(s *slot, root, source string) []string {
-	args := []string{
+func nspawnArgs(s *slot, root string, binds []string) []string {
+	return slices.Concat([]string{
 		"--quiet", "--boot", "--directory=" + root, "--machine=" + s.name(),
 		// The host's systemd, if it has one, is not asked for anything.
 		"--register=no", "--keep-unit",
@@ -38,15 +39,11 @@ func nspawnArgs(s *slot, root, source string) []string {
 		"--tmpfs=/var/lib/containers:mode=0755", "--tmpfs=/var/tmp:mode=1777",
 		"--tmpfs=/home/builder:mode=0700,uid=1000,gid=1000",
 		"--tmpfs=/home/core:mode=0700,uid=501,gid=501",
-	}
-	if source != "" {
-		args = append(args, "--bind-ro="+source+":"+SourceDir)
-	}
-	return args
+	}, binds)
 }
 
 // startNspawn starts the machine in a cgroup of its own.
-func startNspawn(s *slot, root, source string) (*nspawn, error) {
+func startNspawn(s *slot, root string, binds []string) (*nspawn, error) {
 	dir, err := s.cgroup()
 	if err != nil {
 		return nil, err
@@ -70,7 +67,7 @@ func startNspawn(s *slot, root, source string) (*nspawn, error) {
 		return nil, err
 	}
 
-	cmd := exec.Command("systemd-nspawn", nspawnArgs(s, root, source)...)
+	cmd := exec.Command("systemd-nspawn", nspawnArgs(s, root, binds)...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket,
 		"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", // also on a hybrid host
 		"SYSTEMD_NSPAWN_LOCK=0")              // several machines share one root

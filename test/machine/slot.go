@@ -93,7 +93,7 @@ func (s *slot) used() bool {
 func (s *slot) clean() error {
 	err := errors.Join(s.killCgroup(), s.unregisterBinfmt(), s.removeVeth())
 	if err == nil {
-		err = removeTree(s.dir())
+		err = errors.Join(removeTree(s.podmanHome()), removeTree(s.dir()))
 	}
 	if err != nil {
 		return fmt.Errorf("clean up %s: %w", s.name(), err)

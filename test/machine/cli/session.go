@@ -19,11 +19,12 @@ const endTimeout = 20 * time.Second
 
 // A session is one call of testmachine, from its signals' point of view.
 type session struct {
-	suite   *string
-	vm      bool
-	kernel  string
-	signals chan os.Signal
-	cancel  context.CancelCauseFunc
+	suite         *string
+	vm            bool
+	kernel        string
+	podmanMachine bool
+	signals       chan os.Signal
+	cancel        context.CancelCauseFunc
 }
 
 // cancelOnSignal lets the next signal that would end a process cancel the
@@ -97,7 +98,7 @@ type guest interface {
 }
 
 func (s *session) boot(ctx context.Context, dir string, install bool) (guest, error) {
-	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), Say: say}
+	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), PodmanMachine: s.podmanMachine, Say: say}
 	var m guest
 	var err error
 	if s.vm {

@@ -1,0 +1,309 @@
+//go:build podmanmachine
+
+package podmanmachine
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+)
+
+// TestACancelledBuildGoesOnInTheMachine is what the product is for: without it.
+func TestACancelledBuildGoesOnInTheMachine(t *testing.T) {
+	uninstall(t)
+	b := startBuild(t, "core", family)
+	b.begun()
+	b.signal(syscall.SIGKILL)
+	b.wait()
+	time.Sleep(15 * time.Second) // the API service ends 5 s after its last client
+	left := b.processes()
+	t.Logf("without buildwatch, 15 s after the client was killed: %d processes left in the machine, and nobody is told", left)
+	if left != 5 {
+		t.Errorf("%d processes are left of 5", left)
+	}
+	b.inContainer("kill -KILL $p")
+}
+
+// TestCancelledFromTheHostLeavesNothing: by each signal, of both of the machine's users.
+func TestCancelledFromTheHostLeavesNothing(t *testing.T) {
+	install(t)
+	for _, user := range []string{"core", "root"} {
+		for name, sig := range map[string]syscall.Signal{"Ctrl+C": syscall.SIGINT, "SIGKILL": syscall.SIGKILL} {
+			t.Run(user+", "+name, func(t *testing.T) {
+				b := startBuild(t, user, family)
+				b.begun()
+				listed(t, user, 1)
+				began := time.Now()
+				b.signal(sig)
+				if code := b.wait(); code == 0 {
+					t.Errorf("the client's exit code is 0")
+				}
+				b.gone()
+				t.Logf("gone, seen from the host, after %s", time.Since(began).Round(time.Second))
+				listed(t, user, 0)
+			})
+		}
+	}
+}
+
+// TestOneOfTwoBuildsIsCancelled: all clients of the machine's API service are sshd. Which one
+// ended is told right, and the other's build is done whole.
+func TestOneOfTwoBuildsIsCancelled(t *testing.T) {
+	install(t)
+	wanted := startBuild(t, "core", "RUN i=0; while [ $i -lt 40 ]; do echo tick $i; i=$((i+1)); /bin/busybox sleep 1; done; echo WHOLE MARK")
+	cancelled := startBuild(t, "core", family)
+	cancelled.begun()
+	both := listed(t, "core", 2)
+	cancelled.signal(syscall.SIGKILL)
+	cancelled.gone()
+	left := listed(t, "core", 1)
+	t.Logf("of %s and %s is left %s", both[0].ID, both[1].ID, left[0].ID)
+	out, code := ask("buildwatchctl --machine wait " + left[0].ID)
+	if code != 0 {
+		t.Errorf("wait: exit code %d\n%s", code, out)
+	}
+	if code := wanted.wait(); code != 0 || !strings.Contains(wanted.said.String(), "WHOLE "+wanted.mark) {
+		t.Errorf("the wanted build: exit code %d\n%s", code, wanted.said.String())
+	}
+}
+
+// TestVerbsFromTheHost are answered as in the machine.
+func TestVerbsFromTheHost(t *testing.T) {
+	install(t)
+	b := startBuild(t, "core", family)
+	b.begun()
+	id := listed(t, "core", 1)[0].ID
+	watch := onHost("exec buildwatchctl --machine watch " + id)
+	var events strings.Builder
+	watch.Stdout = &events
+	if err := watch.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		script string
+		code   int
+		says   string
+	}{
+		{"podman machine ssh sudo buildwatchctl list", 0, id},
+		{"podman machine ssh " + vm + " buildwatchctl list", 0, id},
+		{"buildwatchctl --machine list --format '{{.ID}}'", 0, id},
+		{"buildwatchctl --machine show " + id, 0, "sshd"},
+		{"buildwatchctl --machine check", 0, "OK"},
+		{"buildwatchctl --machine wait --timeout 1s " + id, 1, ""},
+		{"buildwatchctl --machine stop " + id, 0, id},
+		{"buildwatchctl --machine stop " + id, 1, "no build with ID"},
+		{"buildwatchctl --machine list nonsense", 125, "takes no arguments"},
+		{"buildwatchctl --machine=other list", 125, `podman has no machine "other" to ask`},
+	} {
+		out, code := ask(c.script)
+		if code != c.code || !strings.Contains(out, c.says) {
+			t.Errorf("%s: exit code %d, want %d and %q\n%s", c.script, code, c.code, c.says, out)
+		}
+	}
+	_ = watch.Wait()
+	if !regexp.MustCompile(`(?m)gone`).MatchString(events.String()) {
+		t.Errorf("watch does not say that it is gone:\n%s", events.String())
+	}
+	if code := b.wait(); code == 0 {
+		t.Errorf("a stopped build's client ends with 0\n%s", b.said.String())
+	}
+	b.gone()
+}
+
+// TestTheLidIsClosed: the VM stands still for a minute, and its clock jumps. A build that is
+// wanted goes on afterwards.
+func TestTheLidIsClosed(t *testing.T) {
+	install(t)
+	b := startBuild(t, "core", "RUN i=0; while [ $i -lt 20 ]; do i=$((i+1)); /bin/busybox sleep 1; done; echo WHOLE MARK")
+	listed(t, "core", 1)
+	host(t, "pkill -STOP -u dev -x qemu-system-x86")
+	time.Sleep(time.Minute)
+	host(t, "pkill -CONT -u dev -x qemu-system-x86")
+	if code := b.wait(); code != 0 || !strings.Contains(b.said.String(), "WHOLE "+b.mark) {
+		t.Errorf("exit code %d\n%s", code, b.said.String())
+	}
+}
+
+// TestStoppedDuringABuild: `machine stop`, and all is as before after `start`.
+func TestStoppedDuringABuild(t *testing.T) {
+	install(t)
+	b := startBuild(t, "core", family)
+	b.begun()
+	host(t, "podman machine stop")
+	out, code := ask("buildwatchctl --machine list")
+	if want := `is not running but stopped: "podman machine start ` + vm + `" starts it`; code != 125 || !strings.Contains(out, want) {
+		t.Errorf("list: exit code %d\n%s", code, out)
+	}
+	b.wait()
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	listed(t, "core", 0)
+	if out := inside(t, "systemctl is-active buildwatchd.socket buildwatchd.service; podman info --format '{{.Host.OCIRuntime.Path}}'"); !strings.Contains(out, "active\nactive\n") || !strings.Contains(out, "libexec/buildwatch/crun") {
+		t.Errorf("after a restart of the machine:\n%s", out)
+	}
+	if left := inside(t, "ls -d /run/user/*/crun/buildah-buildah* /sys/fs/cgroup/buildwatch.slice/buildwatch-* 2>/dev/null || true"); left != "" {
+		t.Errorf("left: %s", left)
+	}
+	again := startBuild(t, "core", "RUN echo WHOLE MARK")
+	if code := again.wait(); code != 0 {
+		t.Errorf("a build after it: exit code %d\n%s", code, again.said.String())
+	}
+}
+
+// TestGvproxyKilled: what all connections go through. Their clients are gone for good.
+func TestGvproxyKilled(t *testing.T) {
+	install(t)
+	b := startBuild(t, "core", family)
+	b.begun()
+	host(t, "pkill -KILL -u dev -x gvproxy")
+	if code := b.wait(); code == 0 {
+		t.Errorf("the client's exit code is 0")
+	}
+	out, code := ask("timeout 60 buildwatchctl --machine list")
+	if code != 125 || !strings.Contains(out, "can't be asked, which says nothing of its builds") {
+		t.Errorf("list: exit code %d\n%s", code, out)
+	}
+	// The way on is the user's.
+	_, _ = ask("timeout 120 podman machine stop; pkill -KILL -u dev qemu-system; rm -rf $XDG_RUNTIME_DIR/podman/*")
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	listed(t, "core", 0)
+}
+
+// mostOver is how much longer than without it a build may take with buildwatch.
+const mostOver = 1.15
+
+// TestHowLongABuildTakes prints it, without and with buildwatch.
+func TestHowLongABuildTakes(t *testing.T) {
+	steps := strings.Repeat("RUN /bin/busybox sleep 1\n", 4)
+	took := map[string][]time.Duration{}
+	measure := func(what string) {
+		began := time.Now()
+		b := startBuild(t, "core", steps)
+		if code := b.wait(); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, b.said.String())
+		}
+		took[what] = append(took[what], time.Since(began))
+	}
+	for range 2 {
+		uninstall(t)
+		measure("warm")
+		measure("without")
+		measure("without")
+		install(t)
+		measure("warm")
+		measure("with")
+		measure("with")
+	}
+	without, with := shortest(took["without"]), shortest(took["with"])
+	ratio := with.Seconds() / without.Seconds()
+	t.Logf("a build of 4 steps of a second each: without buildwatch %.1f s, with it %.1f s: %.2fx (all: %v; %v)", without.Seconds(), with.Seconds(), ratio, took["without"], took["with"])
+	if ratio > mostOver {
+		t.Errorf("%.2fx is more than %.2fx", ratio, mostOver)
+	}
+}
+
+func shortest(all []time.Duration) time.Duration {
+	least := all[0]
+	for _, d := range all {
+		least = min(least, d)
+	}
+	return least
+}
+
+// TestMadeAnewByThePlaybook: `machine rm`, and `init --playbook` has it again.
+func TestMadeAnewByThePlaybook(t *testing.T) {
+	host(t, "podman machine rm --force")
+	host(t, release+"/dist/podman-machine/playbook.sh >buildwatch.yml && podman machine init --image "+image+" --cpus 1 --memory 3072 --disk-size 12 --playbook buildwatch.yml")
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "buildwatchd, by the playbook", func() (string, bool) {
+		out, code := ask("buildwatchctl --machine list --json")
+		return out + inside(t, "systemctl status playbook.service --no-pager -n 20 || true"), code == 0 && strings.HasPrefix(out, "[]")
+	})
+	b := startBuild(t, "core", family)
+	b.begun()
+	listed(t, "core", 1)
+	b.signal(syscall.SIGKILL)
+	b.gone()
+}
+
+// gone waits until nothing of the build is left in the machine.
+func (b *build) gone() {
+	b.t.Helper()
+	eventually(b.t, "nothing is left", func() (string, bool) {
+		n := b.processes()
+		return fmt.Sprint(n, " processes"), n == 0
+	})
+}
+
+// listed waits until buildwatchctl on the host lists so many live builds of a user, and
+// returns them.
+func listed(t *testing.T, user string, n int) (builds []api.Build) {
+	t.Helper()
+	ctl := "buildwatchctl --machine list --json"
+	if user == "root" {
+		ctl = "podman machine ssh --username root " + vm + " buildwatchctl list --json"
+	}
+	eventually(t, fmt.Sprintf("%d builds are listed", n), func() (string, bool) {
+		out, code := ask(ctl)
+		if code != 0 {
+			return out, false
+		}
+		var all []api.Build
+		if err := json.Unmarshal([]byte(out), &all); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		builds = nil
+		for _, b := range all {
+			if b.Live() && b.User.Name == user {
+				builds = append(builds, b)
+			}
+		}
+		return out, len(builds) == n
+	})
+	return builds
+}
+
+// install installs buildwatch as its README says, unless it is there.
+func install(t *testing.T) {
+	t.Helper()
+	if _, code := ask("buildwatchctl --machine version"); code == 0 {
+		return
+	}
+	began := time.Now()
+	out := host(t, release+"/dist/podman-machine/install.sh")
+	t.Logf("install.sh, %s:\n%s", time.Since(began).Round(time.Second), out)
+	for _, want := range []string{"podman of root: crun, by ", "podman of core: crun, by "} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	settle(t)
+}
+
+func uninstall(t *testing.T) {
+	t.Helper()
+	if _, code := ask("buildwatchctl --machine version"); code == 0 {
+		host(t, release+"/dist/podman-machine/uninstall.sh")
+		settle(t)
+	}
+}
+
+// settle lets API services end that have looked their runtime up before.
+func settle(t *testing.T) {
+	t.Helper()
+	eventually(t, "podman's services end", func() (string, bool) {
+		out := inside(t, "pgrep -af '[p]odman .*system service' || true")
+		return out, out == ""
+	})
+}
