@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"os/signal"
 	"strings"
 	"sync"
@@ -81,13 +82,29 @@ func writeRuntimes(stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	host := runtimes.ThisHost(libexec)
+	host := runtimes.ThisHost(asCalled(libexec, os.Args[0]))
 	rows, why := host.Rows()
 	for _, line := range append(why, host.Bypasses()...) {
 		fmt.Fprintln(stderr, line)
 	}
 	_, err = fmt.Fprintf(stdout, "[engine.runtimes]\n%s", rows)
 	return err
+}
+
+// asCalled is the directory by the path that the daemon's program was called by, where that
+// leads to the same one: on an image whose /usr/local is a link into /var, podman is told
+// of /usr/local, as people are.
+func asCalled(libexec, program string) string {
+	if !filepath.IsAbs(program) {
+		return libexec
+	}
+	called := filepath.Join(filepath.Dir(filepath.Dir(program)), "libexec", "buildwatch")
+	a, errA := os.Stat(called)
+	b, errB := os.Stat(libexec)
+	if errA != nil || errB != nil || !os.SameFile(a, b) {
+		return libexec
+	}
+	return called
 }
 
 // errLogged is returned when the log has told what is wrong.

@@ -138,6 +138,11 @@ type build struct {
 	mark  string // in the command line of its RUN step
 }
 
+// desktop builds as Podman Desktop does, for core: by Docker's API on the socket that gvproxy
+// forwards, with the context in the request. Its Cancel closes the connection, no more.
+// Source: podman-desktop packages/main/src/plugin/container-registry.ts, buildImage.
+const desktop = "Podman Desktop"
+
 // connections are podman's for the machine's user and for its root.
 var connections = map[string]string{"core": vm, "root": vm + "-root"}
 
@@ -156,7 +161,12 @@ func startBuild(t *testing.T, user, steps string) *build {
 		t.Fatal(err)
 	}
 	b := &build{t: t, mark: mark, ended: make(chan error, 1)}
-	b.cmd = onHost("exec podman --remote --connection " + connections[user] + " build --no-cache --network=none -f " + file + " " + dir)
+	client := "exec podman --remote --connection " + connections[user] + " build --no-cache --network=none -f " + file + " " + dir
+	if user == desktop {
+		client = "tar -C " + dir + " -cf ~/context.tar . && exec curl -sSN --unix-socket $XDG_RUNTIME_DIR/podman/" + vm + "-api.sock -X POST -H 'Content-Type: application/tar' --data-binary @context.tar " +
+			"'http://d/build?dockerfile=" + filepath.Base(file) + "&t=localhost/desktop&nocache=true&networkmode=none'"
+	}
+	b.cmd = onHost(client)
 	b.cmd.Stdout, b.cmd.Stderr = &b.said, &b.said
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
