@@ -239,7 +239,26 @@ uninstall() {
 	done
 }
 
+# image: into a system's image, of which nothing runs: see Containerfile. All is below /usr,
+# which is replaced as a whole when the image is; podman 5 reads drop-ins in /etc only, and
+# podman 6 may have the host's there.
+image() {
+	case $(uname -m) in
+	x86_64) arch=amd64 ;;
+	aarch64) arch=arm64 ;;
+	*) die "there are no programs for $(uname -m)" ;;
+	esac
+	BUILT=$dist/../build/linux-$arch DESTDIR='' PREFIX=/usr UNITDIR=/usr/lib/systemd/system CONF_D='' sh "$dist/install.sh"
+	for conf_d in /etc/containers/containers.conf.d /usr/share/containers/containers.conf.d; do
+		CONF_D=$conf_d PREFIX=/usr sh /usr/libexec/buildwatch/register on
+	done
+	for wanted in multi-user.target.wants/buildwatchd.service sockets.target.wants/buildwatchd.socket; do
+		install -d "/usr/lib/systemd/system/${wanted%/*}"
+		ln -sf "../${wanted#*/}" "/usr/lib/systemd/system/$wanted"
+	done
+}
+
 case ${1:-} in
-install | uninstall) "$1" ;;
-*) die "usage: inside.sh install|uninstall" ;;
+install | uninstall | image) "$1" ;;
+*) die "usage: inside.sh install|uninstall|image" ;;
 esac

@@ -113,3 +113,21 @@ func TestPodmanMachineWhereTheDaemonDoesNotStart(t *testing.T) {
 		t.Errorf("a stopped machine: exit code %d\n%s", code, errs)
 	}
 }
+
+// TestAnImageOfTheMachinesSystem is built by the recipe; of the base only a shell is real.
+func TestAnImageOfTheMachinesSystem(t *testing.T) {
+	leakCheck(t)
+	dir := t.TempDir()
+	sh(t, "mkdir -p %[1]s/base %[1]s/release/build/linux-amd64; cp /usr/share/buildwatch-test/amd64/busybox %[1]s/base; cp -r /src/dist /src/man %[1]s/release; "+
+		"cp /src/build/buildwatch[dcrk]* /src/build/buildwatch-* %[1]s/release/build/linux-amd64", dir)
+	write(t, dir+"/base/Containerfile", "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"sh\", \"-c\", \"/bin/busybox --install -s /bin; mkdir -p /etc /tmp /usr/bin /var/lib; cp /bin/busybox /usr/bin/crun\"]\n")
+	t.Cleanup(func() { sh(t, "podman rmi --force localhost/machine-os localhost/base") })
+	sh(t, "podman build --network=none -t localhost/base %s/base", dir)
+	sh(t, "podman build --network=none -f %[1]s/release/dist/podman-machine/Containerfile --build-arg BASE=localhost/base -t localhost/machine-os %[1]s/release", dir)
+	out := sh(t, "podman run --rm --network=none localhost/machine-os sh -c '/usr/bin/buildwatchctl --version; cat /etc/containers/containers.conf.d/50-buildwatch.conf /usr/share/containers/containers.conf.d/50-buildwatch.conf; "+
+		"cat /usr/lib/systemd/system/multi-user.target.wants/buildwatchd.service /usr/lib/systemd/system/sockets.target.wants/buildwatchd.socket; ls /tmp'")
+	if strings.Count(out, `crun = ["/usr/libexec/buildwatch/crun", "/usr/bin/crun"`) != 2 || !strings.HasPrefix(out, "buildwatchctl ") ||
+		!strings.Contains(out, "ExecStart=/usr/bin/buildwatchd") || !strings.Contains(out, "ListenStream=/run/buildwatch/control.sock") || strings.HasSuffix(out, "buildwatch") {
+		t.Errorf("the image has\n%s", out)
+	}
+}
