@@ -43,6 +43,18 @@ const settled = 3 * time.Millisecond
 // come some ten milliseconds after its monitor.
 var burst = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond, time.Second}
 
+// A look is followed by a rest of restFactor times what it took, so that looks have a part
+// of a processor only where each is slow: on a small machine that is emulated one takes
+// 40 ms, and while podman copies files it executes itself twice a second. restMost bounds
+// what a look is late by, where it took long because the host is busy.
+const (
+	restFactor = 5
+	restMost   = 200 * time.Millisecond
+)
+
+// rest is how long to rest after a look that took so long.
+func rest(took time.Duration) time.Duration { return min(restFactor*took, restMost) }
+
 // Options is what a Follower is made of.
 type Options struct {
 	// Seen is told of each step that has processes and is not Placed. The Step stays
@@ -97,7 +109,7 @@ type namespaces struct{ mnt, uts, pid string }
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
 	f := &Follower{
-		Options: o, scan: look, programs: &programs{systems: map[[2]uint32]bool{}, others: map[proc.FileID]bool{}}, holds: share.NewPool(holds),
+		Options: o, scan: new(scanner).look, programs: &programs{systems: map[[2]uint32]bool{}, others: map[proc.FileID]bool{}}, holds: share.NewPool(holds),
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
@@ -136,7 +148,9 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 	})
 	var last, thorough time.Time // the last look, and the last one for orphans
+	var took time.Duration       // of the last one
 	for next := 0; ; {
+		begun := time.Now()
 		if time.Since(thorough) >= slow {
 			thorough = time.Now()
 			notices.refresh()
@@ -145,8 +159,10 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.look()
 		}
 		last = time.Now()
+		took = last.Sub(begun)
 		f.tell(ctx)
 		pause, looked := f.pause(next)
+		pause = max(pause, rest(took))
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -158,7 +174,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			next = 0
 			timer.Stop()
 			select {
-			case <-time.After(max(settled, burst[0]-time.Since(last))):
+			case <-time.After(max(settled, max(burst[0], rest(took))-time.Since(last))):
 			case <-ctx.Done():
 				return nil
 			}
@@ -302,6 +318,9 @@ func (f *Follower) findMonitors(all snapshot) {
 	f.active = false
 	programs := make(map[int]string, len(all))
 	for pid, e := range all {
+		if e.thread {
+			continue
+		}
 		programs[pid] = proc.Exe(pid)
 		if mayBuild(programs[pid]) && f.programs.builder(pid) {
 			f.active = true

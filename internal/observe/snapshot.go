@@ -6,23 +6,37 @@ import (
 	"os"
 	"strconv"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // entry is what one look at /proc says of one process.
 type entry struct {
 	proc.Identity
-	ppid int
-	comm string
+	ppid   int
+	comm   string
+	thread bool // of the kernel
 }
 
 // snapshot is one look at every process, by PID. It is not taken at one instant:
 // what it says of a parent holds only for one that is held and still alive.
 type snapshot map[int]entry
 
+// A scanner takes snapshots. It remembers threads of the kernel, which are most of what is
+// there on a small host: one look tells that a PID is such a thread still.
+type scanner struct {
+	threads map[int]entry
+}
+
+// kernelsParent is the parent of the kernel's threads.
+// Source: linux, init/main.c, rest_init (kthreadd).
+const kernelsParent = 2
+
 // look reads /proc/PID/stat of every process: a file that the kernel writes
-// without the process's memory, so that no process can make it wait.
-func look() (snapshot, error) {
+// without the process's memory, so that no process can make it wait. While a build runs
+// looks come by the dozen, so each costs as few system calls as it can.
+func (s *scanner) look() (snapshot, error) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil, err
@@ -33,20 +47,55 @@ func look() (snapshot, error) {
 		return nil, err
 	}
 	all := make(snapshot, len(names))
+	threads := make(map[int]entry, len(s.threads))
+	buffer := make([]byte, maxStat)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
 		}
-		content, err := os.ReadFile("/proc/" + name + "/stat")
+		if e, known := s.threads[pid]; known && hasNoProgram(dir, name) {
+			all[pid], threads[pid] = e, e
+			continue
+		}
+		content, err := readAt(dir, name+"/stat", buffer)
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		if e, err := parseStat(content); err == nil && e.PID == pid {
-			all[pid] = e
+		e, err := parseStat(content)
+		if err != nil || e.PID != pid {
+			continue
 		}
+		e.thread = e.ppid == kernelsParent && hasNoProgram(dir, name)
+		if e.thread {
+			threads[pid] = e
+		}
+		all[pid] = e
 	}
+	s.threads = threads
 	return all, nil
+}
+
+// maxStat is more than a line of /proc/PID/stat can have: 52 numbers, and a comm.
+const maxStat = 2048
+
+// readAt reads a small file of the kernel's below dir, which it gives in one read.
+func readAt(dir *os.File, path string, buffer []byte) ([]byte, error) {
+	fd, err := unix.Openat(int(dir.Fd()), path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	n, err := unix.Read(fd, buffer)
+	_ = unix.Close(fd)
+	return buffer[:max(0, n)], err
+}
+
+// hasNoProgram reports whether a process runs no file: a thread of the kernel, or one that
+// has ended and is not reaped. What may not be read is one that has.
+func hasNoProgram(dir *os.File, pid string) bool {
+	var target [1]byte
+	_, err := unix.Readlinkat(int(dir.Fd()), pid+"/exe", target[:])
+	return errors.Is(err, unix.ENOENT)
 }
 
 var errStat = errors.New("not a line of /proc/PID/stat")

@@ -16,7 +16,7 @@ func stat(comm string) string {
 func TestStatIsReadWhateverTheProcessIsCalled(t *testing.T) {
 	for _, comm := range []string{"sh", "", ") R 1 (x", "a b", "new\nline", "((((", "))))", "\x1b[31m", "\xff\xfe"} {
 		e, err := parseStat([]byte(stat(comm)))
-		if want := (entry{proc.Identity{PID: 4711, Start: 987654}, 12, comm}); err != nil || e != want {
+		if want := (entry{proc.Identity{PID: 4711, Start: 987654}, 12, comm, false}); err != nil || e != want {
 			t.Errorf("%q: %+v, %v", comm, e, err)
 		}
 	}
@@ -63,9 +63,10 @@ func TestALookSeesThisProcess(t *testing.T) {
 func BenchmarkLook(b *testing.B) {
 	p := &programs{systems: map[[2]uint32]bool{}}
 	p.refresh()
+	scan := new(scanner)
 	var n int
 	for b.Loop() {
-		all, err := look()
+		all, err := scan.look()
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -75,4 +76,28 @@ func BenchmarkLook(b *testing.B) {
 		n = len(all)
 	}
 	b.ReportMetric(float64(n), "processes")
+}
+
+// look is that of a scanner which remembers nobody.
+func look() (snapshot, error) { return new(scanner).look() }
+
+// TestAPIDOfTheKernelsIsSeenToBeAProcessAgain: threads of the kernel end, and their PIDs
+// come to be anybody's.
+func TestAPIDOfTheKernelsIsSeenToBeAProcessAgain(t *testing.T) {
+	self := os.Getpid()
+	s := &scanner{threads: map[int]entry{self: {Identity: proc.Identity{PID: self}, ppid: kernelsParent, thread: true}}}
+	for range 2 {
+		all, err := s.look()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := all[self]; e.thread || e.ppid != os.Getppid() || e.Start == 0 {
+			t.Errorf("this process is taken for %+v", e)
+		}
+		for pid, e := range s.threads {
+			if !e.thread || all[pid] != e || proc.Exe(pid) != "" {
+				t.Errorf("%d is taken for a thread of the kernel: %+v", pid, e)
+			}
+		}
+	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -31,6 +32,9 @@ const (
 const patience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
+	if signal.Ignored(syscall.SIGINT) { // as a shell starts what it puts into the background: clients would inherit that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
+	}
 	if err := setUp(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -163,7 +167,7 @@ func startBuild(t *testing.T, user, steps string) *build {
 	b := &build{t: t, mark: mark, ended: make(chan error, 1)}
 	client := "exec podman --remote --connection " + connections[user] + " build --no-cache --network=none -f " + file + " " + dir
 	if user == desktop {
-		client = "tar -C " + dir + " -cf ~/context.tar . && exec curl -sSN --unix-socket $XDG_RUNTIME_DIR/podman/" + vm + "-api.sock -X POST -H 'Content-Type: application/tar' --data-binary @context.tar " +
+		client = "tar --owner=0 --group=0 -C " + dir + " -cf ~/context.tar . && exec curl -sSN --unix-socket $XDG_RUNTIME_DIR/podman/" + vm + "-api.sock -X POST -H 'Content-Type: application/tar' --data-binary @context.tar " +
 			"'http://d/build?dockerfile=" + filepath.Base(file) + "&t=localhost/desktop&nocache=true&networkmode=none'"
 	}
 	b.cmd = onHost(client)
