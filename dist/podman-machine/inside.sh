@@ -253,7 +253,7 @@ image() {
 		CONF_D=$conf_d PREFIX=/usr sh /usr/libexec/buildwatch/register on
 	done
 	for wanted in multi-user.target.wants/buildwatchd.service sockets.target.wants/buildwatchd.socket; do
-		install -d "/usr/lib/systemd/system/${wanted%/*}"
+		mkdir -p "/usr/lib/systemd/system/${wanted%/*}"
 		ln -sf "../${wanted#*/}" "/usr/lib/systemd/system/$wanted"
 	done
 }

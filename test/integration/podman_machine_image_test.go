@@ -124,7 +124,7 @@ func TestAnImageOfTheMachinesSystem(t *testing.T) {
 	t.Cleanup(func() { sh(t, "podman rmi --force localhost/machine-os localhost/base") })
 	sh(t, "podman build --network=none -t localhost/base %s/base", dir)
 	sh(t, "podman build --network=none -f %[1]s/release/dist/podman-machine/Containerfile --build-arg BASE=localhost/base -t localhost/machine-os %[1]s/release", dir)
-	out := sh(t, "podman run --rm --network=none localhost/machine-os sh -c '/usr/bin/buildwatchctl --version; cat /etc/containers/containers.conf.d/50-buildwatch.conf /usr/share/containers/containers.conf.d/50-buildwatch.conf; "+
+	out := sh(t, "podman run --rm --pids-limit=0 --network=none localhost/machine-os sh -c '/usr/bin/buildwatchctl --version; cat /etc/containers/containers.conf.d/50-buildwatch.conf /usr/share/containers/containers.conf.d/50-buildwatch.conf; "+
 		"cat /usr/lib/systemd/system/multi-user.target.wants/buildwatchd.service /usr/lib/systemd/system/sockets.target.wants/buildwatchd.socket; ls /tmp'")
 	if strings.Count(out, `crun = ["/usr/libexec/buildwatch/crun", "/usr/bin/crun"`) != 2 || !strings.HasPrefix(out, "buildwatchctl ") ||
 		!strings.Contains(out, "ExecStart=/usr/bin/buildwatchd") || !strings.Contains(out, "ListenStream=/run/buildwatch/control.sock") || strings.HasSuffix(out, "buildwatch") {
