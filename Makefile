@@ -8,6 +8,7 @@ SUITES      ?= trixie bookworm
 VMKERNEL    ?=
 VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestABuildOutOf|TestLimitsOfPodman|TestConfiguredLimits|TestAppArmor|TestCancelledBuildLeavesNothing|TestCancelledRootlessBuild|TestVersionTells))
 MATRIX      ?= -matrix.all
+CANCELS     ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
 GREMLINS    ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
@@ -31,7 +32,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration podman-machine matrix versions demo bench lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration podman-machine matrix versions demo bench bench-storage lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +124,10 @@ demo: build ## cancel an emulated build without buildwatch, and with it (root)
 bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (root)
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
+
+bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes and the next build (root; CANCELS=200)
+	$(GO_BUILD) -o build/ ./test/bench
+	$(MACHINE) -- build/bench -storage $(CANCELS)
 
 lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, locks, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }

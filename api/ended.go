@@ -6,6 +6,9 @@ import "time"
 // build is gone. It is never given to another kind of entry.
 const EndedMessageID = "7c1d4f0e3b5a4d1c9a62e8f0b7d35c19"
 
+// ReclaimedMessageID is that of the entry on what a build that is gone had left in storage.
+const ReclaimedMessageID = "7a65db00622644cc876fce90bb6213a0"
+
 // Ended is a build of which nothing is left, as the journal tells of it. It holds no
 // arguments and no environment.
 type Ended struct {
@@ -39,6 +42,9 @@ type Ended struct {
 	ProcessesEnded map[string]int `json:"processes_ended"`
 	Rungs          []EndedRung    `json:"rungs"`     // of the ladder that were used; never null
 	Survivors      int            `json:"survivors"` // processes that outlived SIGKILL, until the kernel let go of them
+	// Reclaimed is what became so far of what it had left in storage; nil where it had left
+	// nothing, or its builder lives.
+	Reclaimed *Reclaimed `json:"reclaimed,omitempty"`
 }
 
 // NativeArch is the name in Ended.ProcessesEnded of processes that are not emulated.

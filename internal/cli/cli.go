@@ -44,7 +44,9 @@ type Environment struct {
 	UID      uint32 // who asks
 	OS       string // the system of this host, as Go names it
 	Past     Past   // may be nil: no build has ended
-	Pruner   pruner // nil where no build runs
+	Pruner   pruner // of who asks; nil where no build runs
+	PrunerOf func(user string) (pruner, error)
+	Builders func() ([]string, error) // users that can build
 }
 
 // System is the process's own environment.
@@ -53,7 +55,7 @@ func System() Environment {
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Now: time.Now, Version: version.Version,
 		Colour:  term.IsTerminal(int(os.Stdout.Fd())) && wantsColour(os.Getenv),
 		Columns: terminalWidth(os.Stdout), UID: uint32(max(0, os.Geteuid())), Past: history.Read,
-		Pruner: systemPruner(), OS: runtime.GOOS,
+		Pruner: systemPruner(), PrunerOf: systemPrunerOf, Builders: builders, OS: runtime.GOOS,
 	}
 }
 

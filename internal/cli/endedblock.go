@@ -61,6 +61,9 @@ func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time, width int)
 	if e.Survivors > 0 {
 		line("Survivors", "%d outlived SIGKILL, until the kernel let go of them", e.Survivors)
 	}
+	if e.Reclaimed != nil {
+		line("Storage", "%s", describeStorage(*e.Reclaimed))
+	}
 	_, err := out.Write(text.Bytes())
 	return err
 }

@@ -41,6 +41,7 @@ var endedPlaceholders = []placeholder{
 	{"Rungs", "RUNGS", "rungs of the ladder that were used, with their time"},
 	{"Survivors", "SURVIVORS", "how many processes outlived SIGKILL"},
 	{"Scope", "SCOPE", "its systemd unit"},
+	{"Storage", "STORAGE", "what became of what it had left in storage; empty where that was nothing"},
 }
 
 // endedRow is one ended build for a template.
@@ -72,6 +73,13 @@ func (r endedRow) Arch() string         { return r.text(strings.Join(r.build.Arc
 func (r endedRow) CPU() string          { return humanCPU(r.build.CPUSeconds) }
 func (r endedRow) Survivors() int       { return r.build.Survivors }
 func (r endedRow) Scope() string        { return r.text(r.build.Scope) }
+
+func (r endedRow) Storage() string {
+	if r.build.Reclaimed == nil {
+		return r.text("")
+	}
+	return r.text(describeStorage(*r.build.Reclaimed))
+}
 
 func (r endedRow) Owner() string {
 	return fmt.Sprintf("%d %s", r.build.OwnerPID, quote(r.build.Command))

@@ -191,6 +191,9 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 		seen[e.ID] = true
 	}
 	all := lastOf(wanted.ended(read), flags.lines)
+	if view.json || strings.Contains(flags.format, "Storage") {
+		a.withStorage(ctx, q, all)
+	}
 	if len(all) > 0 || view.json && !flags.follow {
 		if flags.follow && view.json {
 			for _, e := range all {

@@ -30,6 +30,7 @@ func endedBuilds() []api.Ended {
 			ProcessesEnded: map[string]int{"aarch64": 5, "native": 1},
 			Rungs:          []api.EndedRung{{Rung: api.RungKill, Duration: api.Seconds(14200 * time.Microsecond)}, {Rung: api.RungStop, Duration: api.Seconds(2 * time.Second), Survivors: 1, TimedOut: true}},
 			Survivors:      1,
+			Reclaimed:      &api.Reclaimed{Removed: 7, Left: 1, Bytes: 4 << 20, Duration: api.Seconds(300 * time.Millisecond), Why: "1 used by a process"},
 		},
 		{
 			ID: "pasz2345", Reason: api.ReasonCompleted, User: api.User{UID: 1001}, Command: "buildah build", OwnerPID: 7, OwnerUnit: "session-3.scope",
@@ -47,8 +48,13 @@ func runWith(t *testing.T, socket string, past []api.Ended, failing error, args 
 	code := Main(args, Environment{
 		Out: &out, Err: &err, Now: nowIs, Getenv: only(socketVariable, socket), UID: 1000,
 		Past: func(_ context.Context, q history.Query, each func(api.Ended) error) error {
-			asked = q
 			for _, e := range past {
+				if q.Storage {
+					e = api.Ended{ID: e.ID, Reclaimed: e.Reclaimed}
+				} else {
+					asked = q
+					e.Reclaimed = nil // is in another entry
+				}
 				if q.ID != "" && e.ID != q.ID {
 					continue
 				}
@@ -75,6 +81,7 @@ Jan  2 03:03  pasz2345  completed  60s     session-3  1001   buildah build
 		{[]string{"history", "-n", "1", "-q"}, "pasz2345\n"},
 		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.AskedBy}} {{.ProcessesEnded}} {{.MemoryPeak}} {{.Rungs}}"},
 			"past2345 0 5 aarch64, 1 native 1.5G kill 14.2ms; stop 2s, ran out of time, left 1\n"},
+		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.Storage}}"}, "past2345 7 removed, 4.0 MiB, in 300ms; 1 left: 1 used by a process\n"},
 		{[]string{"history", "--filter", "arch=linux/arm64", "--filter", "name=nig", "-q"}, "past2345\n"},
 		{[]string{"list", "-a", "-q"}, "past2345\npasz2345\n"},
 		{[]string{"list", "-l", "--format", "{{.ID}} {{.Status}} {{.State}}"}, "pasz2345 completed gone\n"},
@@ -148,6 +155,7 @@ func TestEndedBuildIsShown(t *testing.T) {
    Ladder: kill 14.2ms
          : stop 2s, ran out of time, left 1
 Survivors: 1 outlived SIGKILL, until the kernel let go of them
+  Storage: 7 removed, 4.0 MiB, in 300ms; 1 left: 1 used by a process
 `, "")
 	}
 	r, _ := runWith(t, socket, endedBuilds(), nil, "show", "past", "--json")

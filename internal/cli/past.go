@@ -41,6 +41,12 @@ func (a *app) readAll(ctx context.Context, q history.Query) ([]api.Ended, error)
 	return all, err
 }
 
+// withStorage adds what became of what the builds had left in storage. That this can't be told is
+// no failure.
+func (a *app) withStorage(ctx context.Context, q history.Query, all []api.Ended) {
+	_ = history.AddStorage(ctx, q, a.read, all)
+}
+
 // recent returns builds that have ended lately, as list shows them.
 func (a *app) recent(ctx context.Context) ([]api.Build, error) {
 	ended, err := a.readAll(ctx, history.Query{Since: journalTime(a.Now().Add(-recently))})
@@ -96,7 +102,9 @@ func (a *app) orEnded(ctx context.Context, given string, err error) (*api.Ended,
 	}
 	switch e, failed := a.lookup(ctx, given); {
 	case e != nil:
-		return e, nil
+		all := []api.Ended{*e}
+		a.withStorage(ctx, history.Query{ID: e.ID}, all)
+		return &all[0], nil
 	case isAmbiguous(failed):
 		return nil, failed
 	}

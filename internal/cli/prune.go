@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,8 +21,9 @@ import (
 
 // leftover is one thing that a dead build has left in storage. The JSON names are stable.
 type leftover struct {
-	Kind    string    `json:"kind"` // container, bundle or request
-	What    string    `json:"what"` // a container's ID, or a path
+	User    string    `json:"user,omitempty"` // whose, where others were asked for
+	Kind    string    `json:"kind"`           // container, bundle or request
+	What    string    `json:"what"`           // a container's ID, or a path
 	Bytes   int64     `json:"bytes"`
 	Created time.Time `json:"created"`
 	Kept    string    `json:"kept,omitempty"` // why it stays, for people
@@ -35,9 +37,11 @@ type pruner interface {
 }
 
 type pruneFlags struct {
-	force, dryRun, json bool
-	filter              []string
+	force, dryRun, json, allUsers bool
+	filter, users                 []string
 }
+
+var errNoPruner = errors.New("builds run on Linux: use it there, or with --machine")
 
 func (a *app) prune() *cobra.Command {
 	var flags pruneFlags
@@ -53,9 +57,11 @@ buildwatchd removes by itself what it has seen to be a dead build's. This is for
 builds have left that nobody saw. A working container that a build was told to keep
 (--rm=false) looks the same: look at the list.
 
-Everybody prunes their own storage, root that of root. buildwatchd is not needed.`,
+Everybody prunes their own storage, root that of root, or of those that are named: as
+these users, by a program that is started for each. buildwatchd is not needed.`,
 		Example: `  buildwatchctl prune --dry-run
-  buildwatchctl prune --force --filter until=24h`,
+  buildwatchctl prune --force --filter until=24h
+  sudo buildwatchctl prune --all-users`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			before, err := a.pruneBefore(flags.filter)
@@ -76,6 +82,9 @@ Everybody prunes their own storage, root that of root. buildwatchd is not needed
 	f.BoolVar(&flags.dryRun, "dry-run", false, "remove nothing: show what would be removed")
 	f.StringArrayVar(&flags.filter, "filter", nil, "only what was made before: `until=age`, such as until=24h")
 	f.BoolVar(&flags.json, "json", false, "print a JSON array")
+	f.StringArrayVar(&flags.users, "user", nil, "not yours but that of the `user`; for root, more than once if wanted")
+	f.BoolVar(&flags.allUsers, "all-users", false, "that of root and of all who have subordinate UIDs, and so can build; for root")
+	_ = cmd.RegisterFlagCompletionFunc("user", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("filter", cobra.FixedCompletions([]string{"until="}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
 	return cmd
 }
@@ -96,13 +105,74 @@ func (a *app) pruneBefore(filter []string) (time.Time, error) {
 	return before, nil
 }
 
-func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) error {
-	if a.Pruner == nil {
-		return fail(errors.New("prune: builds run on Linux: use it there, or with --machine"))
+// pruners are those of the users that are asked for, by name; "" is who asks.
+func (a *app) pruners(flags pruneFlags) (names []string, by map[string]pruner, err error) {
+	if len(flags.users) == 0 && !flags.allUsers {
+		if a.Pruner == nil {
+			return nil, nil, errNoPruner
+		}
+		return []string{""}, map[string]pruner{"": a.Pruner}, nil
 	}
-	found, err := a.Pruner.Find(ctx, before)
+	if names = flags.users; flags.allUsers {
+		if names, err = a.Builders(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if a.UID != 0 {
+		return nil, nil, errors.New("storage of others is root's to prune")
+	}
+	by = map[string]pruner{}
+	for _, name := range names {
+		if by[name], err = a.PrunerOf(name); err != nil {
+			return nil, nil, err
+		}
+	}
+	return names, by, nil
+}
+
+// findLeftovers has those of all users, as far as they can be told.
+func (a *app) findLeftovers(ctx context.Context, names []string, by map[string]pruner, before time.Time) (found []leftover, failed []error) {
+	for _, name := range names {
+		its, err := by[name].Find(ctx, before)
+		failed = append(failed, err)
+		for _, one := range its {
+			one.User = name
+			found = append(found, one)
+		}
+	}
+	return found, failed
+}
+
+// removeLeftovers removes from each user's storage what was found there.
+func (a *app) removeLeftovers(ctx context.Context, names []string, by map[string]pruner, before time.Time, found []leftover) (done []leftover, failed []error) {
+	for _, name := range names {
+		var its []leftover
+		for _, one := range found {
+			if one.User == name && one.Kept == "" {
+				its = append(its, one)
+			}
+		}
+		if len(its) == 0 {
+			continue
+		}
+		its, err := by[name].Remove(ctx, before, its)
+		failed = append(failed, err)
+		for _, one := range its {
+			one.User = name
+			done = append(done, one)
+		}
+	}
+	return done, failed
+}
+
+func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) error {
+	names, by, err := a.pruners(flags)
 	if err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("prune: %w", err))
+	}
+	found, errs := a.findLeftovers(ctx, names, by, before)
+	if failed := fail(errs...); failed != nil && len(found) == 0 {
+		return failed
 	}
 	able, bytes := 0, int64(0)
 	for _, one := range found {
@@ -115,24 +185,24 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 	}
 	switch {
 	case flags.dryRun:
-		return a.leftoversJSON(flags, found)
+		return fail(append(errs, a.leftoversJSON(flags, found))...)
 	case able == 0:
-		return a.leftoversJSON(flags, nil)
+		return fail(append(errs, a.leftoversJSON(flags, nil))...)
 	case !flags.force:
 		yes, err := a.ask(fmt.Sprintf("Remove %d of these, %s in all? [y/N] ", able, limits.Rounded(uint64(bytes))))
 		if err != nil || !yes {
-			return fail(err)
+			return fail(append(errs, err)...)
 		}
 	}
-	done, err := a.Pruner.Remove(ctx, before, found)
-	errs := []error{err}
+	done, failed := a.removeLeftovers(ctx, names, by, before, found)
+	errs = append(errs, failed...)
 	removed, back := 0, int64(0)
 	for _, one := range done {
 		switch {
 		case one.Removed:
 			removed, back = removed+1, back+one.Bytes
-		case one.Kept != "" && !keptBefore(found, one):
-			errs = append(errs, fmt.Errorf("%s %s stays: %s", one.Kind, one.What, one.Kept))
+		case one.Kept != "":
+			errs = append(errs, fmt.Errorf("%s %s stays: %s", one.Kind, oneLine(one.What), oneLine(one.Kept)))
 		}
 	}
 	if flags.json {
@@ -142,21 +212,16 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 	return fail(errs...)
 }
 
-func keptBefore(found []leftover, one leftover) bool {
-	for _, other := range found {
-		if other.What == one.What {
-			return other.Kept != ""
-		}
-	}
-	return false
-}
-
 func (a *app) showLeftovers(found []leftover) {
 	if len(found) == 0 {
 		fmt.Fprintln(a.Err, "Dead builds have left nothing.")
 		return
 	}
 	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	users := slices.ContainsFunc(found, func(one leftover) bool { return one.User != "" })
+	if users {
+		fmt.Fprint(table, "USER\t")
+	}
 	fmt.Fprintln(table, "KIND\tWHAT\tSIZE\tAGE\tSTAYS")
 	for _, one := range found {
 		kept := one.Kept
@@ -167,7 +232,10 @@ func (a *app) showLeftovers(found []leftover) {
 		if one.Kind == "container" {
 			what = what[:min(len(what), 12)]
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), kept)
+		if users {
+			fmt.Fprintf(table, "%s\t", oneLine(one.User))
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), oneLine(kept))
 	}
 	_ = table.Flush()
 }

@@ -1,28 +1,94 @@
 package cli
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/buildwatch/buildwatch/internal/reclaim"
 )
 
-// storagePruner removes from the caller's storage.
-type storagePruner struct{}
+// leftovers are package reclaim's, of who calls or of another user.
+type leftovers interface {
+	Find(ctx context.Context, before time.Time) ([]reclaim.Item, error)
+	Remove(ctx context.Context, before time.Time, items []reclaim.Item) ([]reclaim.Item, error)
+}
 
-func systemPruner() pruner { return storagePruner{} }
+// storagePruner removes from a user's storage.
+type storagePruner struct{ leftovers }
 
-func (storagePruner) Find(ctx context.Context, before time.Time) ([]leftover, error) {
-	items, err := reclaim.ForCaller().Find(ctx, before)
+func systemPruner() pruner { return storagePruner{reclaim.ForCaller()} }
+
+// systemPrunerOf is that of a user, by name or UID.
+func systemPrunerOf(name string) (pruner, error) {
+	uid, err := uidOf(name)
+	if err != nil {
+		return nil, err
+	}
+	if int(uid) == os.Geteuid() {
+		return systemPruner(), nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	helper := filepath.Join(filepath.Dir(exe), "..", "libexec", "buildwatch", "buildwatch-reclaim")
+	return storagePruner{reclaim.OfUser{UID: uid, Program: helper}}, nil
+}
+
+func uidOf(name string) (uint32, error) {
+	found, err := user.Lookup(name)
+	if err != nil {
+		var number error
+		if found, number = user.LookupId(name); number != nil {
+			return 0, err
+		}
+	}
+	uid, err := strconv.ParseUint(found.Uid, 10, 32)
+	return uint32(uid), err
+}
+
+// builders are the users that can build: root, and those who have subordinate UIDs.
+//
+// Source: subuid(5).
+func builders() ([]string, error) {
+	names := []string{"root"}
+	file, err := os.Open("/etc/subuid")
+	if errors.Is(err, os.ErrNotExist) {
+		return names, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		name, _, _ := strings.Cut(lines.Text(), ":")
+		if _, err := uidOf(name); err == nil && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, lines.Err()
+}
+
+func (p storagePruner) Find(ctx context.Context, before time.Time) ([]leftover, error) {
+	items, err := p.leftovers.Find(ctx, before)
 	return leftoversOf(items), err
 }
 
-func (storagePruner) Remove(ctx context.Context, before time.Time, shown []leftover) ([]leftover, error) {
+func (p storagePruner) Remove(ctx context.Context, before time.Time, shown []leftover) ([]leftover, error) {
 	items := make([]reclaim.Item, len(shown))
 	for i, one := range shown {
 		items[i] = reclaim.Item{Kind: reclaim.Kind(one.Kind), What: one.What, Created: one.Created.UnixMicro()}
 	}
-	done, err := reclaim.ForCaller().Remove(ctx, before, items)
+	done, err := p.leftovers.Remove(ctx, before, items)
 	return leftoversOf(done), err
 }
 

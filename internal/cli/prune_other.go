@@ -3,3 +3,7 @@
 package cli
 
 func systemPruner() pruner { return nil }
+
+func systemPrunerOf(string) (pruner, error) { return nil, errNoPruner }
+
+func builders() ([]string, error) { return nil, errNoPruner }

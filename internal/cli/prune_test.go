@@ -72,6 +72,47 @@ func TestPruneAsksBeforeItRemoves(t *testing.T) {
 	}
 }
 
+// TestRootPrunesForOthers, each as that user; nobody else does.
+func TestRootPrunesForOthers(t *testing.T) {
+	for name, row := range map[string]struct {
+		args    string
+		uid     uint32
+		code    int
+		removed string
+		out     string
+	}{
+		"one user":         {"prune --force --user alice", 0, 0, "alice", "USER   KIND"},
+		"several":          {"prune --force --user alice --user bob", 0, 0, "alice bob", "2 removed"},
+		"all who build":    {"prune --force --all-users", 0, 0, "root alice bob", "3 removed"},
+		"JSON":             {"prune --dry-run --json --user alice", 0, 0, "", `"user": "alice"`},
+		"an unknown one":   {"prune --force --user eve", 0, exitFailure, "", ""},
+		"not root":         {"prune --force --user alice", 1000, exitFailure, "", ""},
+		"not root, of all": {"prune --force --all-users", 1000, exitFailure, "", ""},
+	} {
+		var out, errs bytes.Buffer
+		pruners := map[string]*fakePruner{"root": {}, "alice": {}, "bob": {}}
+		code := Main(strings.Fields(row.args), Environment{
+			Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Now: time.Now, UID: row.uid, Pruner: &fakePruner{},
+			PrunerOf: func(user string) (pruner, error) {
+				if p := pruners[user]; p != nil {
+					return p, nil
+				}
+				return nil, errors.New("there is no such user")
+			},
+			Builders: func() ([]string, error) { return []string{"root", "alice", "bob"}, nil },
+		})
+		var removed []string
+		for _, user := range []string{"root", "alice", "bob"} {
+			if pruners[user].removed > 0 {
+				removed = append(removed, user)
+			}
+		}
+		if code != row.code || strings.Join(removed, " ") != row.removed || !strings.Contains(out.String(), row.out) {
+			t.Errorf("%s: %d, removed of %q\n%s%s", name, code, removed, out.String(), errs.String())
+		}
+	}
+}
+
 func TestPruneTellsWhatHasFailed(t *testing.T) {
 	var out, errs bytes.Buffer
 	e := Environment{Out: &out, Err: &errs, Getenv: func(string) string { return "" }, Now: time.Now, Pruner: &fakePruner{fails: errors.New("no podman")}}

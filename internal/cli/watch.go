@@ -251,7 +251,11 @@ func describeReclaimed(r *api.Reclaimed) string {
 	if r == nil {
 		return "storage"
 	}
-	what := fmt.Sprintf("storage: %d removed, %s, in %s", r.Removed, limits.Rounded(uint64(r.Bytes)), humanStep(time.Duration(r.Duration)))
+	return "storage: " + describeStorage(*r)
+}
+
+func describeStorage(r api.Reclaimed) string {
+	what := fmt.Sprintf("%d removed, %s, in %s", r.Removed, limits.Rounded(uint64(r.Bytes)), humanStep(time.Duration(r.Duration)))
 	if r.Left > 0 {
 		what += fmt.Sprintf("; %d left: %s", r.Left, quote(r.Why))
 	}

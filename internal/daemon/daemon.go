@@ -107,7 +107,8 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Reader:   reader,
 		Metrics:  counters,
 		Told: func(d reclaim.Done) {
-			watcher.Reclaimed(d.Build, d.UID, api.Reclaimed{Removed: d.Removed, Left: d.Left, Bytes: d.Bytes, Duration: api.Seconds(d.Took), Why: d.Why})
+			chronicle{log: log}.Reclaimed(d)
+			watcher.Reclaimed(d.Build, d.UID, reclaimed(d.Sum))
 		},
 		Log: logrus.NewEntry(log.Logger),
 	})

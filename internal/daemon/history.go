@@ -8,6 +8,7 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/history"
 	"github.com/buildwatch/buildwatch/internal/logging"
+	"github.com/buildwatch/buildwatch/internal/reclaim"
 )
 
 // chronicle writes what package history reads: an entry in the journal for each build
@@ -21,20 +22,39 @@ type chronicle struct {
 // Gone is part of watch.History.
 func (c chronicle) Gone(e api.Ended) {
 	c.metrics.Gone(e)
-	fields := logrus.Fields{logging.FieldMessageID: api.EndedMessageID}
-	for name, text := range history.Fields(e) {
-		fields[strings.ToLower(name)] = text
-	}
-	fields[logging.FieldUID] = e.User.UID // as a number it bounds the entries on one user's builds
+	fields := fieldsOf(api.EndedMessageID, history.Fields(e))
 	if e.Scope != "" {
 		fields[logging.FieldUnit] = e.Scope
 	}
+	c.write(fields, e.User.UID, history.Sentence(e))
+	c.hook.Gone(e) // whose unit may look for the entry
+}
+
+// Reclaimed writes what became of what a build had left in storage.
+func (c chronicle) Reclaimed(d reclaim.Done) {
+	c.write(fieldsOf(api.ReclaimedMessageID, history.StorageFields(d.Build, d.UID, reclaimed(d.SoFar))), d.UID, d.String())
+}
+
+func fieldsOf(message string, texts map[string]string) logrus.Fields {
+	fields := logrus.Fields{logging.FieldMessageID: message}
+	for name, text := range texts {
+		fields[strings.ToLower(name)] = text
+	}
+	return fields
+}
+
+// write writes an entry into the system's journal, and into that of the user.
+func (c chronicle) write(fields logrus.Fields, uid uint32, sentence string) {
+	fields[logging.FieldUID] = uid // as a number it bounds the entries on one user's builds
 	entry := c.log.Always().WithFields(fields)
-	entry.Info(history.Sentence(e))
-	if e.User.UID != 0 {
+	entry.Info(sentence)
+	if uid != 0 {
 		// "systemctl status" and "journalctl -u" of the scope believe root's entries only,
 		// and root's a user can't read.
-		entry.WithField(logging.FieldJournalOf, e.User.UID).Info(history.Sentence(e))
+		entry.WithField(logging.FieldJournalOf, uid).Info(sentence)
 	}
-	c.hook.Gone(e) // whose unit may look for the entry
+}
+
+func reclaimed(s reclaim.Sum) api.Reclaimed {
+	return api.Reclaimed{Removed: s.Removed, Left: s.Left, Bytes: s.Bytes, Duration: api.Seconds(s.Took), Why: s.Why}
 }

@@ -20,8 +20,11 @@ func TestCatalogueIsOfTheEntry(t *testing.T) {
 	if !strings.Contains(text, "\n-- "+api.EndedMessageID+"\n") {
 		t.Error("it has no text for the entry")
 	}
+	if !strings.Contains(text, "\n-- "+api.ReclaimedMessageID+"\n") {
+		t.Error("it has no text for the entry on storage")
+	}
 	for _, name := range regexp.MustCompile(`@`+prefix+`([A-Z_]+)@`).FindAllStringSubmatch(text, -1) {
-		if !slices.ContainsFunc(fields, func(f field) bool { return f.name == name[1] }) {
+		if !slices.ContainsFunc(slices.Concat(fields, storageFields), func(f field) bool { return f.name == name[1] }) {
 			t.Errorf("the entry has no field %s", name[1])
 		}
 	}

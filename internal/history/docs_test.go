@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,12 +21,15 @@ func TestManualHasEveryFieldOfTheEntry(t *testing.T) {
 	if !found || !strings.Contains(section, "MESSAGE_ID="+api.EndedMessageID) {
 		t.Error("there is no section on the entry, or not with its ID")
 	}
-	for _, f := range fields {
+	if !strings.Contains(section, "MESSAGE_ID="+api.ReclaimedMessageID) {
+		t.Error("the entry on storage is not there, or not with its ID")
+	}
+	for _, f := range slices.Concat(fields, storageFields) {
 		if row := fmt.Sprintf("\n| `%s%s` | %s |", prefix, f.name, f.help); !strings.Contains(section, row) {
 			t.Errorf("there is no row %s", row)
 		}
 	}
-	if rows := strings.Count(section, "\n| `"); rows != len(fields) {
-		t.Errorf("%d rows, and %d fields", rows, len(fields))
+	if rows := strings.Count(section, "\n| `"); rows != len(fields)+len(storageFields) {
+		t.Errorf("%d rows, and %d fields", rows, len(fields)+len(storageFields))
 	}
 }

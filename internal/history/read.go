@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,6 +24,8 @@ type Query struct {
 	Until  string // likewise
 	Last   int    // no more than so many, the newest, need be read; 0 for all
 	Follow bool   // go on with what comes, until the context ends
+	// Storage: not builds are read but what became of what they had left in storage.
+	Storage bool
 }
 
 // ErrNoJournalctl is returned where there is no journalctl.
@@ -39,7 +42,7 @@ const copies = 2
 //
 // Source: journalctl(1); systemd, docs/JOURNAL_EXPORT_FORMATS.md.
 func (q Query) arguments() []string {
-	args := []string{"--quiet", "--no-pager", "--all", "--output=export", "--output-fields=" + wantedFields()}
+	args := []string{"--quiet", "--no-pager", "--all", "--output=export", "--output-fields=" + q.wantedFields()}
 	if q.Since != "" {
 		args = append(args, "--since="+q.Since)
 	}
@@ -55,7 +58,11 @@ func (q Query) arguments() []string {
 	if q.Follow {
 		args = append(args, "--follow")
 	}
-	args = append(args, "MESSAGE_ID="+api.EndedMessageID, "_SYSTEMD_UNIT="+unit)
+	id := api.EndedMessageID
+	if q.Storage {
+		id = api.ReclaimedMessageID
+	}
+	args = append(args, "MESSAGE_ID="+id, "_SYSTEMD_UNIT="+unit)
 	if q.UID == 0 {
 		args = append(args, "_UID=0") // of a user's build there is a copy in the user's journal
 	} else {
@@ -67,10 +74,17 @@ func (q Query) arguments() []string {
 	return args
 }
 
-func wantedFields() string {
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = prefix + f.name
+func (q Query) wantedFields() string {
+	var names []string
+	for _, f := range fields {
+		if !q.Storage || f.name == "ID" || f.name == "UID" {
+			names = append(names, prefix+f.name)
+		}
+	}
+	if q.Storage {
+		for _, f := range storageFields {
+			names = append(names, prefix+f.name)
+		}
 	}
 	return strings.Join(names, ",")
 }
@@ -95,7 +109,10 @@ func Read(ctx context.Context, q Query, each func(api.Ended) error) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	failed := decode(out, onceEach(each))
+	if !q.Storage {
+		each = onceEach(each)
+	}
+	failed := decode(out, each)
 	if failed != nil {
 		cancel() // else it ends by itself
 	}
@@ -188,7 +205,7 @@ func blank() api.Ended {
 
 var byName = func() map[string]field {
 	m := make(map[string]field, len(fields))
-	for _, f := range fields {
+	for _, f := range slices.Concat(fields, storageFields) {
 		m[prefix+f.name] = f
 	}
 	return m

@@ -81,7 +81,7 @@ type entry struct {
 	Bundles []string `json:"bundles,omitempty"`
 	Request *Dir     `json:"request,omitempty"`
 	Others  []Other  `json:"others,omitempty"` // those that have ended
-	Tries   int      `json:"tries,omitempty"`
+	Done    Sum      `json:"done,omitzero"`    // about it, so far
 }
 
 func (e *entry) key() key { return key{e.Build, e.Builder} }

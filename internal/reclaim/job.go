@@ -48,8 +48,15 @@ type Job struct {
 	Others     []Other  `json:"others,omitempty"`
 	// Look: nothing is to be removed, only told.
 	Look bool `json:"look,omitempty"`
-	// All: what other dead builds have left is to be told too.
-	All bool `json:"all,omitempty"`
+	// Prune: it is not about one build, but about all that dead ones have left.
+	Prune *Pruning `json:"prune,omitempty"`
+}
+
+// Pruning is what root asks a helper for, in place of the user: see Leftovers.
+type Pruning struct {
+	Before int64 `json:"before"` // in microseconds since the epoch
+	// Remove are those to be removed, of those that were found; nil where none is.
+	Remove []Item `json:"remove,omitempty"`
 }
 
 // Kind is what an item is.
@@ -141,7 +148,7 @@ func (j Job) check() error {
 	switch {
 	case j.Version != docVersion:
 		return fmt.Errorf("job of version %d, this is version %d", j.Version, docVersion)
-	case len(j.Layers) > maxLayers, len(j.Bundles) > maxBundles, len(j.Others) > maxOthers:
+	case j.Prune != nil && len(j.Prune.Remove) > maxItems, len(j.Layers) > maxLayers, len(j.Bundles) > maxBundles, len(j.Others) > maxOthers:
 		return errors.New("job without bounds")
 	}
 	for _, layer := range j.Layers {

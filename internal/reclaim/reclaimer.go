@@ -52,14 +52,27 @@ type Options struct {
 	pauses []time.Duration // tests have others
 }
 
-// Done is what was done about what a build had left.
+// Done is what a helper has done about what a build had left, and what all have so far.
 type Done struct {
-	Build         string
-	UID           uint32
-	Removed, Left int
-	Bytes         int64
-	Took          time.Duration
-	Why           string // what is left was left, for people
+	Build string
+	UID   uint32
+	Sum
+	SoFar Sum
+	kept  int64 // bytes, of what is left
+}
+
+// Sum is what was done.
+type Sum struct {
+	Removed int           `json:"removed,omitempty"`
+	Left    int           `json:"left,omitempty"`
+	Bytes   int64         `json:"bytes,omitempty"` // that were given back
+	Took    time.Duration `json:"took,omitempty"`
+	Why     string        `json:"why,omitempty"` // what is left was left, for people
+}
+
+// and is what was done by both, the one after the other.
+func (s Sum) and(next Sum) Sum {
+	return Sum{s.Removed + next.Removed, next.Left, s.Bytes + next.Bytes, s.Took + next.Took, next.Why}
 }
 
 // helpers is how many helpers may run at the same time: one of each user.
@@ -486,11 +499,9 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	if r.life.Err() != nil {
 		return false
 	}
-	r.Metrics.Reclaimed(sum.removed, sum.left, sum.bytes, time.Since(begun), err)
-	r.tell(w, sum, try, time.Since(begun), err)
-	if r.Told != nil && w.Build != "" && sum.removed+sum.left > 0 && (sum.removed > 0 || try == 0) {
-		r.Told(Done{w.Build, uid, sum.removed, sum.left, sum.bytes, time.Since(begun), reasons(sum.why)})
-	}
+	took := time.Since(begun)
+	r.Metrics.Reclaimed(sum.removed, sum.left, sum.bytes, took, err)
+	r.tell(w, sum, try, took, err)
 	if err == nil && sum.left == 0 {
 		r.finish(w)
 		return true

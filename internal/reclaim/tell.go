@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sirupsen/logrus"
-
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/logging"
 )
@@ -27,24 +25,45 @@ var words = map[Why]string{
 	WhyUnseen:   "nobody saw its build",
 }
 
-// tell logs what a helper has done: what was removed, and what was not and why.
+// tell passes on what a helper has done: what was removed, and what was not and why.
 func (r *Reclaimer) tell(w *waiting, s summary, try int, took time.Duration, err error) {
-	log := r.Log.WithFields(logrus.Fields{
-		logging.FieldUID: w.UID,
-		"reclaimed":      s.removed, "reclaimed_bytes": s.bytes, "left": s.left, "left_bytes": s.kept, "duration": took.String(),
-	})
-	if w.Build != "" {
-		log = log.WithField(logging.FieldID, w.Build)
+	now := Sum{s.removed, s.left, s.bytes, took, reasons(s.why)}
+	r.mu.Lock()
+	w.Done = w.Done.and(now)
+	done := Done{w.Build, w.UID, now, w.Done, s.kept}
+	if s.removed > 0 && s.left > 0 {
+		r.keep(w) // it is gone on with, perhaps by the next daemon
 	}
-	if s.removed > 0 {
-		log.Infof("%s: %d things that it had left in storage were removed (%s)", w.name(), s.removed, limits.Rounded(uint64(s.bytes)))
+	name := w.name()
+	r.mu.Unlock()
+	log := r.Log.WithField(logging.FieldUID, w.UID)
+	if done.Build != "" {
+		log = log.WithField(logging.FieldID, done.Build)
+	}
+	if err != nil {
+		log.WithError(err).Warnf("%s: what it has left in storage could not all be removed", name)
 	}
 	switch {
-	case err != nil:
-		log.WithError(err).Warnf("%s: what it has left in storage could not all be removed", w.name())
-	case s.left > 0 && try == 0:
-		log.Infof("%s: %d things that it has left in storage stay (%s): %s", w.name(), s.left, limits.Rounded(uint64(s.kept)), reasons(s.why))
+	case s.removed == 0 && (s.left == 0 || try > 0):
+	case done.Build == "":
+		log.Info(done.sentence(name))
+	case r.Told != nil:
+		r.Told(done)
 	}
+}
+
+// String says for people what was done.
+func (d Done) String() string { return d.sentence("Build " + d.Build) }
+
+func (d Done) sentence(name string) string {
+	var parts []string
+	if d.Removed > 0 {
+		parts = append(parts, fmt.Sprintf("%d things that it had left in storage were removed (%s)", d.Removed, limits.Rounded(uint64(d.Bytes))))
+	}
+	if d.Left > 0 {
+		parts = append(parts, fmt.Sprintf("%d things that it has left in storage stay (%s): %s", d.Left, limits.Rounded(uint64(d.kept)), d.Why))
+	}
+	return name + ": " + strings.Join(parts, "; ")
 }
 
 // name is what the journal calls a build.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,7 @@ func Tidy(in io.Reader, out io.Writer) int {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), tidyLimit)
 		defer cancel()
-		result.Items, err = tidier{tools(), lookAtProcesses, temporary()}.tidy(ctx, job)
+		result.Items, err = do(ctx, tidier{tools(), lookAtProcesses, temporary()}, job)
 	}
 	if err != nil {
 		result.Error = cut(err.Error())
@@ -38,6 +39,24 @@ func Tidy(in io.Reader, out io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+func do(ctx context.Context, t tidier, job Job) (items []Item, err error) {
+	switch {
+	case job.Prune == nil:
+		return t.tidy(ctx, job)
+	case len(job.Prune.Remove) > 0:
+		items, err = Leftovers{t}.Remove(ctx, time.UnixMicro(job.Prune.Before), job.Prune.Remove)
+	case hasStorage():
+		items, err = Leftovers{t}.Find(ctx, time.UnixMicro(job.Prune.Before))
+	}
+	return items[:min(len(items), maxItems)], err
+}
+
+// hasStorage reports whether the user that this is seems to have one: to ask podman would make it.
+func hasStorage() bool {
+	home := os.Getenv("HOME")
+	return os.Geteuid() == 0 || isDir(filepath.Join(home, ".local/share/containers")) || isDir(filepath.Join(home, ".config/containers"))
 }
 
 // Limits of a helper's time: its own, that of podman's locks among it, and the unit's.

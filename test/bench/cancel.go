@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,22 +29,11 @@ const familySize = 5
 // measureCancels cancels builds, in turn with the daemon and with a bare program
 // in its place, and by several signals.
 func measureCancels(rounds int) (*cancels, error) {
-	dir, err := os.MkdirTemp("", "bench")
+	dir, err := contextDir(family)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	busybox, err := os.ReadFile(filepath.Join(busyboxes, "arm64", "busybox"))
-	if err != nil {
-		return nil, err
-	}
-	err = errors.Join(
-		os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755),
-		os.WriteFile(filepath.Join(dir, "Containerfile"), []byte(family), 0o644),
-	)
-	if err != nil {
-		return nil, err
-	}
 	const bare, watched = "floor: a bare program, pidfd and cgroup.kill", "buildwatchd"
 	c := &cancels{
 		fromDeath:  []*series{{name: bare}, {name: watched}},

@@ -18,8 +18,22 @@ func main() {
 	rounds := flag.Int("rounds", 40, "cancels of each kind")
 	passes := flag.Int("passes", 500, "calls of the runtime that are passed through, of each kind")
 	creates := flag.Int("creates", 100, "containers that are created, of each kind")
+	storage := flag.Int("storage", 0, "measure nothing but what so many cancels in a row leave in storage, and the build after a cancel")
 	flag.Parse()
+	if err := inMachine(); err != nil {
+		exit(err)
+	}
+	if *storage > 0 {
+		exit(measureStorage(*storage))
+	}
 	exit(run(*rounds, *passes, *creates))
+}
+
+func inMachine() error {
+	if _, err := os.Stat(busyboxes); err != nil || os.Getuid() != 0 {
+		return fmt.Errorf("runs in the test machine only: use `make bench`")
+	}
+	return nil
 }
 
 func exit(err error) {
@@ -31,9 +45,6 @@ func exit(err error) {
 }
 
 func run(rounds, passes, creates int) error {
-	if _, err := os.Stat(busyboxes); err != nil || os.Getuid() != 0 {
-		return fmt.Errorf("runs in the test machine only: use `make bench`")
-	}
 	cancels, err := measureCancels(rounds)
 	if err != nil {
 		return err

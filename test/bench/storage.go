@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// pairs is how many times a build after a cancel is measured of each kind.
+const pairs = 20
+
+// storageOf is what the storage takes on the disk, in KiB.
+func storageOf() (int, error) {
+	out, err := exec.Command("du", "--summarize", "--block-size=1K", "/var/lib/containers/storage").Output()
+	if err != nil {
+		return 0, err
+	}
+	size, _, _ := strings.Cut(string(out), "\t")
+	return strconv.Atoi(size)
+}
+
+// leftInStorage is how many working containers there are.
+func leftInStorage() (int, error) {
+	out, err := exec.Command("podman", "ps", "--all", "--external", "--quiet").Output()
+	return strings.Count(string(out), "\n"), err
+}
+
+// untilTidy waits until no working container is left.
+func untilTidy() error {
+	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		left, err := leftInStorage()
+		if err != nil || left == 0 {
+			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("%d working containers are left after 2 minutes", left)
+		}
+	}
+}
+
+// measureStorage cancels builds in a row, and prints what the storage takes; then it compares the
+// build after a cancel with that of a daemon that reclaims nothing.
+func measureStorage(rounds int) error {
+	dir, err := contextDir(family)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("\n%-10s  %12s  %s\n", "cancels", "storage", "working containers")
+	for round := range rounds + 1 {
+		if round > 0 {
+			if err := cancelBuild(dir, "--no-cache"); err != nil {
+				return err
+			}
+		}
+		if round%max(1, rounds/8) != 0 && round != rounds {
+			continue
+		}
+		if err := untilTidy(); err != nil {
+			return err
+		}
+		size, err := storageOf()
+		left, leftErr := leftInStorage()
+		if err := errors.Join(err, leftErr); err != nil {
+			return err
+		}
+		fmt.Printf("%-10d  %8d KiB  %d\n", round, size, left)
+	}
+	return compareNextBuild()
+}
+
+// compareNextBuild measures a build with cache right after a cancel, in turn with each daemon.
+func compareNextBuild() error {
+	const cached = "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\nRUN echo 1 >/1\nRUN echo 2 >/2\n"
+	dir, err := contextDir(cached)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	hanging, err := contextDir(cached + "RUN /bin/busybox sleep 1001\n")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(hanging)
+	if err := build(dir).Run(); err != nil {
+		return err
+	}
+	all := []*series{{name: `reclaim = "off"`}, {name: `reclaim = "own"`}}
+	for round := range pairs {
+		for kind, mode := range []string{"off", "own"} {
+			if err := setReclaim(mode); err != nil {
+				return err
+			}
+			fmt.Fprintf(os.Stderr, "\rbench: build after a cancel, %d of %d ", round+1, pairs)
+			if err := cancelBuild(hanging); err != nil {
+				return err
+			}
+			begun := time.Now()
+			if err := build(dir).Run(); err != nil {
+				return err
+			}
+			all[kind].add(time.Since(begun))
+			if mode == "off" {
+				_ = exec.Command("sh", "-c", "buildah rm --all; rm -rf /var/tmp/buildah*").Run()
+			}
+			if err := untilTidy(); err != nil {
+				return err
+			}
+		}
+	}
+	fmt.Fprintln(os.Stderr)
+	fmt.Printf("\nA build with cache right after a cancel, %d each, taken in turn:\n\n", pairs)
+	printTable(all)
+	return os.Remove(reclaimFile)
+}
+
+const reclaimFile = "/etc/buildwatch/buildwatchd.toml.d/bench.toml"
+
+func setReclaim(mode string) error {
+	return errors.Join(
+		os.MkdirAll(filepath.Dir(reclaimFile), 0o755),
+		os.WriteFile(reclaimFile, fmt.Appendf(nil, "[storage]\nreclaim = %q\n", mode), 0o644),
+		exec.Command("systemctl", "reload", "buildwatchd.service").Run(),
+	)
+}
+
+func build(dir string, flags ...string) *exec.Cmd {
+	return exec.Command("podman", append(append([]string{"build", "--layers", "--network=none", "--platform=linux/arm64"}, flags...), dir)...)
+}
+
+// cancelBuild starts a build, and kills its owner when its last step runs.
+func cancelBuild(dir string, flags ...string) error {
+	podman := build(dir, flags...)
+	if err := podman.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = podman.Wait() }()
+	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if exec.Command("pgrep", "--full", "busybox sleep 1001$").Run() == nil {
+			return podman.Process.Kill()
+		}
+		if time.Now().After(until) {
+			_ = podman.Process.Kill()
+			return errors.New("the build's last step does not run")
+		}
+	}
+}
+
+// contextDir makes a build's context with busybox in it.
+func contextDir(containerfile string) (string, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return "", err
+	}
+	busybox, err := os.ReadFile(filepath.Join(busyboxes, "arm64", "busybox"))
+	return dir, errors.Join(
+		err,
+		os.WriteFile(filepath.Join(dir, "busybox"), busybox, 0o755),
+		os.WriteFile(filepath.Join(dir, "Containerfile"), []byte(containerfile), 0o644),
+	)
+}

@@ -1,0 +1,158 @@
+//go:build integration
+
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/buildwatch/buildwatch/api"
+)
+
+// sizeOfStorage is in KiB.
+func sizeOfStorage(t *testing.T) int {
+	t.Helper()
+	size, err := strconv.Atoi(strings.Fields(sh(t, "du --summarize --block-size=1K /var/lib/containers/storage"))[0])
+	must(t, err)
+	return size
+}
+
+// TestManyCancelsInARowDoNotLetStorageGrow: at any moment of the build, also while what the one
+// before has left is removed. `make bench-storage` has 200 of them.
+func TestManyCancelsInARowDoNotLetStorageGrow(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { root.tidy(t) })
+	before := storageOf(t, root)
+	size := sizeOfStorage(t)
+	const builds = 10
+	for i := range builds {
+		b := startBuild(t, family)
+		if i%2 == 0 {
+			b.supervised(1)
+		} else {
+			time.Sleep(rand.N(time.Second))
+		}
+		must(t, b.cmd.Process.Kill())
+		b.wait()
+	}
+	noNews(t, root, before)
+	// One cancelled build leaves 2 MiB for each of its working containers.
+	if now := sizeOfStorage(t); now > size+1024 {
+		t.Errorf("storage took %d KiB, and %d KiB after %d cancels", size, now, builds)
+	}
+}
+
+// helpersAtWork are the cgroups of the helpers that remove something now.
+func helpersAtWork() []string {
+	var all []string
+	for _, parent := range []string{"system.slice", "user.slice/user-*.slice"} {
+		found, _ := filepath.Glob("/sys/fs/cgroup/" + parent + "/buildwatch-reclaim-*.service")
+		all = append(all, found...)
+	}
+	return all
+}
+
+// TestReclaimKilledInItsMiddleBreaksNothing: the helper with its podman, or the daemon, at any
+// moment. What is left is removed all the same, later.
+func TestReclaimKilledInItsMiddleBreaksNothing(t *testing.T) {
+	for name, kill := range map[string]func(t *testing.T, helper string){
+		"helper": func(_ *testing.T, helper string) { // it may have ended
+			_ = os.WriteFile(filepath.Join(helper, "cgroup.kill"), []byte("1"), 0)
+		},
+		"daemon": func(t *testing.T, _ string) {
+			sh(t, "systemctl kill --kill-whom=main --signal=KILL buildwatchd.service")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			t.Cleanup(func() { root.tidy(t) })
+			before := storageOf(t, root)
+			for range 4 {
+				b, _ := startAs(t, root, "build")
+				must(t, b.cmd.Process.Kill())
+				b.wait()
+				eventually(t, func() (string, bool) {
+					helpers := helpersAtWork()
+					if len(helpers) == 0 {
+						return "no helper runs", len(storageOf(t, root)) == len(before) // it was too fast
+					}
+					time.Sleep(rand.N(100 * time.Millisecond))
+					kill(t, helpers[0])
+					return "", true
+				})
+			}
+			startDaemon(t)
+			noNews(t, root, before)
+			if out, err := try("podman system check 2>&1"); err != nil && !strings.Contains(out, "unrecognized command") {
+				t.Errorf("podman system check: %v\n%s", err, out)
+			}
+			startBuild(t, "RUN true\n").succeed()
+		})
+	}
+}
+
+// TestWhatWasReclaimedIsInTheHistoryOfItsBuild, for root and for its user.
+func TestWhatWasReclaimedIsInTheHistoryOfItsBuild(t *testing.T) {
+	for _, u := range []user{root, builder} {
+		t.Run(string(u), func(t *testing.T) {
+			leakCheck(t)
+			t.Cleanup(func() { u.tidy(t) })
+			before := storageOf(t, u)
+			b, _ := startAs(t, u, "build")
+			id := ""
+			eventually(t, func() (string, bool) {
+				builds := listed(t)
+				if len(builds) == 1 {
+					id = builds[0].ID
+				}
+				return fmt.Sprint(builds), id != ""
+			})
+			cancelAll(t, b)
+			noNews(t, u, before)
+			var ended []api.BuildDetail
+			eventually(t, func() (string, bool) {
+				out, err := try("%s show --json %s", ctl, id)
+				if err == nil {
+					err = errors.Join(json.Unmarshal([]byte(out), &ended))
+				}
+				return fmt.Sprint(err, out), err == nil && len(ended) == 1 && ended[0].End != nil && ended[0].End.Reclaimed != nil && ended[0].End.Reclaimed.Left == 0
+			})
+			if r := *ended[0].End.Reclaimed; r.Removed < 2 || r.Bytes == 0 || r.Duration <= 0 || r.Why != "" {
+				t.Errorf("%+v", r)
+			}
+			if out := sh(t, "%s show %s", ctl, id); !strings.Contains(out, "Storage: ") {
+				t.Error(out)
+			}
+		})
+	}
+}
+
+// TestRootPrunesForAUser what a build of that user's has left while there was no daemon.
+func TestRootPrunesForAUser(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { builder.tidy(t) })
+	before := storageOf(t, builder)
+	sh(t, "systemctl stop buildwatchd.socket buildwatchd.service")
+	b, _ := startAs(t, builder, "build")
+	cancelAll(t, b)
+	sh(t, "pkill -KILL -u %s -x podman; pkill -KILL -f '^([^ ]*qemu[^ ]*|/bin/sh) .*test -e /src/go' || true", builder)
+	if now := storageOf(t, builder); len(now) <= len(before) {
+		t.Fatalf("the build has left nothing: %q", now)
+	}
+	if out := sh(t, "%s prune --all-users --dry-run 2>&1", ctl); !strings.Contains(out, string(builder)) {
+		t.Errorf("of all users:\n%s", out)
+	}
+	eventually(t, func() (string, bool) {
+		out, _ := try("%s prune --force --user %s 2>&1", ctl, builder)
+		now := storageOf(t, builder)
+		return out + strings.Join(now, "\n"), len(now) == len(before)
+	})
+}
