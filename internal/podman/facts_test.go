@@ -25,6 +25,18 @@ func TestRequestsDirectoryIsKnownByItsName(t *testing.T) {
 	}
 }
 
+func TestDirectoriesOfABuilderAreKnownByTheirNames(t *testing.T) {
+	for path, want := range map[string][2]bool{ // a bundle, another
+		"/var/tmp/buildah1234": {true, false}, "/var/tmp/container_images_storage1": {false, true}, "/tmp/buildah-context-77": {false, true},
+		"/tmp/.buildah-ssh-sock5": {false, true}, "/var/tmp/buildah-cache-0": {}, "/var/tmp/buildah-context-": {}, "/var/tmp/buildah": {},
+		"/var/tmp/container_images_storage1/blob": {}, "/var/tmp/buildah12x": {}, "": {},
+	} {
+		if got := [2]bool{IsBundle(path), IsBuilderTemporary(path)}; got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+}
+
 // TestContainersOfAUserAreBesideTheScopeOfPodman: whose limits would hold for them.
 func TestContainersOfAUserAreBesideTheScopeOfPodman(t *testing.T) {
 	const manager = "/user.slice/user-1000.slice/user@1000.service"

@@ -24,6 +24,32 @@ func IsBundle(directory string) bool {
 	return ok && isAll(digits, decimal)
 }
 
+// builderTemporaries begin the names of other directories that a builder makes for itself, and
+// removes before it ends: of an image that it pulls, of a context that it must not change, of
+// heredocs, layouts, root file systems and sockets. Digits follow.
+//
+// Source: containers/buildah 1.28 to 1.43, imagebuildah/build_linux.go, imagebuildah/stage_executor.go,
+// internal/sanitize/sanitize.go, internal/mkcw/archive.go, pkg/sshagent/sshagent.go;
+// containers/image 5.23 to 5.39, internal/tmpdir/tmpdir.go, storage/storage_dest.go, oci/archive.
+var builderTemporaries = []string{
+	"container_images_storage", "container_images_oci", "buildah-context-", "buildah-heredoc", "buildah-layout-", "buildah-rootfs",
+	".buildah-ssh-sock", "buildah-socket",
+}
+
+// IsBuilderTemporary reports whether a directory is called as one of these.
+func IsBuilderTemporary(directory string) bool {
+	for _, prefix := range builderTemporaries {
+		if digits, ok := strings.CutPrefix(path.Base(directory), prefix); ok && isAll(digits, decimal) {
+			return true
+		}
+	}
+	return false
+}
+
+// MakesTemporaries reports whether a program is called as one that makes directories which are
+// called as a bundle or as one of these, whatever it was told to do: podman commit, pull, skopeo copy.
+func MakesTemporaries(name string) bool { return IsBuilder(name) || name == "skopeo" }
+
 // crunPayload is the cgroup in its scope that crun puts a container into.
 //
 // Source: containers/crun 1.21, src/libcrun/cgroup-systemd.c.

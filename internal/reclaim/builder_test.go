@@ -84,11 +84,51 @@ func TestWhatIsNoBuildIsNotWaitedFor(t *testing.T) {
 		builder, _ := aBuilder(t, command)
 		b.SeenBuilder(builder, nil, longAgo)
 	}
-	service, _ := aBuilder(t, "podman system service")
-	service.Serves = true
-	b.SeenBuilder(service, nil, longAgo)
 	if len(b.entries) != 0 {
 		t.Errorf("%d are waited for", len(b.entries))
+	}
+}
+
+// TestOfAServiceThatDiesItsRequestsDirectoriesGo, but no container: somebody may have asked for that.
+func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	service, child := aBuilder(t, "podman system service")
+	service.Serves = true
+	b.SeenBuilder(service, nil, longAgo)
+	b.uses("bcdf2345", service, 'a') // one of its builds
+	b.SeenBuilder(service, nil, longAgo)
+	if len(b.entries) != 2 {
+		t.Errorf("%d entries", len(b.entries))
+	}
+	child.End()
+	b.Over("bcdf2345", false)
+	var own, builds int
+	for range 2 {
+		job := b.job()
+		switch {
+		case job.Requests && !job.Containers && !job.Configured:
+			own++
+		case job.Containers && !job.Requests:
+			builds++
+		}
+		if len(job.Others) != 0 {
+			t.Errorf("it doubts itself: %+v", job)
+		}
+	}
+	if own != 1 || builds != 1 {
+		t.Errorf("%d jobs for the service, %d for its build", own, builds)
+	}
+
+	s := newStore(t)
+	l, dir := leftoversIn(t, s, func() (processes, error) { return processes{others: []int64{1}}, nil }) // podman run
+	must(t, os.MkdirAll(filepath.Join(dir, "libpod_builder7", "build"), 0o700))
+	bundle(t, filepath.Join(dir, "buildah42"))
+	now := time.Now()
+	job := Job{Version: docVersion, Requests: true, Span: Span{now.Add(-time.Minute).UnixMicro(), now.Add(time.Minute).UnixMicro()}}
+	items, err := l.tidy(context.Background(), job)
+	must(t, err)
+	if len(items) != 1 || items[0].Kind != KindRequest || !items[0].Removed {
+		t.Errorf("%+v", items)
 	}
 }
 
@@ -135,19 +175,25 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 	l, dir := leftoversIn(t, s, alone)
 	path := filepath.Join(dir, "buildah42")
 	bundle(t, path)
+	must(t, os.Mkdir(filepath.Join(dir, "container_images_storage7"), 0o700))
 	must(t, os.Mkdir(filepath.Join(dir, "buildah-cache-0"), 0o700))
 	now := time.Now()
 	job := Job{Version: docVersion, Containers: true, Configured: true, Span: Span{now.Add(-time.Minute).UnixMicro(), now.Add(time.Minute).UnixMicro()}}
+	l.look = func() (processes, error) { return processes{others: []int64{job.Span.From}}, nil }
+	if items, err := l.tidy(context.Background(), Job{Version: docVersion, Containers: true, Span: job.Span}); err != nil || len(items) != 2 || items[0].Why != WhyDoubt || items[1].Why != WhyDoubt {
+		t.Errorf("while podman commits: %+v, %v", items, err)
+	}
+	l.look = alone
 	for _, row := range []struct {
 		name   string
 		change func(*Job)
 		want   []Why
 	}{
-		{"another lives or has kept what it made", func(j *Job) { j.Others = []Other{{j.Span, true}} }, []Why{WhyDoubt, WhyDoubt}},
+		{"another lives or has kept what it made", func(j *Job) { j.Others = []Other{{j.Span, true}} }, []Why{WhyDoubt, WhyDoubt, WhyDoubt}},
 		{"made before the build", func(j *Job) { j.Span.From = now.Add(time.Second).UnixMicro() }, nil},
 		{"made after the build", func(j *Job) { j.Span.To = now.Add(-time.Second).UnixMicro() }, nil},
 		{"it keeps what it makes", func(j *Job) { j.Containers = false; j.Configured = false }, nil},
-		{"its own", func(*Job) {}, []Why{WhyNone, WhyNone}},
+		{"its own", func(*Job) {}, []Why{WhyNone, WhyNone, WhyNone}},
 	} {
 		this := job
 		row.change(&this)

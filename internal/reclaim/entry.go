@@ -113,17 +113,18 @@ func (e *entry) unwatched(from, to int64) {
 
 // none reports whether the job is about nothing.
 func (j Job) none() bool {
-	return !j.Containers && len(j.Layers) == 0 && len(j.Bundles) == 0 && j.Request == nil
+	return !j.Containers && !j.Requests && len(j.Layers) == 0 && len(j.Bundles) == 0 && j.Request == nil
 }
 
 func lastOf[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // job is what a helper is to do for the entry. live are the other builders of the user.
 func (e *entry) job(live []Other, look bool) Job {
-	containers := podman.MakesStages(e.Command) && !e.Keeps
+	service := e.Serves && e.Build == "" // what its requests make may be asked for
+	containers := podman.MakesStages(e.Command) && !e.Keeps && !service
 	return Job{
 		Version: docVersion, Span: e.Span, Look: look,
-		Containers: containers, Configured: containers && len(e.Layers) == 0,
+		Containers: containers, Configured: containers && len(e.Layers) == 0, Requests: service,
 		Layers: e.Layers, Bundles: e.Bundles, Request: e.Request,
 		Others: lastOf(append(slices.Clone(e.Others), live...), maxOthers),
 	}

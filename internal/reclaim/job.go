@@ -41,11 +41,13 @@ type Job struct {
 	Containers bool `json:"containers,omitempty"`
 	// Configured: no step of it was seen, so what it has made is looked for in the storage that the
 	// user's configuration names.
-	Configured bool     `json:"configured,omitempty"`
-	Layers     []Layer  `json:"layers,omitempty"`
-	Bundles    []string `json:"bundles,omitempty"`
-	Request    *Dir     `json:"request,omitempty"`
-	Others     []Other  `json:"others,omitempty"`
+	Configured bool `json:"configured,omitempty"`
+	// Requests: it was an API service, whose requests' directories nobody needs.
+	Requests bool     `json:"requests,omitempty"`
+	Layers   []Layer  `json:"layers,omitempty"`
+	Bundles  []string `json:"bundles,omitempty"`
+	Request  *Dir     `json:"request,omitempty"`
+	Others   []Other  `json:"others,omitempty"`
 	// Look: nothing is to be removed, only told.
 	Look bool `json:"look,omitempty"`
 	// Prune: it is not about one build, but about all that dead ones have left.
@@ -67,6 +69,7 @@ const (
 	KindContainer Kind = "container"
 	KindBundle    Kind = "bundle"
 	KindRequest   Kind = "request"
+	KindTemporary Kind = "temporary" // another directory that a builder makes for itself
 )
 
 // Why says why an item was not removed.
@@ -174,7 +177,7 @@ func (r Result) check() error {
 	}
 	for _, item := range r.Items {
 		known := item.Kind == KindContainer && podman.IsLayer(item.What) ||
-			(item.Kind == KindBundle || item.Kind == KindRequest) && cleanPath(item.What)
+			(item.Kind == KindBundle || item.Kind == KindRequest || item.Kind == KindTemporary) && cleanPath(item.What)
 		if !known || item.Bytes < 0 || item.Created < 0 || len(item.Why) > 16 {
 			return errors.New("the helper's answer has an item of no kind")
 		}

@@ -17,6 +17,8 @@ type processes struct {
 	// builders are when those that can make working containers were started, in
 	// microseconds since the epoch.
 	builders []int64
+	// others are those of programs that may make directories as builders do.
+	others []int64
 	// used are the paths that processes have as root, as directory, open or mounted for a
 	// step.
 	used []string
@@ -40,13 +42,17 @@ func lookAtProcesses() (processes, error) {
 		if err != nil {
 			continue // it has ended
 		}
-		if status.UIDs[1] == uid && makesContainers(process) {
+		builds, other := makes(process)
+		if status.UIDs[1] == uid && (builds || other) {
 			if its, err := process.Stat(); err == nil {
 				start, err := startedAt(its.Starttime)
 				if err != nil {
 					return found, err
 				}
-				found.builders = append(found.builders, start)
+				found.others = append(found.others, start)
+				if builds {
+					found.builders = append(found.builders, start)
+				}
 			}
 		}
 		found.used = append(found.used, linksOf(process)...)
@@ -98,19 +104,21 @@ func rootsIn(process procfs.Proc, namespaces map[string]bool) (paths []string) {
 	return paths
 }
 
-// makesContainers reports whether a process can make working containers of its own accord.
-func makesContainers(process procfs.Proc) bool {
+// makes reports whether a process can make working containers of its own accord, and whether it
+// can make directories as builders do.
+func makes(process procfs.Proc) (containers, temporaries bool) {
 	args, err := process.CmdLine()
 	if err != nil || len(args) == 0 {
-		return false
+		return false, false
 	}
 	exe, _ := process.Executable()
 	for _, name := range []string{filepath.Base(exe), filepath.Base(args[0])} {
 		if podman.IsBuilder(name) {
-			return podman.MayMakeContainers(name, args)
+			return podman.MayMakeContainers(name, args), true
 		}
+		temporaries = temporaries || podman.MakesTemporaries(name)
 	}
-	return false
+	return false, temporaries
 }
 
 // slack is for a clock that was set meanwhile, by a little: in doubt a builder was there.
@@ -119,6 +127,16 @@ const slack = 1_000_000 // µs
 // builtAt reports whether a builder lives that was there at that moment.
 func (p processes) builtAt(created int64) bool {
 	return slices.ContainsFunc(p.builders, func(start int64) bool { return start-slack <= created })
+}
+
+// maker is builtAt for a directory: only a service makes those of requests.
+func (p processes) maker(of Kind) func(created int64) bool {
+	if of == KindRequest {
+		return p.builtAt
+	}
+	return func(created int64) bool {
+		return p.builtAt(created) || slices.ContainsFunc(p.others, func(start int64) bool { return start-slack <= created })
+	}
 }
 
 // use reports whether a process uses something below a directory.

@@ -119,18 +119,17 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 
 // directoryLeft looks at one directory, and reports whether a build of the caller's has made it.
 func (l Leftovers) directoryLeft(path string, before int64, running processes) (item Item, is bool) {
-	for kind, form := range map[Kind]func(string) bool{KindBundle: podman.IsBundle, KindRequest: podman.IsRequest} {
+	for kind, form := range forms {
 		if !form(path) {
 			continue
 		}
-		item, there := (directory{path: path, form: form}).look()
+		item, there := (directory{path: path, kind: kind, form: form}).look()
 		if !there || item.Why == WhyReplaced || item.Created >= before {
 			return Item{}, false
 		}
-		item.Kind = kind
 		switch {
 		case item.Why != WhyNone:
-		case running.builtAt(item.Created):
+		case running.maker(kind)(item.Created):
 			item.Why = WhyDoubt
 		case running.use(path):
 			item.Why = WhyUsed

@@ -185,7 +185,7 @@ func (r *Reclaimer) Close() {
 // nobody else is there who could have made it. waits are those who only wait for it. Before since
 // nobody has looked for builders.
 func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Time) {
-	if r.Mode == Off || r.life.Err() != nil || b.Serves || !podman.MakesStages(b.Command) {
+	if r.Mode == Off || r.life.Err() != nil || !podman.MakesStages(b.Command) {
 		return
 	}
 	r.mu.Lock()
@@ -193,7 +193,7 @@ func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Tim
 	known := false
 	for k, w := range r.entries {
 		switch {
-		case w.Builder == b.Identity:
+		case w.Builder == b.Identity && (k.build == "" || !b.Serves):
 			known, w.waits, w.Seen = true, waits, max(w.Seen, time.Now().UnixMicro())
 		case slices.Contains(w.waits, b.Identity):
 			known = true
@@ -356,7 +356,8 @@ func (r *Reclaimer) forget(w *waiting, keeps bool) {
 // the lock.
 func (r *Reclaimer) beside(but *waiting) (others []Other) {
 	for _, w := range r.entries {
-		same := w.Builder == but.Builder && !w.Serves // in another of its builds
+		// In another of its builds; or, of a service, besides them.
+		same := w.Builder == but.Builder && (!w.Serves || w.Build == "" || but.Build == "")
 		if w != but && w.UID == but.UID && !same && (!w.dead || w.Keeps) {
 			others = append(others, Other{Span: w.Span, Keeps: true})
 		}

@@ -18,6 +18,7 @@ import (
 // directory is one in a directory for temporary files that a build has made.
 type directory struct {
 	path  string
+	kind  Kind
 	form  func(path string) bool // of its name
 	inode uint64                 // 0 where it was not seen
 	life  Span                   // in which it was made
@@ -25,22 +26,25 @@ type directory struct {
 	unseen bool
 }
 
-// unseenBundles are directories that were made in the life of a builder, as bundles are, by the
-// user that this is.
-func (t tidier) unseenBundles(job Job) (all []directory) {
-	if !job.Containers {
-		return nil
-	}
+// forms are what directories of builders are called, for what they are.
+var forms = map[Kind]func(string) bool{KindBundle: podman.IsBundle, KindTemporary: podman.IsBuilderTemporary, KindRequest: podman.IsRequest}
+
+// unseen are directories that were made in the life of a builder, as builders make them, by the
+// user that this is. Nobody saw the builder use them.
+func (t tidier) unseen(job Job) (all []directory) {
+	wanted := map[Kind]bool{KindBundle: job.Containers, KindTemporary: job.Containers, KindRequest: job.Requests}
 	for _, parent := range t.temporary {
 		entries, _ := os.ReadDir(parent)
 		for _, entry := range entries {
 			path := filepath.Join(parent, entry.Name())
-			if !podman.IsBundle(path) || slices.Contains(job.Bundles, path) {
-				continue
-			}
-			d := directory{path: path, form: podman.IsBundle, life: job.Span, unseen: true}
-			if born, known := bornAt(path); known && job.Span.Holds(born) && d.own() {
-				all = append(all, d)
+			for kind, form := range forms {
+				if !wanted[kind] || !form(path) || slices.Contains(job.Bundles, path) {
+					continue
+				}
+				d := directory{path: path, kind: kind, form: form, life: job.Span, unseen: true}
+				if born, known := bornAt(path); known && job.Span.Holds(born) && d.own() {
+					all = append(all, d)
+				}
 			}
 		}
 	}
@@ -68,7 +72,7 @@ func (d directory) look() (item Item, there bool) {
 	if !birth {
 		born = info.ModTime().UnixMicro() // not before that
 	}
-	item = Item{What: d.path, Created: born}
+	item = Item{Kind: d.kind, What: d.path, Created: born}
 	switch {
 	case !ok, !info.IsDir(), !d.form(d.path), int(st.Uid) != os.Geteuid(),
 		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:

@@ -113,15 +113,15 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		items, failed = append(items, found...), errors.Join(failed, err)
 	}
 	for _, bundle := range job.Bundles {
-		d := directory{path: bundle, form: podman.IsBundle, life: job.Span}
-		items = append(items, t.directory(KindBundle, d, job, running)...)
+		d := directory{path: bundle, kind: KindBundle, form: podman.IsBundle, life: job.Span}
+		items = append(items, t.directory(d, job, running)...)
 	}
 	if job.Request != nil {
-		d := directory{path: job.Request.Path, form: podman.IsRequest, inode: job.Request.Inode, life: job.Span}
-		items = append(items, t.directory(KindRequest, d, job, running)...)
+		d := directory{path: job.Request.Path, kind: KindRequest, form: podman.IsRequest, inode: job.Request.Inode, life: job.Span}
+		items = append(items, t.directory(d, job, running)...)
 	}
-	for _, d := range t.unseenBundles(job) {
-		items = append(items, t.directory(KindBundle, d, job, running)...)
+	for _, d := range t.unseen(job) {
+		items = append(items, t.directory(d, job, running)...)
 	}
 	return items[:min(len(items), maxItems)], failed
 }
@@ -218,14 +218,13 @@ func isDir(path string) bool {
 }
 
 // directory removes one, where it is there.
-func (t tidier) directory(kind Kind, d directory, job Job, running processes) []Item {
+func (t tidier) directory(d directory, job Job, running processes) []Item {
 	item, there := d.look()
-	item.Kind = kind
 	switch {
 	case !there:
 		return nil
 	case item.Why != WhyNone:
-	case d.unseen && job.doubts(item.Created, running.builtAt):
+	case d.unseen && job.doubts(item.Created, running.maker(d.kind)):
 		item.Why = WhyDoubt
 	case running.use(d.path):
 		item.Why = WhyUsed
