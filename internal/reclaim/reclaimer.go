@@ -102,6 +102,8 @@ type waiting struct {
 	once sync.Once
 	// named is closed when a step of the builder's was seen, and so its build has an ID.
 	named chan struct{}
+	// writing is held while the entry is written down.
+	writing sync.Mutex
 	// waits are the processes that only wait for the builder.
 	waits []proc.Identity
 	// looks are the looks at steps that are under way: the builder's end waits for them.
@@ -171,14 +173,22 @@ func (r *Reclaimer) Begin() {
 func (r *Reclaimer) Close() {
 	r.end()
 	r.running.Wait()
+	for _, w := range r.leave() {
+		r.keep(w)
+	}
+}
+
+// leave notes of all builders that live when they were seen last.
+func (r *Reclaimer) leave() (live []*waiting) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, w := range r.entries {
 		if !w.dead {
 			w.Seen, w.Away = time.Now().UnixMicro(), true
-			r.keep(w)
+			live = append(live, w)
 		}
 	}
+	return live
 }
 
 // SeenBuilder takes up a builder that may never have a step: what it makes is its own as long as
@@ -188,6 +198,13 @@ func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Tim
 	if r.Mode == Off || r.life.Err() != nil || !podman.MakesStages(b.Command) {
 		return
 	}
+	if w := r.takeUp(b, waits, since); w != nil {
+		r.keep(w)
+	}
+}
+
+// takeUp is the entry of a builder that is new; nil for one that is known, or that only waits.
+func (r *Reclaimer) takeUp(b Builder, waits []proc.Identity, since time.Time) *waiting {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	known := false
@@ -204,14 +221,14 @@ func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Tim
 		}
 	}
 	if known {
-		return
+		return nil
 	}
 	e := entryOf("", b, r.boot, b.start())
 	e.unwatched(e.Span.From, since.UnixMicro())
 	w := newWaiting(e)
 	w.waits = waits
 	r.add(w)
-	r.keep(w)
+	return w
 }
 
 // add begins to wait for an entry's builder. It is called with the lock.
@@ -233,7 +250,6 @@ func (r *Reclaimer) entryFor(step Step) *waiting {
 		w.Build = step.Build
 		r.entries[k] = w
 		close(w.named)
-		r.keep(w)
 		return w
 	}
 	e := entryOf(step.Build, step.Builder, r.boot, step.start())
@@ -260,6 +276,7 @@ func (r *Reclaimer) Seen(step Step) {
 	r.running.Go(func() {
 		defer w.looks.Done()
 		r.look(w, step.Monitor)
+		r.keep(w)
 	})
 }
 
@@ -283,16 +300,25 @@ func (r *Reclaimer) look(w *waiting, monitor proc.Identity) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.use(used)
-	r.keep(w)
 }
 
-// keep writes the entry down. It is called with the lock.
+// keep writes the entry down, as it is now. It is called without the lock: a disk takes its time.
 func (r *Reclaimer) keep(w *waiting) {
-	if w.gone {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	r.mu.Lock()
+	e, k, gone := w.entry, w.key(), w.gone
+	r.mu.Unlock()
+	if gone {
 		return
 	}
-	if err := r.ledger.keep(&w.entry); err != nil {
+	if err := r.ledger.keep(&e); err != nil {
 		r.Log.WithError(err).Debug("What a build uses in storage is not kept")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w.gone || w.key() != k { // the file was removed meanwhile, or not yet there for that
+		r.ledger.drop(k)
 	}
 }
 
@@ -345,8 +371,8 @@ func (r *Reclaimer) forget(w *waiting, keeps bool) {
 			default:
 			}
 			other.beside(ended)
-			if len(other.Layers) > 0 && keeps {
-				r.keep(other)
+			if keeps && r.life.Err() == nil {
+				r.running.Go(func() { r.keep(other) })
 			}
 		}
 	}
@@ -431,13 +457,11 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 		w.Span.To = end
 	}
 	gone := w.gone
-	if !gone {
-		r.keep(w)
-	}
 	r.mu.Unlock()
 	if gone {
 		return false
 	}
+	r.keep(w)
 	select {
 	case <-w.named:
 	case <-time.After(stepPatience):

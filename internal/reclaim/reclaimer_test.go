@@ -84,10 +84,12 @@ func (b *aBench) uses(build string, builder Builder, layer byte) {
 func (b *aBench) usedBy(step Step, layer byte) {
 	b.t.Helper()
 	b.Seen(step)
+	var kept *waiting
 	b.change(func(w *waiting) { // the monitor here has no mounts
 		w.use(Witness{Layer{hex(layer), "/var/lib/containers/storage", "overlay"}, "/var/tmp/buildah1"})
-		b.keep(w)
+		kept = w
 	}, step.Build)
+	b.keep(kept)
 }
 
 func (b *aBench) change(do func(*waiting), build string) {

@@ -31,11 +31,11 @@ func (r *Reclaimer) tell(w *waiting, s summary, try int, took time.Duration, err
 	r.mu.Lock()
 	w.Done = w.Done.and(now)
 	done := Done{w.Build, w.UID, now, w.Done, s.kept}
+	name := w.name()
+	r.mu.Unlock()
 	if s.removed > 0 && s.left > 0 {
 		r.keep(w) // it is gone on with, perhaps by the next daemon
 	}
-	name := w.name()
-	r.mu.Unlock()
 	log := r.Log.WithField(logging.FieldUID, w.UID)
 	if done.Build != "" {
 		log = log.WithField(logging.FieldID, done.Build)
