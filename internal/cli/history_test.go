@@ -81,7 +81,7 @@ Jan  2 03:03  pasz2345  completed  60s     session-3  1001   buildah build
 		{[]string{"history", "-n", "1", "-q"}, "pasz2345\n"},
 		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.AskedBy}} {{.ProcessesEnded}} {{.MemoryPeak}} {{.Rungs}}"},
 			"past2345 0 5 aarch64, 1 native 1.5G kill 14.2ms; stop 2s, ran out of time, left 1\n"},
-		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.Storage}}"}, "past2345 7 removed, 4.0 MiB, in 300ms; 1 left: 1 used by a process\n"},
+		{[]string{"history", "--filter", "reason=stopped", "--format", "{{.ID}} {{.Storage}}"}, "past2345 7 removed, 4.0M, in 300ms; 1 left: 1 used by a process\n"},
 		{[]string{"history", "--filter", "arch=linux/arm64", "--filter", "name=nig", "-q"}, "past2345\n"},
 		{[]string{"list", "-a", "-q"}, "past2345\npasz2345\n"},
 		{[]string{"list", "-l", "--format", "{{.ID}} {{.Status}} {{.State}}"}, "pasz2345 completed gone\n"},
@@ -155,7 +155,7 @@ func TestEndedBuildIsShown(t *testing.T) {
    Ladder: kill 14.2ms
          : stop 2s, ran out of time, left 1
 Survivors: 1 outlived SIGKILL, until the kernel let go of them
-  Storage: 7 removed, 4.0 MiB, in 300ms; 1 left: 1 used by a process
+  Storage: 7 removed, 4.0M, in 300ms; 1 left: 1 used by a process
 `, "")
 	}
 	r, _ := runWith(t, socket, endedBuilds(), nil, "show", "past", "--json")

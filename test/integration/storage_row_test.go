@@ -156,3 +156,40 @@ func TestRootPrunesForAUser(t *testing.T) {
 		return out + strings.Join(now, "\n"), len(now) == len(before)
 	})
 }
+
+// TestStorageOfEveryDriverIsReclaimed: vfs, and overlay by fuse-overlayfs, whose helper ends too; with
+// chroot isolation as well.
+func TestStorageOfEveryDriverIsReclaimed(t *testing.T) {
+	for name, row := range map[string]struct{ driver, options, flags string }{
+		"vfs":                    {"vfs", "", "build"},
+		"vfs, chroot":            {"vfs", "", "build --isolation chroot"},
+		"fuse-overlayfs":         {"overlay", "[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\n", "build"},
+		"fuse-overlayfs, chroot": {"overlay", "[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\n", "build --isolation chroot"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			const conf = "/home/builder/.config/containers/storage.conf"
+			sh(t, "install -d -o builder -g builder /home/builder/.config /home/builder/.config/containers")
+			write(t, conf, fmt.Sprintf("[storage]\ndriver = %q\ngraphroot = \"/home/builder/driver\"\nrunroot = \"/run/user/1000/driver\"\n%s", row.driver, row.options))
+			t.Cleanup(func() {
+				builder.tidy(t)
+				builder.sh(t, "podman unshare rm -rf /home/builder/driver /run/user/1000/driver")
+				sh(t, "pkill -u builder -x catatonit; pkill -u builder -x fuse-overlayfs; rm -rf %s", conf)
+			})
+			if driver := builder.sh(t, "podman info --format '{{.Store.GraphDriverName}}'"); driver != row.driver {
+				t.Fatalf("the driver is %q", driver)
+			}
+			before := storageOf(t, builder)
+			b, _ := startAs(t, builder, row.flags)
+			if now := storageOf(t, builder); len(now) <= len(before) {
+				t.Fatalf("a build has nothing in storage: %q", now)
+			}
+			cancelAll(t, b)
+			noNews(t, builder, before)
+			eventually(t, func() (string, bool) {
+				out, _ := try("pgrep -a -u builder -x fuse-overlayfs")
+				return out, out == ""
+			})
+		})
+	}
+}

@@ -45,7 +45,11 @@ func startAs(t *testing.T, u user, flags string) (b *build, dir string) {
 	t.Helper()
 	dir = sharedContext(t, waits)
 	sh(t, "mkdir -m 0777 %s/src", dir)
-	cmd := u.command(fmt.Sprintf("podman %s --no-cache --network=none --platform %s --volume %s/src:/src %s", flags, arch64, dir, dir))
+	network := "none"
+	if strings.Contains(flags, "chroot") {
+		network = "host" // podman takes no other
+	}
+	cmd := u.command(fmt.Sprintf("podman %s --no-cache --network=%s --platform %s --volume %s/src:/src %s", flags, network, arch64, dir, dir))
 	b = startCommand(t, cmd.Args[0], cmd.Args[1:]...)
 	eventually(t, func() (string, bool) {
 		_, err := os.Stat(filepath.Join(dir, "src", "started"))
