@@ -211,3 +211,53 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 		t.Errorf("left are %v, %v", s.ids(), left)
 	}
 }
+
+// TestAUserWithManyBuildersCostsNoMoreThanOthers: what is beyond the bound is doubt about the rest.
+func TestAUserWithManyBuildersCostsNoMoreThanOthers(t *testing.T) {
+	b := newBench(t, t.TempDir(), Own)
+	const uid = 1234
+	builder, child := aBuilder(t, "podman build")
+	builder.UID = uid
+	b.SeenBuilder(builder, nil, longAgo)
+	for i := range 2 * builders.User {
+		other := builder
+		other.Start += uint64(i + 1) // ended, as far as can be told
+		b.Reclaimer.mu.Lock()
+		_, _ = b.alone.Take(b.Accounts.OfUID(uid)) // as long as they live
+		b.Reclaimer.mu.Unlock()
+		if i >= builders.User {
+			b.SeenBuilder(other, nil, longAgo)
+		}
+	}
+	b.Reclaimer.mu.Lock()
+	entries, others := len(b.entries), len(b.entries[key{"", builder.Identity}].Others)
+	b.Reclaimer.mu.Unlock()
+	if entries != 1 || others == 0 || others > maxOthers {
+		t.Errorf("%d are waited for, %d are in doubt", entries, others)
+	}
+	other, _ := aBuilder(t, "podman build")
+	other.UID = uid + 1
+	b.SeenBuilder(other, nil, longAgo)
+	b.Reclaimer.mu.Lock()
+	defer b.Reclaimer.mu.Unlock()
+	if len(b.entries) != 2 {
+		t.Error("another user's is not waited for")
+	}
+	child.End()
+}
+
+// TestWhatStaysInSpiteOfAllTriesIsForgotten: no file of it is left for good.
+func TestWhatStaysInSpiteOfAllTriesIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, dir, Own)
+	b.pauses = []time.Duration{time.Millisecond, time.Millisecond}
+	b.answer = []Item{{Kind: KindContainer, What: hex('1'), Why: WhyUsed}}
+	builder, child := aBuilder(t, "podman build")
+	b.uses("bcdf2345", builder, 'a')
+	child.End()
+	b.Over("bcdf2345", false)
+	proctest.Eventually(t, "the entry is removed", func() bool { return b.files(dir) == 0 })
+	if len(b.jobs) != 3 {
+		t.Errorf("%d tries", len(b.jobs))
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/logging"
-	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
@@ -85,6 +84,7 @@ type Reclaimer struct {
 	ledger ledger
 	boot   string
 	places *share.Pool
+	alone  *share.Pool // of builders without a step
 
 	life    context.Context
 	end     context.CancelFunc
@@ -104,6 +104,7 @@ type waiting struct {
 	named chan struct{}
 	// writing is held while the entry is written down.
 	writing sync.Mutex
+	release func() // its place among the builders without a step
 	// waits are the processes that only wait for the builder.
 	waits []proc.Identity
 	// looks are the looks at steps that are under way: the builder's end waits for them.
@@ -119,7 +120,7 @@ type waiting struct {
 }
 
 func newWaiting(e entry) *waiting {
-	w := &waiting{entry: e, over: make(chan struct{}), named: make(chan struct{}), again: make(chan struct{}, 1), patience: overPatience}
+	w := &waiting{entry: e, over: make(chan struct{}), named: make(chan struct{}), again: make(chan struct{}, 1), patience: overPatience, release: func() {}}
 	if e.Build != "" {
 		close(w.named)
 	}
@@ -130,7 +131,7 @@ func newWaiting(e entry) *waiting {
 // before Begin.
 func New(options Options) *Reclaimer {
 	life, end := context.WithCancel(context.Background())
-	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), entries: map[key]*waiting{}}
+	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), alone: share.NewPool(builders), entries: map[key]*waiting{}}
 	if r.pauses == nil {
 		r.pauses = pauses
 	}
@@ -189,46 +190,6 @@ func (r *Reclaimer) leave() (live []*waiting) {
 		}
 	}
 	return live
-}
-
-// SeenBuilder takes up a builder that may never have a step: what it makes is its own as long as
-// nobody else is there who could have made it. waits are those who only wait for it. Before since
-// nobody has looked for builders.
-func (r *Reclaimer) SeenBuilder(b Builder, waits []proc.Identity, since time.Time) {
-	if r.Mode == Off || r.life.Err() != nil || !podman.MakesStages(b.Command) {
-		return
-	}
-	if w := r.takeUp(b, waits, since); w != nil {
-		r.keep(w)
-	}
-}
-
-// takeUp is the entry of a builder that is new; nil for one that is known, or that only waits.
-func (r *Reclaimer) takeUp(b Builder, waits []proc.Identity, since time.Time) *waiting {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known := false
-	for k, w := range r.entries {
-		switch {
-		case w.Builder == b.Identity && (k.build == "" || !b.Serves):
-			known, w.waits, w.Seen = true, waits, max(w.Seen, time.Now().UnixMicro())
-		case slices.Contains(w.waits, b.Identity):
-			known = true
-		case k.build == "" && slices.Contains(waits, k.builder):
-			w.gone = true
-			delete(r.entries, k)
-			r.ledger.drop(k)
-		}
-	}
-	if known {
-		return nil
-	}
-	e := entryOf("", b, r.boot, b.start())
-	e.unwatched(e.Span.From, since.UnixMicro())
-	w := newWaiting(e)
-	w.waits = waits
-	r.add(w)
-	return w
 }
 
 // add begins to wait for an entry's builder. It is called with the lock.
@@ -389,115 +350,6 @@ func (r *Reclaimer) beside(but *waiting) (others []Other) {
 		}
 	}
 	return others
-}
-
-// How long a build's processes may outlive its builder before it is looked what is left all
-// the same: the helper leaves alone what it sees a process use. What has survived SIGKILL
-// keeps its mounts, by which it can be told what it waits for. Of a build that an earlier
-// daemon has seen nobody may be left to tell its end.
-const (
-	overPatience = time.Hour
-	keptPatience = 3 * time.Second
-	// stepPatience is for a builder of which no step was seen: one may have been left that is
-	// seen as an orphan.
-	stepPatience = time.Second
-)
-
-// pauses are those before further tries. What is left after them is told, and left.
-var pauses = []time.Duration{2 * time.Second, 5 * time.Second, 15 * time.Second, time.Minute, 10 * time.Minute, time.Hour}
-
-// wait waits for the builder's end, and has removed what it has left.
-func (r *Reclaimer) wait(w *waiting) {
-	if !r.waitForEnd(w) {
-		return
-	}
-	w.looks.Wait()
-	for try := 0; !r.reclaim(w, try); {
-		if try == len(r.pauses) {
-			break
-		}
-		select {
-		case <-time.After(r.pauses[try]):
-			try++
-		case <-w.again:
-		case <-r.life.Done():
-			return
-		}
-	}
-}
-
-// waitForEnd reports whether the builder has ended, with its build.
-func (r *Reclaimer) waitForEnd(w *waiting) bool {
-	handle, err := r.find(w)
-	for ; err != nil && !errors.Is(err, proc.ErrGone); handle, err = r.find(w) {
-		select {
-		case <-time.After(time.Second):
-		case <-r.life.Done():
-			return false
-		}
-	}
-	var end int64
-	if err == nil {
-		r.mu.Lock()
-		w.Away = false
-		r.mu.Unlock()
-		err := handle.Wait(r.life)
-		handle.Close()
-		if err != nil {
-			return false
-		}
-		end = time.Now().UnixMicro()
-	}
-	r.mu.Lock()
-	w.dead = true
-	if end == 0 {
-		end = r.unseenEnd(w)
-	}
-	if w.Span.To == 0 {
-		w.Span.To = end
-	}
-	gone := w.gone
-	r.mu.Unlock()
-	if gone {
-		return false
-	}
-	r.keep(w)
-	select {
-	case <-w.named:
-	case <-time.After(stepPatience):
-		return true
-	case <-r.life.Done():
-		return false
-	}
-	select {
-	case <-w.over:
-	case <-time.After(w.patience):
-	case <-r.life.Done():
-		return false
-	}
-	return true
-}
-
-// unseenEnd is when a builder has ended while nobody was there to see it: not before it was last
-// seen. It is called with the lock.
-func (r *Reclaimer) unseenEnd(w *waiting) int64 {
-	switch _, boot, err := proc.Boot(); {
-	case w.Away, err != nil:
-		return w.Seen
-	case w.Boot != r.boot: // the daemon was there until the host was not
-		return max(w.Seen, boot.UnixMicro())
-	}
-	now := time.Now().UnixMicro()
-	w.unwatched(w.Seen, now)
-	return now
-}
-
-// find takes hold of the builder.
-func (r *Reclaimer) find(w *waiting) (*proc.Handle, error) {
-	if w.Boot != r.boot {
-		return nil, proc.ErrGone
-	}
-	return proc.Find(w.Builder)
 }
 
 // reclaim has a helper remove what is left, and reports whether that was all.
