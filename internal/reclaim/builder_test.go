@@ -212,6 +212,23 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 	}
 }
 
+// TestADaemonKilledWhileItReclaimsGoesOnLater: the end of the builder was seen.
+func TestADaemonKilledWhileItReclaimsGoesOnLater(t *testing.T) {
+	dir := t.TempDir()
+	first := newBench(t, dir, Own)
+	first.answer = []Item{{Kind: KindContainer, What: hex('1'), Why: WhyUsed}}
+	builder, child := aBuilder(t, "podman build")
+	first.uses("bcdf2345", builder, 'a')
+	child.End()
+	first.Over("bcdf2345", false)
+	want := first.job()
+	next := newBench(t, dir, Own)
+	next.Begin()
+	if job := next.job(); job.Span != want.Span || len(job.Others) != 0 || len(job.Layers) != 1 {
+		t.Errorf("first %+v, then %+v", want, job)
+	}
+}
+
 // TestAUserWithManyBuildersCostsNoMoreThanOthers: what is beyond the bound is doubt about the rest.
 func TestAUserWithManyBuildersCostsNoMoreThanOthers(t *testing.T) {
 	b := newBench(t, t.TempDir(), Own)

@@ -77,10 +77,10 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 	}
 	r.mu.Lock()
 	w.dead = true
-	if end == 0 {
-		end = r.unseenEnd(w)
-	}
-	if w.Span.To == 0 {
+	if w.Span.To == 0 { // else an earlier daemon has seen its end
+		if end == 0 {
+			end = r.unseenEnd(w)
+		}
 		w.Span.To = end
 	}
 	gone := w.gone

@@ -31,10 +31,12 @@ func TestManyCancelsInARowDoNotLetStorageGrow(t *testing.T) {
 	leakCheck(t)
 	t.Cleanup(func() { root.tidy(t) })
 	before := storageOf(t, root)
-	size := sizeOfStorage(t)
-	const builds = 10
+	dir := contextDir(t, family)
+	size := 0
+	const builds = 8
 	for i := range builds {
-		b := startBuild(t, family)
+		// With cache: layers that are committed stay, for the next build.
+		b := startCommand(t, "podman", "build", "--layers", "--network=none", "--platform", arch64, dir)
 		if i%2 == 0 {
 			b.supervised(1)
 		} else {
@@ -42,11 +44,15 @@ func TestManyCancelsInARowDoNotLetStorageGrow(t *testing.T) {
 		}
 		must(t, b.cmd.Process.Kill())
 		b.wait()
+		if i == 0 {
+			noNews(t, root, before)
+			size = sizeOfStorage(t)
+		}
 	}
 	noNews(t, root, before)
 	// One cancelled build leaves 2 MiB for each of its working containers.
 	if now := sizeOfStorage(t); now > size+1024 {
-		t.Errorf("storage took %d KiB, and %d KiB after %d cancels", size, now, builds)
+		t.Errorf("storage took %d KiB after the first cancel, and %d KiB after %d", size, now, builds)
 	}
 }
 
