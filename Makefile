@@ -165,7 +165,8 @@ lint-packages: packages
 lint-units:
 	@mkdir -p build/lint/bin && cp /bin/true build/lint/bin/buildwatchd
 	@for unit in $(UNITS); do sed 's|@PREFIX@|$(CURDIR)/build/lint|g' "dist/systemd/$$unit.in" >"build/lint/$$unit"; done
-	@found=$$(cd build/lint && systemd-analyze verify --man=no $(UNITS) 2>&1 | tee /dev/stderr) && test -z "$$found"
+# systemd 252 does not know the second Type=, and says so.
+	@found=$$(cd build/lint && systemd-analyze verify --man=no $(UNITS) 2>&1 | grep -v 'ignoring: notify-reload' | tee /dev/stderr); test -z "$$found"
 	systemd-analyze security --no-pager --offline=yes --threshold=34 build/lint/buildwatchd.service >build/lint/exposure || \
 		{ cat build/lint/exposure; exit 1; }
 

@@ -183,6 +183,7 @@ type Config struct {
 	Source   string        `json:"source"`              // as Info.ConfigSource
 	Problem  string        `json:"problem,omitempty"`   // as Info.ConfigProblem
 	LoadedAt *time.Time    `json:"loaded_at,omitempty"` // when its files were read; not there where they are bad
+	Reads    int           `json:"reads"`               // how often its files were read since the daemon was started
 	Values   []ConfigValue `json:"values"`              // never null
 }
 

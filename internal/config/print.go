@@ -43,6 +43,13 @@ func (c *Config) Values() []api.ConfigValue {
 	return values
 }
 
+// SaysTheSame reports whether each key has the same value, wherever it comes from.
+func (c *Config) SaysTheSame(other *Config) bool {
+	return slices.EqualFunc(c.Values(), other.Values(), func(a, b api.ConfigValue) bool {
+		return a.Key == b.Key && a.Value == b.Value
+	})
+}
+
 // write writes every key in its section, below its documentation, as line
 // returns it.
 func write(w io.Writer, line func(key) string) error {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 	"github.com/buildwatch/buildwatch/internal/config"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/runtimes"
@@ -36,9 +38,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 }
 
 func command(stdout io.Writer) *cobra.Command {
-	var check, print, printRuntimes bool
+	var check, print, printRuntimes, reload bool
 	cmd := &cobra.Command{
-		Use:   "buildwatchd [--check-config | --print-config | --print-runtimes]",
+		Use:   "buildwatchd [--check-config | --print-config | --print-runtimes | --reload]",
 		Short: "Supervise the container image builds of this host",
 		Long: `buildwatchd places each RUN container of podman build and buildah into a
 transient systemd scope of its build, and ends what is left of a build whose
@@ -50,6 +52,8 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case reload:
+				return requestReload(context.Background(), os.Getenv("MAINPID"), "", client.New(api.ControlSocket))
 			case printRuntimes:
 				return writeRuntimes(stdout, cmd.ErrOrStderr())
 			case !check && !print && underSystemd():
@@ -71,7 +75,8 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 	cmd.Flags().BoolVar(&check, "check-config", false, "read the configuration, report every mistake in it, and exit")
 	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration in force and where each value comes from, and exit")
 	cmd.Flags().BoolVar(&printRuntimes, "print-runtimes", false, "print the rows of the drop-in for containers.conf that fit this host, and exit")
-	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config", "print-runtimes")
+	cmd.Flags().BoolVar(&reload, "reload", false, "have the daemon of the unit read its files, report every mistake in them, and exit: what ExecReload= calls")
+	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config", "print-runtimes", "reload")
 	return cmd
 }
 

@@ -44,6 +44,7 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 			alive = systemd.SdNotifyWatchdog + "\n"
 		case <-news:
 		case <-settings.changed:
+			alive = systemd.SdNotifyReady + "\n" // the end of what sayReloading began
 		case <-ctx.Done():
 			return
 		}
@@ -52,6 +53,14 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 			said = now
 		}
 	}
+}
+
+// sayReloading tells systemd that the configuration is being read. READY=1 ends it.
+//
+// Source: sd_notify(3), RELOADING=1, with the time of the clock that systemd compares with
+// that of its signal: since 253 Type=notify-reload wants it, before it is no more than shown.
+func sayReloading() {
+	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading+"\n"+systemd.SdNotifyMonotonicUsec())
 }
 
 // statusPause is the least time between two status lines.

@@ -27,13 +27,14 @@ type settings struct {
 	mu      sync.Mutex // lock order: 1
 	inForce config.InForce
 	loaded  time.Time     // when files that were good were last taken
+	reads   int           // how often they were read
 	changed chan struct{} // holds a token when there is news of them
 }
 
 // choose takes the configuration that the daemon starts with.
 func choose(root, kept string, log *logging.Log) *settings {
 	s := &settings{root: root, kept: kept, log: log, changed: make(chan struct{}, 1)}
-	s.inForce = config.Choose(root, kept)
+	s.inForce, s.reads = config.Choose(root, kept), 1
 	s.adopt()
 	return s
 }
@@ -70,22 +71,24 @@ func (s *settings) logProblems(problems error) {
 	}
 }
 
-// reload reads the files again, and reports whether there is another configuration
-// in force now. A bad one changes nothing.
+// reload reads the files again, and reports whether something is to be done otherwise
+// now. A bad one changes nothing, and neither does one that says the same as before.
 func (s *settings) reload() bool {
 	next, err := config.Load(s.root)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.tell()
+	s.reads++
 	if err != nil {
 		s.inForce.Problems = err
 		s.logProblems(err)
 		s.log.Error("The configuration is bad, and was not loaded: that of before stays in force")
 		return false
 	}
+	before := s.inForce
 	s.inForce = config.InForce{Config: next, Source: config.SourceFiles}
 	s.adopt()
-	return true
+	return !before.SaysTheSame(next)
 }
 
 func (s *settings) tell() {
@@ -107,7 +110,7 @@ func (s *settings) inForceNow() api.Config {
 	problem := s.problem()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shown := api.Config{Source: string(s.inForce.Source), Problem: problem, Values: s.inForce.Values()}
+	shown := api.Config{Source: string(s.inForce.Source), Problem: problem, Reads: s.reads, Values: s.inForce.Values()}
 	if when := s.loaded; !when.IsZero() && s.inForce.Source == config.SourceFiles {
 		shown.LoadedAt = &when
 	}
@@ -137,10 +140,12 @@ func (s *settings) problem() string {
 }
 
 // reloading cancels run with errReload when a hangup has brought a new configuration.
+// That it is over is told by notify, when all parts are there.
 func (s *settings) reloading(ctx context.Context, hangup <-chan os.Signal, run context.CancelCauseFunc) {
 	for {
 		select {
 		case <-hangup:
+			sayReloading()
 			if s.reload() {
 				run(errReload)
 				return
