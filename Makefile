@@ -27,7 +27,7 @@ LDFLAGS   = -s -w -X github.com/buildwatch/buildwatch/internal/version.Version=$
 GO_BUILD  = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 EARLY     = -E github.com/buildwatch/buildwatch/internal/early.entry
 ENTRY     = $(if $(filter amd64 arm64,$(shell $(GO) env GOARCH)),$(EARLY))
-UNITS     = buildwatchd.service buildwatchd.socket
+UNITS     = buildwatchd.service buildwatchd.socket buildwatchd-metrics.socket
 PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packages/build.sh
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 

@@ -84,7 +84,7 @@ put 0755 "$built/buildwatch-reclaim" "$libexec/buildwatch-reclaim"
 put 0755 "$built/buildwatch-runtime" "$libexec/buildwatch-runtime"
 put 0755 "$here/register.sh" "$libexec/register"
 put_template "$here/containers/50-buildwatch.conf.in" "$DESTDIR$PREFIX/share/buildwatch/50-buildwatch.conf"
-for unit in buildwatchd.socket buildwatchd.service; do
+for unit in buildwatchd.socket buildwatchd-metrics.socket buildwatchd.service; do
 	put_template "$here/systemd/$unit.in" "$DESTDIR$unit_dir/$unit"
 done
 put 0644 "$here/systemd/buildwatch.catalog" "$DESTDIR$PREFIX/lib/systemd/catalog/buildwatch.catalog"
@@ -97,7 +97,8 @@ put_completion fish "$DESTDIR$PREFIX/share/fish/vendor_completions.d/buildwatchc
 put_config "$here/buildwatchd.toml" "$DESTDIR/etc/buildwatch/buildwatchd.toml"
 
 label "$DESTDIR$PREFIX/bin/buildwatchd" "$DESTDIR$PREFIX/bin/buildwatchctl" "$libexec" \
-	"$DESTDIR$unit_dir/buildwatchd.socket" "$DESTDIR$unit_dir/buildwatchd.service" "$DESTDIR/etc/buildwatch"
+	"$DESTDIR$unit_dir/buildwatchd.socket" "$DESTDIR$unit_dir/buildwatchd-metrics.socket" "$DESTDIR$unit_dir/buildwatchd.service" \
+	"$DESTDIR/etc/buildwatch"
 
 update_catalog
 

@@ -18,9 +18,9 @@ else
 fi
 
 if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
-	systemctl disable --quiet --now buildwatchd.socket buildwatchd.service || true
+	systemctl disable --quiet --now buildwatchd.socket buildwatchd-metrics.socket buildwatchd.service || true
 fi
-rm -f "$DESTDIR$unit_dir/buildwatchd.socket" \
+rm -f "$DESTDIR$unit_dir/buildwatchd.socket" "$DESTDIR$unit_dir/buildwatchd-metrics.socket" \
 	"$DESTDIR$unit_dir/buildwatchd.service"
 if [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; then
 	systemctl daemon-reload

@@ -37,7 +37,8 @@ type Log struct {
 
 // Metrics is section [metrics].
 type Metrics struct {
-	Listen netip.AddrPort // a loopback address; the zero value switches metrics off
+	Listen    []netip.AddrPort // loopback addresses
+	WebConfig string           // a file of exporter-toolkit's, or ""
 }
 
 // Ladder is section [ladder]: how long a build's end may take where that

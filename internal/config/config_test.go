@@ -5,10 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/buildwatch/buildwatch/api"
 )
 
 // tree makes a root directory that holds files, by path. A content that begins
@@ -134,16 +137,30 @@ func TestOtherFilesInADropInDirectoryAreLeftAlone(t *testing.T) {
 }
 
 func TestMetricsCanBeSwitchedOff(t *testing.T) {
-	c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = \"\"\n"}))
-	if c.Metrics.Listen.IsValid() {
-		t.Errorf("listens on %v", c.Metrics.Listen)
+	for _, none := range []string{`""`, "[]", "[ # none\n]"} {
+		c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = " + none + "\n"}))
+		if len(c.Metrics.Listen) != 0 {
+			t.Errorf("%s listens on %v", none, c.Metrics.Listen)
+		}
 	}
 }
 
 func TestMetricsAddressMayBeIPv6(t *testing.T) {
 	c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = \"[::1]:9100\"\n"}))
-	if want := netip.MustParseAddrPort("[::1]:9100"); c.Metrics.Listen != want {
+	if want := netip.MustParseAddrPort("[::1]:9100"); !slices.Equal(c.Metrics.Listen, []netip.AddrPort{want}) {
 		t.Errorf("listens on %v, want %v", c.Metrics.Listen, want)
+	}
+}
+
+// TestMetricsMayHaveSeveralAddresses, which are printed so that they are read again.
+func TestMetricsMayHaveSeveralAddresses(t *testing.T) {
+	const literal = `["127.0.0.1:9100", "[::1]:9100"]`
+	c := load(t, tree(t, map[string]string{MainFile: "[metrics]\nlisten = " + literal + "\nweb_config = \"/etc/buildwatch/web.yml\"\n"}))
+	if len(c.Metrics.Listen) != 2 || c.Metrics.WebConfig != "/etc/buildwatch/web.yml" {
+		t.Errorf("got %+v", c.Metrics)
+	}
+	if !slices.ContainsFunc(c.Values(), func(v api.ConfigValue) bool { return v.Key == "metrics.listen" && v.Value == literal }) {
+		t.Errorf("printed are %+v", c.Values())
 	}
 }
 
@@ -221,7 +238,7 @@ func changedFields(c *Config) (names []string) {
 			continue
 		}
 		for j := range v.Field(i).NumField() {
-			if f := v.Field(i).Field(j); f.Comparable() && !f.Equal(before.Field(i).Field(j)) {
+			if f := v.Field(i).Field(j); !reflect.DeepEqual(f.Interface(), before.Field(i).Field(j).Interface()) {
 				names = append(names, snake(v.Type().Field(i).Name)+"."+snake(v.Field(i).Type().Field(j).Name))
 			}
 		}

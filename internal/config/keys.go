@@ -48,10 +48,15 @@ var keys = append([]key{
 	{
 		name: "metrics.listen",
 		kind: loopback{
-			field:  func(c *Config) *netip.AddrPort { return &c.Metrics.Listen },
+			field:  func(c *Config) *[]netip.AddrPort { return &c.Metrics.Listen },
 			preset: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 16786),
 		},
-		doc: "Where Prometheus metrics are served over HTTP, without authentication: a loopback IP address and a port. Every local user can read them; they hold numbers only, no user's data.",
+		doc: "Where Prometheus metrics are served: loopback IP addresses, each with a port. Without web_config every local user can read them; they hold numbers only, no user's data. Other addresses are those of buildwatchd-metrics.socket.",
+	},
+	{
+		name: "metrics.web_config",
+		kind: path{field: func(c *Config) *string { return &c.Metrics.WebConfig }},
+		doc:  "A file of Prometheus's exporter-toolkit with TLS and users for the metrics, of all addresses: see docs/metrics.md. It is read again with every request; where it is bad, or not root's alone to write, no metrics are served.",
 	},
 	{
 		name: "ladder.kill_timeout",

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,43 +128,90 @@ func (k choice) set(c *Config, v value) error {
 	return nil
 }
 
-// loopback is an IP address of this host alone with a port, or "" for none.
+// loopback is IP addresses of this host alone, each with a port.
 type loopback struct {
-	field  func(*Config) *netip.AddrPort
+	field  func(*Config) *[]netip.AddrPort
 	preset netip.AddrPort
 }
 
-func (loopback) typeName() string  { return "string" }
-func (k loopback) reset(c *Config) { *k.field(c) = k.preset }
+// maxAddresses is how many addresses there may be: each has connections of its own.
+const maxAddresses = 8
+
+func (loopback) typeName() string  { return "string, or list of strings" }
+func (k loopback) reset(c *Config) { *k.field(c) = []netip.AddrPort{k.preset} }
 func (loopback) bounds() string {
-	return `a loopback address with a port, such as "127.0.0.1:9100" or "[::1]:9100"; "" switches it off`
+	return `loopback addresses with a port, such as "127.0.0.1:9100" or ["127.0.0.1:9100", "[::1]:9100"]; "" for none`
 }
 
 func (k loopback) literal(c *Config) string {
-	if a := *k.field(c); a.IsValid() {
-		return strconv.Quote(a.String())
+	all := *k.field(c)
+	quoted := make([]string, len(all))
+	for i, a := range all {
+		quoted[i] = strconv.Quote(a.String())
 	}
-	return `""`
+	switch len(all) {
+	case 0:
+		return `""`
+	case 1:
+		return quoted[0]
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
 func (k loopback) set(c *Config, v value) error {
-	if v.form != formString {
-		return fmt.Errorf("must be a string, not %s", v.form)
+	given := v.items
+	switch {
+	case v.form == formString && v.text != "":
+		given = []string{v.text}
+	case v.form != formString && v.form != formStrings:
+		return fmt.Errorf("must be a string or a list of strings, not %s", v.form)
+	case len(given) > maxAddresses:
+		return fmt.Errorf("has more than %d addresses", maxAddresses)
 	}
-	if v.text == "" {
-		*k.field(c) = netip.AddrPort{}
-		return nil
+	var all []netip.AddrPort
+	for _, text := range given {
+		a, err := k.parse(text)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(all, a) {
+			return fmt.Errorf("%s is there twice", quoted(text))
+		}
+		all = append(all, a)
 	}
-	a, err := netip.ParseAddrPort(v.text)
+	*k.field(c) = all
+	return nil
+}
+
+func (k loopback) parse(text string) (netip.AddrPort, error) {
+	a, err := netip.ParseAddrPort(text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s is not an IP address with a port, such as %q (names are not looked up)", quoted(v.text), k.preset)
+		return a, fmt.Errorf("%s is not an IP address with a port, such as %q (names are not looked up)", quoted(text), k.preset)
 	case a.Addr().Zone() != "" || !a.Addr().Unmap().IsLoopback():
-		return fmt.Errorf("%s is not a loopback address", quoted(v.text))
+		return a, fmt.Errorf("%s is not a loopback address (buildwatchd-metrics.socket is for others)", quoted(text))
 	case a.Port() == 0:
-		return fmt.Errorf("%s has no port", quoted(v.text))
+		return a, fmt.Errorf("%s has no port", quoted(text))
 	}
-	*k.field(c) = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+}
+
+// path is the absolute path of a file, or "" for none.
+type path struct{ field func(*Config) *string }
+
+func (path) typeName() string           { return "string" }
+func (path) bounds() string             { return `an absolute path; "" for none` }
+func (k path) reset(c *Config)          { *k.field(c) = "" }
+func (k path) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
+
+func (k path) set(c *Config, v value) error {
+	switch {
+	case v.form != formString:
+		return fmt.Errorf("must be a string, not %s", v.form)
+	case v.text != "" && (!filepath.IsAbs(v.text) || strings.ContainsRune(v.text, 0)):
+		return fmt.Errorf("%s is not an absolute path", quoted(v.text))
+	}
+	*k.field(c) = v.text
 	return nil
 }
 

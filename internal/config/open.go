@@ -42,6 +42,20 @@ func openDir(path string) (*dir, error) {
 	return &dir{path: path, file: f}, nil
 }
 
+// Trusted returns an error unless only root can have written the file, and what is beside
+// it. It is for files that somebody else reads.
+func Trusted(path string) error {
+	d, err := openDir(filepath.Dir(path))
+	if err == nil {
+		defer d.close()
+		_, err = d.read(filepath.Base(path))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %s", path, reason(err))
+	}
+	return nil
+}
+
 func (d *dir) close() { _ = d.file.Close() }
 
 func (d *dir) join(name string) string { return filepath.Join(d.path, name) }

@@ -15,8 +15,9 @@ import (
 
 // value is what stands behind a key.
 type value struct {
-	form form
-	text string // of a string its content, of an integer its digits
+	form  form
+	text  string   // of a string its content, of an integer its digits
+	items []string // of a list of strings its content
 }
 
 // form is the TOML type of a value, as messages name it.
@@ -25,6 +26,7 @@ type form string
 const (
 	formString  form = "a string"
 	formInteger form = "an integer"
+	formStrings form = "a list of strings"
 )
 
 // apply sets what a file sets and returns all that is wrong with it, by line.
@@ -149,20 +151,35 @@ func (p *parser) reported(line int) bool {
 func valueOf(n *unstable.Node) value {
 	switch n.Kind {
 	case unstable.String:
-		return value{formString, string(n.Data)}
+		return value{form: formString, text: string(n.Data)}
 	case unstable.Integer:
-		return value{formInteger, string(n.Data)}
+		return value{form: formInteger, text: string(n.Data)}
 	case unstable.Float:
 		return value{form: "a number with a fraction"}
 	case unstable.Bool:
 		return value{form: "true or false"}
 	case unstable.Array:
-		return value{form: "a list"}
+		return list(n)
 	case unstable.InlineTable:
 		return value{form: "a table"}
 	default:
 		return value{form: "a date or time"}
 	}
+}
+
+// list is a list, of strings if it can be.
+func list(n *unstable.Node) value {
+	v := value{form: formStrings}
+	for it := n.Children(); it.Next(); {
+		switch it.Node().Kind {
+		case unstable.Comment:
+		case unstable.String:
+			v.items = append(v.items, string(it.Node().Data))
+		default:
+			return value{form: "a list of other things than strings"}
+		}
+	}
+	return v
 }
 
 // dotted joins names as they would stand in a file.

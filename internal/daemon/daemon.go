@@ -178,14 +178,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 			log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
 		}
 	})
-	if cfg.Metrics.Listen.IsValid() {
-		parts.Go(func() {
-			// A port that is taken is no reason to leave builds alone.
-			if err := counters.Serve(ctx, cfg.Metrics.Listen); err != nil {
-				log.WithError(err).Error("Metrics are not served")
-			}
-		})
-	}
+	parts.Go(func() { serveMetrics(ctx, cfg.Metrics, sockets, counters, log) })
 	parts.Go(func() { onEnd.Run(ctx) })
 	ready.Store(true)
 	parts.Go(func() { notify(ctx, watcher, settings, log) })

@@ -164,13 +164,8 @@ func TestSocketsFromSystemdAreToldByTheirKinds(t *testing.T) {
 	if err != nil || got.runtime != s.runtime || got.control != s.control || !got.passed {
 		t.Errorf("told as %+v, %v", got, err)
 	}
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
 	for name, passed := range map[string][]net.Listener{
-		"one is missing": {s.control}, "the other is missing": {s.runtime}, "one is of another kind": {s.control, s.runtime, tcp},
+		"one is missing": {s.control}, "the other is missing": {s.runtime}, "one is of another kind": {s.control, s.runtime, nil},
 	} {
 		if _, err := passedSockets(passed); err == nil {
 			t.Errorf("%s: no error", name)

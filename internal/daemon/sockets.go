@@ -13,10 +13,11 @@ import (
 	"github.com/buildwatch/buildwatch/internal/wire"
 )
 
-// sockets are the two that the daemon listens on.
+// sockets are those that the daemon listens on.
 type sockets struct {
-	runtime *net.UnixListener // the wrapper's, SOCK_SEQPACKET
-	control *net.UnixListener // SOCK_STREAM
+	runtime *net.UnixListener  // the wrapper's, SOCK_SEQPACKET
+	control *net.UnixListener  // SOCK_STREAM
+	metrics []*net.TCPListener // of buildwatchd-metrics.socket
 	// passed: systemd holds them as well, and keeps who connects waiting for a daemon.
 	passed bool
 }
@@ -24,39 +25,57 @@ type sockets struct {
 func (s sockets) close() {
 	_ = s.runtime.Close()
 	_ = s.control.Close()
+	for _, l := range s.metrics {
+		_ = l.Close()
+	}
 }
 
 // dup returns descriptors of their own for the same sockets, which go on taking
 // connections when these are closed.
 func (s sockets) dup() (sockets, error) {
-	runtime, err := dup(s.runtime)
-	if err != nil {
+	again := sockets{passed: s.passed}
+	var err error
+	if again.runtime, err = dup(s.runtime); err != nil {
 		return sockets{}, err
 	}
-	control, err := dup(s.control)
-	if err != nil {
-		_ = runtime.Close()
+	if again.control, err = dup(s.control); err != nil {
+		_ = again.runtime.Close()
 		return sockets{}, err
 	}
-	return sockets{runtime, control, s.passed}, nil
+	again.runtime.SetUnlinkOnClose(false)
+	again.control.SetUnlinkOnClose(false)
+	for _, l := range s.metrics {
+		own, err := dup(l)
+		if err != nil {
+			again.close()
+			return sockets{}, err
+		}
+		again.metrics = append(again.metrics, own)
+	}
+	return again, nil
 }
 
-func dup(l *net.UnixListener) (*net.UnixListener, error) {
+// filer is a listener whose socket can be had.
+type filer interface {
+	net.Listener
+	File() (*os.File, error)
+}
+
+func dup[T filer](l T) (own T, err error) {
 	file, err := l.File()
 	if err != nil {
-		return nil, err
+		return own, err
 	}
 	defer file.Close()
 	again, err := net.FileListener(file)
 	if err != nil {
-		return nil, err
+		return own, err
 	}
-	own := again.(*net.UnixListener)
-	own.SetUnlinkOnClose(false)
-	return own, nil
+	return again.(T), nil
 }
 
-// openSockets takes the sockets from systemd (buildwatchd.socket), or makes them
+// openSockets takes the sockets from systemd (buildwatchd.socket, and where there is one
+// buildwatchd-metrics.socket), or makes them
 // where the daemon was started by hand.
 func openSockets() (sockets, error) {
 	listeners, err := activation.Listeners()
@@ -73,9 +92,13 @@ func openSockets() (sockets, error) {
 func passedSockets(listeners []net.Listener) (sockets, error) {
 	s := sockets{passed: true}
 	for _, listener := range listeners {
+		if public, ok := listener.(*net.TCPListener); ok {
+			s.metrics = append(s.metrics, public)
+			continue
+		}
 		socket, ok := listener.(*net.UnixListener)
 		if !ok {
-			return sockets{}, errors.New("systemd passed a socket that is no unix socket: see buildwatchd.socket")
+			return sockets{}, errors.New("systemd passed a socket of a kind that is not known: see buildwatchd.socket and buildwatchd-metrics.socket")
 		}
 		socket.SetUnlinkOnClose(false) // systemd's to remove
 		switch socket.Addr().Network() {

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // What one HTTP client, or a thousand slow ones, may take.
@@ -64,18 +67,45 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// Serve serves Handler on addr until ctx ends, and then returns nil. It returns
-// an error at once if it can't listen there, such as syscall.EADDRINUSE: the
-// daemon does its work without metrics too.
-func (m *Metrics) Serve(ctx context.Context, addr netip.AddrPort) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
-	if err != nil {
-		return fmt.Errorf("serve metrics: %w", err)
-	}
-	return m.serve(ctx, l)
+// Where says where metrics are served, and how.
+type Where struct {
+	Listen []netip.AddrPort
+	// Passed are sockets that systemd has made, likewise.
+	Passed []net.Listener
+	// WebConfig is a file of exporter-toolkit's: TLS, and passwords as bcrypt hashes. It is
+	// read again with every request. "" is none.
+	WebConfig string
 }
 
-func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
+// Serve serves Handler there until ctx ends, and then returns nil. What can't be served
+// at one address, such as one that is taken (syscall.EADDRINUSE), is an error that failed
+// gets at once; the others are served all the same, and the daemon does its work without.
+// It closes the sockets that were passed.
+func (m *Metrics) Serve(ctx context.Context, where Where, failed func(error)) {
+	listeners := where.Passed
+	for _, addr := range where.Listen {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr.String())
+		if err != nil {
+			failed(fmt.Errorf("serve metrics: %w", err))
+			continue
+		}
+		listeners = append(listeners, l)
+	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	for _, l := range listeners {
+		serving.Go(func() {
+			if err := m.serve(ctx, l, where.WebConfig); err != nil {
+				failed(err)
+			}
+		})
+	}
+}
+
+// serve serves one socket. Each has a server of its own: the toolkit changes the one
+// that it is given.
+func (m *Metrics) serve(ctx context.Context, l net.Listener, webConfig string) error {
+	defer l.Close()
 	server := &http.Server{
 		Handler:           m.Handler(),
 		ReadTimeout:       readTimeout,
@@ -88,11 +118,13 @@ func (m *Metrics) serve(ctx context.Context, l net.Listener) error {
 		DisableGeneralOptionsHandler: true,
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(limit(l, maxConnections)) }()
+	go func() {
+		served <- web.Serve(limit(l, maxConnections), server, &web.FlagConfig{WebConfigFile: &webConfig}, slog.New(slog.DiscardHandler))
+	}()
 	select {
 	case err := <-served:
 		_ = server.Close()
-		return fmt.Errorf("serve metrics: %w", err)
+		return fmt.Errorf("serve metrics at %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
 	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)

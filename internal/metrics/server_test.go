@@ -3,17 +3,28 @@ package metrics
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // start serves m on a free port until the test ends.
@@ -25,7 +36,7 @@ func start(t *testing.T, m *Metrics) (addr string) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- m.serve(ctx, l) }()
+	go func() { done <- m.serve(ctx, l, "") }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -183,16 +194,141 @@ func TestServerIsCapped(t *testing.T) {
 	}
 }
 
+// TestTakenPortIsAnErrorAtOnce, and the other addresses are served all the same.
 func TestTakenPortIsAnErrorAtOnce(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	err = newMetrics().Serve(t.Context(), netip.MustParseAddrPort(l.Addr().String()))
-	if !errors.Is(err, syscall.EADDRINUSE) {
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	free.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	failed, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		newMetrics().Serve(ctx, Where{
+			Listen: []netip.AddrPort{netip.MustParseAddrPort(taken.Addr().String()), netip.MustParseAddrPort(free.Addr().String())},
+			Passed: []net.Listener{passed},
+		}, func(err error) { failed <- err })
+	}()
+	if err := <-failed; !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("got %v", err)
 	}
+	for _, l := range []net.Listener{free, passed} {
+		if status := scrape(t, http.DefaultClient, "http://"+l.Addr().String()+"/metrics", "", ""); status != http.StatusOK {
+			t.Errorf("%s: %d", l.Addr(), status)
+		}
+	}
+	cancel()
+	<-done
+	http.DefaultClient.CloseIdleConnections()
+}
+
+// scrape asks until there is an answer.
+func scrape(t *testing.T, client *http.Client, address, name, password string) (status int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name != "" {
+			r.SetBasicAuth(name, password)
+		}
+		response, err := client.Do(r)
+		if err == nil {
+			_ = response.Body.Close()
+			return response.StatusCode
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestMetricsOverTLSWithAPassword: neither without the one nor without the other.
+func TestMetricsOverTLSWithAPassword(t *testing.T) {
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "web.yml")
+	text := fmt.Sprintf("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\nbasic_auth_users: {prometheus: %q}\n", hash)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var sockets []net.Listener
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		sockets = append(sockets, l)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		newMetrics().Serve(ctx, Where{Passed: sockets, WebConfig: file}, func(err error) { t.Error(err) })
+	}()
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	for _, l := range sockets {
+		address := "https://" + l.Addr().String() + "/metrics"
+		for _, test := range []struct {
+			name, password string
+			want           int
+		}{{"prometheus", "secret", http.StatusOK}, {"", "", http.StatusUnauthorized}, {"prometheus", "wrong", http.StatusUnauthorized}, {"other", "secret", http.StatusUnauthorized}} {
+			if status := scrape(t, client, address, test.name, test.password); status != test.want {
+				t.Errorf("%q %q: %d, want %d", test.name, test.password, status, test.want)
+			}
+		}
+		if status := scrape(t, client, "http://"+l.Addr().String()+"/metrics", "prometheus", "secret"); status != http.StatusBadRequest {
+			t.Errorf("without TLS: %d", status)
+		}
+	}
+	client.CloseIdleConnections()
+	cancel()
+	<-done
+}
+
+// certificate puts a key and a certificate of its own into dir.
+func certificate(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return pool
 }
 
 func TestIdleConnectionsDoNotKeepTheServerFromStopping(t *testing.T) {
@@ -202,7 +338,7 @@ func TestIdleConnectionsDoNotKeepTheServerFromStopping(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- newMetrics().serve(ctx, l) }()
+	go func() { done <- newMetrics().serve(ctx, l, "") }()
 	for range 2 * maxConnections {
 		conn, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {

@@ -5,12 +5,16 @@ package integration
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 // TestListFormats: the list as people and programs read it, on a real build.
@@ -197,4 +201,55 @@ func TestIdleDaemonDoesNothing(t *testing.T) {
 	if woken > 100 {
 		t.Errorf("the idle daemon was switched to %d times in 10 s", woken)
 	}
+}
+
+// TestMetricsForAnotherHost by buildwatchd-metrics.socket, with a password: the daemon itself
+// may not speak to other hosts. The loopback address stays.
+func TestMetricsForAnotherHost(t *testing.T) {
+	leakCheck(t)
+	const web, dropIn, unit = "/etc/buildwatch/web.yml", "/etc/buildwatch/buildwatchd.toml.d/60-metrics.toml", "/etc/systemd/system/buildwatchd-metrics.socket.d"
+	must(t, os.MkdirAll(filepath.Dir(dropIn), 0o755))
+	must(t, os.MkdirAll(unit, 0o755))
+	hash, err := bcrypt.GenerateFromPassword([]byte("secret"), bcrypt.MinCost)
+	must(t, err)
+	must(t, os.WriteFile(web, fmt.Appendf(nil, "basic_auth_users: {prometheus: %q}\n", hash), 0o600))
+	must(t, os.WriteFile(dropIn, []byte("[metrics]\nweb_config = \""+web+"\"\n"), 0o644))
+	must(t, os.WriteFile(unit+"/address.conf", []byte("[Socket]\nListenStream=\nListenStream=192.0.2.1:16787\nFreeBind=yes\n"), 0o644))
+	sh(t, "ip address add 192.0.2.1/32 dev lo")
+	defer func() {
+		sh(t, "systemctl stop buildwatchd-metrics.socket; rm -r %s %s %s; ip address del 192.0.2.1/32 dev lo; systemctl daemon-reload; systemctl restart buildwatchd.service", web, dropIn, unit)
+		startDaemon(t)
+	}()
+	sh(t, "systemctl daemon-reload; systemctl restart buildwatchd-metrics.socket buildwatchd.service")
+	answers := func(address, password string, want int) {
+		t.Helper()
+		eventually(t, func() (string, bool) {
+			request, err := http.NewRequest(http.MethodGet, "http://"+address+"/metrics", nil)
+			must(t, err)
+			if password != "" {
+				request.SetBasicAuth("prometheus", password)
+			}
+			response, err := (&http.Client{Timeout: long, Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+			if err != nil {
+				return err.Error(), false
+			}
+			defer response.Body.Close()
+			return response.Status, response.StatusCode == want
+		})
+	}
+	for _, address := range []string{"192.0.2.1:16787", "127.0.0.1:16786"} {
+		answers(address, "secret", http.StatusOK)
+		answers(address, "", http.StatusUnauthorized)
+		answers(address, "wrong", http.StatusUnauthorized)
+	}
+	sh(t, "systemctl reload buildwatchd.service; systemctl restart buildwatchd.service")
+	answers("192.0.2.1:16787", "secret", http.StatusOK)
+	must(t, os.Chmod(web, 0o666))
+	sh(t, "systemctl restart buildwatchd.service")
+	eventually(t, func() (string, bool) {
+		said := sh(t, "journalctl --sync; journalctl --unit buildwatchd.service --invocation=0 --output cat 2>/dev/null || journalctl --unit buildwatchd.service --output cat -n 20")
+		return said, strings.Contains(said, "can be written by group or others")
+	})
+	must(t, os.Chmod(web, 0o600))
+	answers("127.0.0.1:16786", "secret", http.StatusOK)
 }
