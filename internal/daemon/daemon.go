@@ -22,6 +22,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/metrics"
+	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
 	"github.com/buildwatch/buildwatch/internal/placement"
@@ -69,6 +70,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}
 	// The parts are counted from the first, so the counters come before all.
 	var watcher *watch.Watcher
+	var follower *observe.Follower
 	var ready atomic.Bool
 	reader := proc.NewReader()
 	log.CountBy(func(uid uint32) uint32 { return reader.OfUID(uid).UID })
@@ -79,7 +81,8 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 		Revision:  version.Revision(),
 		Builds:    func() []api.BuildHead { return watcher.Heads() },
 		Survivors: func() map[api.WaitKind]int { return watcher.Survivors() },
-		Usage:     func() (int, uint64) { return watcher.Usage() },
+		Usage:     func() metrics.Usage { return metrics.Usage(watcher.Usage()) },
+		Swept:     func() time.Time { return follower.Swept() },
 		Abandoned: cfg.Policy.Abandoned, Stalled: cfg.Stalled.Policy,
 		DBusMethods: words(scopes.Methods()),
 		APIVerbs:    control.Verbs(),
@@ -149,7 +152,7 @@ func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.
 	}
 	var here host
 	parts.Go(func() { here.find(ctx, manager) })
-	follower := newFollower(watcher, finder, storage{reclaimer}, reader, log)
+	follower = newFollower(watcher, finder, storage{reclaimer}, reader, log)
 	run("wrapper's socket", func() error {
 		return placement.New(placement.Options{
 			Places:   places(watcher),

@@ -26,9 +26,11 @@ type Options struct {
 	Builds func() []api.BuildHead
 	// Survivors is how many processes stuck builds have; likewise.
 	Survivors func() map[api.WaitKind]int
-	// Usage returns how many processes and bytes of memory the builds' scopes have;
-	// likewise.
-	Usage func() (processes int, memory uint64)
+	// Usage returns what builds use that are there; likewise.
+	Usage func() Usage
+	// Swept is when all processes of the host were last looked at; the zero time for never,
+	// and so is nil.
+	Swept func() time.Time
 	// What the policy does with abandoned and with stalled builds.
 	Abandoned, Stalled string
 	// Ready reports whether the daemon serves requests; nil means that it does.
@@ -47,6 +49,13 @@ type Options struct {
 	// ConfigLoaded is when the configuration in force was taken from files that were good;
 	// nil, and the zero time, for never.
 	ConfigLoaded func() time.Time
+}
+
+// Usage is what the builds use that are there.
+type Usage struct {
+	Processes map[string]int // by architecture
+	Memory    uint64
+	CPU       map[api.Mode]time.Duration // so far
 }
 
 // Metrics is the daemon's metrics. Its methods are safe for concurrent use and
@@ -77,7 +86,7 @@ type Metrics struct {
 
 	processesKilled *counters
 	survivors       prometheus.Counter
-	cpuSeconds      *prometheus.CounterVec
+	cpuSeconds      *spent
 	oomKills        prometheus.Counter
 	reclaimed       *counters
 	reclaimedBytes  prometheus.Counter
@@ -118,7 +127,7 @@ func New(o Options) *Metrics {
 
 		processesKilled: newCounters("processes_killed_total", "processes that were there when a build's end was begun", "arch", arches),
 		survivors:       newCounter("survivors_total", "processes that outlived SIGKILL, of builds that are gone"),
-		cpuSeconds:      newCounters("cpu_seconds_total", "CPU time of builds that are gone", "mode", words(api.Modes())).CounterVec,
+		cpuSeconds:      &spent{ended: map[api.Mode]float64{}, shown: map[api.Mode]float64{}},
 		oomKills:        newCounter("oom_kills_total", "processes killed by the kernel for lack of memory, of builds that are gone"),
 		reclaimed:       newCounters("reclaim_items_total", "containers, bundles, request directories that dead builds had left", "outcome", []string{outcomeRemoved, outcomeKept}),
 		reclaimedBytes:  newCounter("reclaimed_bytes_total", "on the disk, given back"),
@@ -132,8 +141,9 @@ func New(o Options) *Metrics {
 	})
 	info.Set(1)
 	m.registry.MustRegister(
-		info, buildsCollector{o.Builds, o.Survivors, o.Usage}, policyInfo(o.Abandoned, o.Stalled), configLoaded(o.ConfigLoaded),
-		m.processesKilled, m.survivors, m.cpuSeconds, m.oomKills,
+		info, newBuildsCollector(o, m.cpuSeconds), policyInfo(o.Abandoned, o.Stalled),
+		timestamp("config_last_reload_success_timestamp_seconds", "when the files were last good and loaded; 0 for never", o.ConfigLoaded),
+		m.processesKilled, m.survivors, m.oomKills, timestamp("last_sweep_timestamp_seconds", "when all processes of the host were last looked at, for builds that nobody has told of; 0 for never", o.Swept),
 		m.buildsStarted, m.buildsEnded, m.buildsStalled, m.shortages, m.abandonedReported, m.buildDuration, m.cancelDuration,
 		m.rungDuration, m.rungTimeouts, m.fuseAborts, m.stuckDuration, hungReads(o.HungReads), configGood(o.ConfigGood),
 		m.placements, m.placementFailures, m.placementDuration,
@@ -169,7 +179,7 @@ func (m *Metrics) Gone(e api.Ended) {
 		m.processesKilled.WithLabelValues(within(arches, arch)).Add(float64(n))
 	}
 	m.survivors.Add(float64(max(0, e.Survivors)))
-	m.cpuSeconds.WithLabelValues(within(words(api.Modes()), string(e.Mode))).Add(max(0, e.CPUSeconds))
+	m.cpuSeconds.add(e.Mode, e.CPUSeconds)
 	m.oomKills.Add(float64(e.OOMKills))
 }
 
@@ -260,9 +270,9 @@ func configGood(now func() bool) prometheus.Collector {
 	})
 }
 
-func configLoaded(when func() time.Time) prometheus.Collector {
-	opts := prometheus.GaugeOpts{Name: prefix + "config_last_reload_success_timestamp_seconds", Help: "when the files were last good and loaded; 0 for never"}
-	return prometheus.NewGaugeFunc(opts, func() float64 {
+// timestamp is a gauge of a point in time.
+func timestamp(name, help string, when func() time.Time) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help}, func() float64 {
 		if when == nil || when().IsZero() {
 			return 0
 		}

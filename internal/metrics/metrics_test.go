@@ -29,7 +29,7 @@ func newMetrics(builds ...api.BuildHead) *Metrics {
 		Version: "1.2.3", Revision: "abcdef",
 		Builds:    func() []api.BuildHead { return builds },
 		Survivors: func() map[api.WaitKind]int { return nil },
-		Usage:     func() (int, uint64) { return 0, 0 },
+		Usage:     func() Usage { return Usage{} },
 		Abandoned: "end", Stalled: "report",
 		DBusMethods: testMethods,
 		APIVerbs:    testVerbs,
@@ -123,7 +123,8 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"stuck_duration_seconds":                       {""},
 		"survivors":                                    {"fuse", "nfs", "other"},
 		"survivors_total":                              {""},
-		"processes":                                    {""},
+		"processes":                                    {"native", "aarch64", "arm", "i386", "ppc64le", "riscv64", "s390x", "x86_64", "other"},
+		"last_sweep_timestamp_seconds":                 {""},
 		"memory_bytes":                                 {""},
 		"processes_killed_total":                       {"native", "aarch64", "arm", "i386", "ppc64le", "riscv64", "s390x", "x86_64", "other"},
 		"cpu_seconds_total":                            modes,
@@ -195,14 +196,38 @@ func TestBuildsAreCountedAtEachScrape(t *testing.T) {
 	m := New(Options{
 		Builds:    func() []api.BuildHead { return builds },
 		Survivors: func() map[api.WaitKind]int { return map[api.WaitKind]int{api.WaitFuse: 7} },
-		Usage:     func() (int, uint64) { return 5, 1 << 20 },
+		Usage: func() Usage {
+			return Usage{Processes: map[string]int{"native": 2, "aarch64": 3, "vax": 4}, Memory: 1 << 20, CPU: map[api.Mode]time.Duration{api.ModeAPI: 2 * time.Second}}
+		},
 	})
-	expect(t, m, "processes", map[string]float64{"": 5})
+	expect(t, m, "processes", map[string]float64{"native": 2, "aarch64": 3, "other": 4})
 	expect(t, m, "memory_bytes", map[string]float64{"": 1 << 20})
 	expect(t, m, "builds", map[string]float64{"scope,running": 2, "scope,stuck": 1})
 	expect(t, m, "survivors", map[string]float64{"fuse": 7})
 	builds = nil
 	expect(t, m, "builds", map[string]float64{})
+}
+
+// TestCPUTimeOfLiveAndEndedBuildsNeverGoesBack: between a build's end and its being counted
+// it is in neither part.
+func TestCPUTimeOfLiveAndEndedBuildsNeverGoesBack(t *testing.T) {
+	live := map[api.Mode]time.Duration{}
+	m := New(Options{
+		Builds: func() []api.BuildHead { return nil }, Survivors: func() map[api.WaitKind]int { return nil },
+		Usage: func() Usage { return Usage{CPU: live} },
+	})
+	is := func(want float64) {
+		t.Helper()
+		expect(t, m, "cpu_seconds_total", map[string]float64{"run": want})
+	}
+	live[api.ModeRun] = 5 * time.Second
+	is(5)
+	delete(live, api.ModeRun)
+	is(5)
+	m.Gone(api.Ended{Mode: api.ModeRun, CPUSeconds: 6})
+	is(6)
+	live[api.ModeRun] = time.Second
+	is(7)
 }
 
 // TestWhatIsGoneIsCounted: what a build has used is added up when it is gone, so that

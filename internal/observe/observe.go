@@ -17,6 +17,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -98,6 +99,7 @@ type Follower struct {
 	mapped time.Time // when a rootless program had its UIDs mapped last
 	wake   chan struct{}
 
+	swept     atomic.Int64  // when orphans were looked for last, in Unix milliseconds
 	executed  chan struct{} // holds a token when a burst of looks is due
 	telling   sync.WaitGroup
 	following bool // Run runs
@@ -117,6 +119,14 @@ func New(o Options) *Follower {
 	}
 	f.names = newNames(o.Reader, f.lookOften)
 	return f
+}
+
+// Swept is when orphans were last looked for among all processes; the zero time for never.
+func (f *Follower) Swept() time.Time {
+	if at := f.swept.Load(); at != 0 {
+		return time.UnixMilli(at)
+	}
+	return time.Time{}
 }
 
 // Run follows until the context ends.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -30,6 +31,9 @@ func (f *Follower) lookForOrphans() {
 	defer f.mu.Unlock()
 	f.programs.refresh()
 	all := f.lookLocked()
+	if len(all) > 0 { // /proc could be read
+		f.swept.Store(time.Now().UnixMilli())
+	}
 	known := map[proc.Identity]bool{}
 	for _, s := range f.steps {
 		s.mu.Lock()

@@ -12,17 +12,19 @@ import (
 // all others are shown meanwhile; maxArchLooks does where only that is asked for.
 const MaxShown, maxArchLooks = 1000, 64
 
-// Architectures are those that are emulated. Of many processes some are looked at,
-// spread over all of them.
-func Architectures(pids []int) []string {
-	found := []string{}
-	for i := 0; i < len(pids); i += 1 + (len(pids)-1)/maxArchLooks {
-		if arch := proc.Arch(pids[i]); arch != "" && !slices.Contains(found, arch) {
-			found = append(found, arch)
+// sampleArch counts processes by the architecture that is emulated. Of many processes some
+// are looked at, spread over all of them, and each stands for those up to the next.
+func sampleArch(pids []int) map[string]int {
+	count := map[string]int{}
+	stride := 1 + (len(pids)-1)/maxArchLooks
+	for i := 0; i < len(pids); i += stride {
+		arch := proc.Arch(pids[i])
+		if arch == "" {
+			arch = api.NativeArch
 		}
+		count[arch] += min(stride, len(pids)-i)
 	}
-	slices.Sort(found)
-	return found
+	return count
 }
 
 // CountByArch counts processes by the architecture that is emulated. Of very many some

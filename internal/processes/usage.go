@@ -1,8 +1,10 @@
 package processes
 
 import (
+	"slices"
 	"time"
 
+	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -14,7 +16,8 @@ type Usage struct {
 	Arch      []string // that are emulated; not nil
 	Cgroup    string   // below the mount
 
-	elsewhere int // processes that were not born in the scope
+	byArch    map[string]int // processes at the look
+	elsewhere int            // processes that were not born in the scope
 	cpu       time.Duration
 }
 
@@ -31,7 +34,14 @@ func (s Set) Measure() Usage {
 		}
 	}
 	now := s.Since(look)
-	now.Arch = Architectures(append(s.born(), elsewhere...))
+	now.byArch = sampleArch(append(s.born(), elsewhere...))
+	now.Arch = []string{}
+	for arch := range now.byArch {
+		if arch != api.NativeArch {
+			now.Arch = append(now.Arch, arch)
+		}
+	}
+	slices.Sort(now.Arch)
 	return now
 }
 
@@ -50,6 +60,18 @@ func (s Set) Since(look Usage) Usage {
 		now.Arch = []string{}
 	}
 	return now
+}
+
+// ByArch is how many of the processes there are of each architecture, as far as the look
+// has told: what has come since is taken for native.
+func (u Usage) ByArch() map[string]int {
+	count, left := map[string]int{}, u.Processes
+	for _, arch := range u.Arch {
+		count[arch] = min(u.byArch[arch], left)
+		left -= count[arch]
+	}
+	count[api.NativeArch] = left
+	return count
 }
 
 // Elsewhere reports whether the look has found processes that were not born in the scope.

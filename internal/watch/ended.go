@@ -47,6 +47,15 @@ func (b *build) use(held processes.Set, cpu time.Duration, arch []string) {
 	s.sawArch(arch)
 }
 
+// cpuTime is what the build has used, if its processes have used so much by their own count:
+// that begins anew with another scope.
+func (b *build) cpuTime(now time.Duration) time.Duration {
+	s := &b.spent
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.before + max(s.cpu, now)
+}
+
 func (s *spent) sawArch(names []string) {
 	for _, name := range names {
 		if name != api.NativeArch && !slices.Contains(s.arch, name) {

@@ -238,15 +238,28 @@ func (w *Watcher) Survivors() map[api.WaitKind]int {
 	return count
 }
 
-// Usage is what the scopes of all builds hold now: the kernel's own count, without a look
-// at a process.
-func (w *Watcher) Usage() (processes int, memory uint64) {
+// Used is what all builds use, and have used.
+type Used struct {
+	Processes map[string]int // now, by the architecture that is emulated
+	Memory    uint64         // now, in bytes, of the scopes
+	CPU       map[api.Mode]time.Duration
+}
+
+// Usage is what all builds use: the kernel's own count, without a look at a process. Builds
+// that are gone are left out.
+func (w *Watcher) Usage() Used {
+	all := Used{Processes: map[string]int{}, CPU: map[api.Mode]time.Duration{}}
 	for _, b := range w.all() {
-		held := b.processes()
-		if held.Scope != nil {
-			processes += len(held.Scope.Members())
+		now := b.shown.Load()
+		if now.held.None() || now.head.State == api.StateGone {
+			continue
 		}
-		memory += held.Memory()
+		usage := b.usage()
+		for arch, n := range usage.ByArch() {
+			all.Processes[arch] += n
+		}
+		all.Memory += now.held.Memory()
+		all.CPU[now.head.Mode] += b.cpuTime(usage.CPU)
 	}
-	return processes, memory
+	return all
 }

@@ -48,9 +48,10 @@ func start(t *testing.T) (address string) {
 			}
 		},
 		Survivors: func() map[api.WaitKind]int { return map[api.WaitKind]int{api.WaitFuse: 2} },
-		Usage: func() (int, uint64) {
-			return 12, 1 << 30
+		Usage: func() metrics.Usage {
+			return metrics.Usage{Processes: map[string]int{"aarch64": 10, "native": 2}, Memory: 1 << 30, CPU: map[api.Mode]time.Duration{api.ModeLocal: time.Minute}}
 		},
+		Swept: time.Now,
 		DBusMethods: []string{"StartTransientUnit"}, PlacementCauses: []string{"timeout"}, APIVerbs: []string{"list"},
 	})
 	daemon := httptest.NewServer(m.Handler())
