@@ -217,10 +217,10 @@ func TestMetricsForAnotherHost(t *testing.T) {
 	must(t, os.WriteFile(unit+"/address.conf", []byte("[Socket]\nListenStream=\nListenStream=192.0.2.1:16787\nFreeBind=yes\n"), 0o644))
 	sh(t, "ip address add 192.0.2.1/32 dev lo")
 	defer func() {
-		sh(t, "systemctl stop buildwatchd-metrics.socket; rm -r %s %s %s; ip address del 192.0.2.1/32 dev lo; systemctl daemon-reload; systemctl restart buildwatchd.service", web, dropIn, unit)
+		sh(t, "systemctl disable --now buildwatchd-metrics.socket; rm -r %s %s %s; ip address del 192.0.2.1/32 dev lo; systemctl daemon-reload; systemctl restart buildwatchd.service", web, dropIn, unit)
 		startDaemon(t)
 	}()
-	sh(t, "systemctl daemon-reload; systemctl restart buildwatchd-metrics.socket buildwatchd.service")
+	sh(t, "systemctl daemon-reload; systemctl enable buildwatchd-metrics.socket; systemctl restart buildwatchd.service")
 	answers := func(address, password string, want int) {
 		t.Helper()
 		eventually(t, func() (string, bool) {
