@@ -51,7 +51,7 @@ func start(t *testing.T) (address string) {
 		Usage: func() metrics.Usage {
 			return metrics.Usage{Processes: map[string]int{"aarch64": 10, "native": 2}, Memory: 1 << 30, CPU: map[api.Mode]time.Duration{api.ModeLocal: time.Minute}}
 		},
-		Swept: time.Now,
+		Swept:       time.Now,
 		DBusMethods: []string{"StartTransientUnit"}, PlacementCauses: []string{"timeout"}, APIVerbs: []string{"list"},
 	})
 	daemon := httptest.NewServer(m.Handler())
