@@ -21,7 +21,7 @@ var threadLocal = [2]*[64]uintptr{&noGoroutine}
 func entry()
 
 // The assembler's references are not seen by the compiler.
-var _, _ = disposition, threadLocal
+var _, _, _ = disposition, threadLocal, passThrough
 
 // Ignored returns the signals that the program was started with as ignored: bit n-1 for
 // signal n. Of a program without the entry point it returns none.
