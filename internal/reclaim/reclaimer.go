@@ -103,7 +103,7 @@ type waiting struct {
 	// named is closed when a step of the builder's was seen, and so its build has an ID.
 	named chan struct{}
 	// writing is held while the entry is written down.
-	writing sync.Mutex
+	writing sync.Mutex // lock order: 2
 	release func() // its place among the builders without a step
 	// waits are the processes that only wait for the builder.
 	waits []proc.Identity
