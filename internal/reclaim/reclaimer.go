@@ -104,7 +104,7 @@ type waiting struct {
 	named chan struct{}
 	// writing is held while the entry is written down.
 	writing sync.Mutex // lock order: 2
-	release func() // its place among the builders without a step
+	release func()     // its place among the builders without a step
 	// waits are the processes that only wait for the builder.
 	waits []proc.Identity
 	// looks are the looks at steps that are under way: the builder's end waits for them.
