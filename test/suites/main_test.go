@@ -2,8 +2,12 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +51,32 @@ func TestWhatMovesBreaksNothingByItself(t *testing.T) {
 	} {
 		if why := whyUncounted(row.moves, row.changes, row.err); (why == "") != row.counted {
 			t.Errorf("%+v: %q", row, why)
+		}
+	}
+}
+
+// TestWhatIsNamedIsATest: one that was renamed would not be run any more.
+func TestWhatIsNamedIsATest(t *testing.T) {
+	files, err := filepath.Glob("../integration/*_test.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	var names []string
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+			names = append(names, found[1])
+		}
+	}
+	for _, set := range []*regexp.Regexp{once, differing} {
+		inside := strings.TrimSuffix(strings.TrimPrefix(set.String(), "^("), ")")
+		for _, part := range strings.Split(inside, "|") {
+			if !slices.ContainsFunc(names, regexp.MustCompile("^("+part+")").MatchString) {
+				t.Errorf("no test is called %s", part)
+			}
 		}
 	}
 }
