@@ -144,7 +144,7 @@ func TestManyBuildsLeaveNoScope(t *testing.T) {
 		t.Errorf("%d of %d builds were watched", after-before, builds)
 	}
 	eventually(t, func() (string, bool) {
-		left := sh(t, "systemctl list-units --all --plain --no-legend '"+scopeGlob+"' | awk '$3 != \"inactive\"'; find /sys/fs/cgroup -name '"+scopeGlob+"'")
+		left := sh(t, "systemctl list-units --all --plain --no-legend '"+scopeGlob+"'; find /sys/fs/cgroup -name '"+scopeGlob+"'")
 		return "left: " + left, left == ""
 	})
 }
