@@ -212,6 +212,39 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 	}
 }
 
+// TestWhenABuilderEndedThatNobodySawEnd: with the host, or at some time while the daemon was away.
+func TestWhenABuilderEndedThatNobodySawEnd(t *testing.T) {
+	_, boot, err := proc.Boot()
+	must(t, err)
+	seen := boot.Add(-time.Hour).UnixMicro()
+	for name, row := range map[string]struct {
+		boot   string
+		away   bool
+		ended  func(to int64) bool
+		doubts bool
+	}{
+		"the host lost power":                   {"other", false, func(to int64) bool { return to >= boot.Add(-time.Second).UnixMicro() }, false},
+		"the daemon was stopped, then the host": {"other", true, func(to int64) bool { return to == seen }, false},
+		"the daemon was stopped":                {"", true, func(to int64) bool { return to == seen }, true},
+		"the daemon was killed":                 {"", false, func(to int64) bool { return to >= boot.UnixMicro() }, true},
+	} {
+		dir := t.TempDir()
+		first := newBench(t, dir, Own)
+		e := entryOf("", Builder{Identity: proc.Identity{PID: 1 << 30, Start: 1}, Command: "podman build"}, first.boot, seen-1)
+		if row.boot != "" {
+			e.Boot = row.boot
+		}
+		e.Seen, e.Away = seen, row.away
+		must(t, first.ledger.keep(&e))
+		next := newBench(t, dir, Own)
+		next.Begin()
+		job := next.job()
+		if !row.ended(job.Span.To) || job.doubts(seen+1, func(int64) bool { return false }) != row.doubts {
+			t.Errorf("%s: %+v", name, job)
+		}
+	}
+}
+
 // TestADaemonKilledWhileItReclaimsGoesOnLater: the end of the builder was seen.
 func TestADaemonKilledWhileItReclaimsGoesOnLater(t *testing.T) {
 	dir := t.TempDir()
