@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// pairs is how many times a build after a cancel is measured of each kind.
-const pairs = 20
+// pairs is how many times a build after a cancel is measured of each kind, after so many cancels.
+func pairs(rounds int) int { return max(5, rounds/10) }
 
 // storageOf is what the storage takes on the disk, in KiB.
 func storageOf() (int, error) {
@@ -69,11 +69,11 @@ func measureStorage(rounds int) error {
 		}
 		fmt.Printf("%-10d  %8d KiB  %d\n", round, size, left)
 	}
-	return compareNextBuild()
+	return compareNextBuild(pairs(rounds))
 }
 
 // compareNextBuild measures a build with cache right after a cancel, in turn with each daemon.
-func compareNextBuild() error {
+func compareNextBuild(pairs int) error {
 	const cached = "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\nRUN echo 1 >/1\nRUN echo 2 >/2\n"
 	dir, err := contextDir(cached)
 	if err != nil {
