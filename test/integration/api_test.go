@@ -26,7 +26,9 @@ func serveAPI(t *testing.T) {
 	t.Helper()
 	sh(t, "rm -rf /var/tmp/libpod_builder*; systemctl start podman.socket") // of services that earlier tests have killed
 	t.Cleanup(func() {
-		sh(t, "systemctl stop podman.socket podman.service; podman rm --all --force --time 0 >/dev/null; buildah rm --all >/dev/null; rm -rf /var/tmp/buildah* /var/tmp/libpod_builder* /run/crun/buildah-*")
+		sh(t, "systemctl stop podman.socket podman.service")
+		removeWorking(t)
+		sh(t, "rm -rf /var/tmp/buildah* /var/tmp/libpod_builder* /run/crun/buildah-*")
 	})
 }
 

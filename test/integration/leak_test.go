@@ -94,19 +94,25 @@ func (before traces) whatIsNew(after traces) []string {
 	return more
 }
 
-// mayLeaveStorage says that the test ends podman without letting it tidy up. `buildah rm --all`
-// removes nothing if meanwhile somebody else, the daemon, removes one of them.
-//
-// Source: containers/buildah 1.39, buildah.go, OpenAllBuilders.
+// mayLeaveStorage says that the test ends podman without letting it tidy up.
 func mayLeaveStorage(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
-		eventually(t, func() (string, bool) {
-			said := sh(t, "{ podman rm --all --force --time 0; buildah rm --all; } 2>&1 || true")
-			left := sh(t, "podman ps --all --external --quiet")
-			return said + left, left == ""
-		})
+		removeWorking(t)
 		sh(t, "rm -rf /var/tmp/buildah* /run/crun/buildah-*")
+	})
+}
+
+// removeWorking removes root's containers, those of builds as well. `buildah rm --all` removes
+// nothing if meanwhile somebody else, the daemon, removes one of them.
+//
+// Source: containers/buildah 1.39, buildah.go, OpenAllBuilders.
+func removeWorking(t *testing.T) {
+	t.Helper()
+	eventually(t, func() (string, bool) {
+		said := sh(t, "{ podman rm --all --force --time 0; buildah rm --all; } 2>&1 || true")
+		left := sh(t, "podman ps --all --external --quiet")
+		return said + left, left == ""
 	})
 }
 
