@@ -35,6 +35,7 @@ type build struct {
 	release func()        // gives the build's place back
 
 	spent      spent
+	read       *sight[reading]           // for who asks for builds
 	inspecting chan *processes.Survivors // holds them: one look is made at a time
 	hang       Hang                      // the stall watch's; nil before its first look
 
@@ -87,6 +88,7 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 		watcher: w, id: r.ID, owner: o, record: r, user: userOf(r.UID), log: w.buildLog(r.ID, r.UID),
 		events: make(chan message, 8), life: life, stop: stop, release: release,
 		placing: make(chan struct{}, 1), inspecting: make(chan *processes.Survivors, 1),
+		read: newSight[reading](),
 		state: state{
 			held: held, settled: make(chan struct{}), command: r.Command, stateSince: time.Now(), known: map[api.FactName]api.Fact{},
 			short: map[processes.Resource]uint64{},

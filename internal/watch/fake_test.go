@@ -48,6 +48,7 @@ type fakeScope struct {
 	kill, stop     func(context.Context) error // nil: it works
 	cgroupKill     func() error                // nil: it works
 	beforeEnter    func()                      // may be nil
+	beforeLook     func()                      // at its processes; may be nil
 	calls          chan string                 // what changes something
 	empty          chan struct{}
 	mu             sync.Mutex
@@ -244,6 +245,9 @@ func (s *fakeScope) WaitEmpty(ctx context.Context) error {
 
 func (s *fakeScope) Members() []scopes.Member {
 	s.looks.Add(1)
+	if s.beforeLook != nil {
+		s.beforeLook()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.members)

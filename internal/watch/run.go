@@ -47,6 +47,7 @@ func (w *Watcher) Run(ctx context.Context, caller owners.Caller, run Run) (api.B
 	b.log.WithFields(logrus.Fields{"unit": b.processes().Unit(), "pid": b.record.Outermost().PID, "uid": b.record.UID}).
 		Infof("Build %s is watched: a command of UID %d", b.id, b.record.UID)
 	w.running.Go(b.learnCommand)
+	w.read(b)
 	view, _ := b.view()
 	return view, nil
 }

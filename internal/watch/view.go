@@ -3,11 +3,11 @@ package watch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/lifecycle"
-	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
 // all returns every build, in any order.
@@ -45,10 +45,9 @@ func (s *shown) named() api.BuildHead {
 func (w *Watcher) List(may func(api.User) bool) []api.Build {
 	w.wantMeasure(nil)
 	list := []api.Build{}
-	for _, b := range w.all() {
-		if !may(b.user) {
-			continue
-		}
+	builds := slices.DeleteFunc(w.all(), func(b *build) bool { return !may(b.user) })
+	w.read(builds...)
+	for _, b := range builds {
 		if view, ok := b.view(); ok {
 			list = append(list, view)
 		}
@@ -79,6 +78,7 @@ func (w *Watcher) Detail(id string) (api.BuildDetail, error) {
 		return api.BuildDetail{}, err
 	}
 	b.measure()
+	w.read(b)
 	view, _ := b.view()
 	tree, omitted := b.tree()
 	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
@@ -109,6 +109,7 @@ func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.St
 	if err := b.awaitRest(ctx, settled); err != nil {
 		return api.Build{}, err
 	}
+	w.read(b)
 	view, _ := b.view()
 	return view, nil
 }
@@ -166,7 +167,7 @@ func (b *build) head() api.BuildHead {
 	return head
 }
 
-// view is the build without a look at its processes, and false for one that has not been
+// view is the build with the counts that were read last, and false for one that has not been
 // placed yet.
 func (b *build) view() (api.Build, bool) {
 	now := b.shown.Load()
@@ -178,25 +179,16 @@ func (b *build) view() (api.Build, bool) {
 		view.Cgroup = held.Cgroup()
 		return view, true
 	}
-	usage := b.usage()
-	view.Cgroup, view.Processes, view.CPUSeconds, view.Arch = usage.Cgroup, usage.Processes, usage.CPU.Seconds(), usage.Arch
-	if usage.Elsewhere() && !inside(held.Scope) {
+	last, at := b.read.known()
+	if at.IsZero() {
+		return view, true
+	}
+	view.Cgroup, view.Processes, view.CPUSeconds, view.Arch = last.Cgroup, last.Processes, last.CPU.Seconds(), last.Arch
+	if last.Elsewhere() && !last.inside {
 		view.Placement = api.PlacementObserved
 	}
-	view.MemoryBytes = held.Memory()
-	if read, written, known := held.IO(); known {
-		view.IO = &api.IO{ReadBytes: read, WrittenBytes: written}
-	}
+	view.MemoryBytes, view.IO = last.memory, last.io
 	return view, true
-}
-
-// inside reports whether processes of the build are in its scope. In doubt they are.
-func inside(s processes.Scope) bool {
-	if s == nil {
-		return false
-	}
-	busy, err := s.Busy()
-	return busy || err != nil
 }
 
 // tree lists the build's processes with what is known of them as survivors, and how many
@@ -236,30 +228,4 @@ func (w *Watcher) Survivors() map[api.WaitKind]int {
 		b.mu.Unlock()
 	}
 	return count
-}
-
-// Used is what all builds use, and have used.
-type Used struct {
-	Processes map[string]int // now, by the architecture that is emulated
-	Memory    uint64         // now, in bytes, of the scopes
-	CPU       map[api.Mode]time.Duration
-}
-
-// Usage is what all builds use: the kernel's own count, without a look at a process. Builds
-// that are gone are left out.
-func (w *Watcher) Usage() Used {
-	all := Used{Processes: map[string]int{}, CPU: map[api.Mode]time.Duration{}}
-	for _, b := range w.all() {
-		now := b.shown.Load()
-		if now.held.None() || now.head.State == api.StateGone {
-			continue
-		}
-		usage := b.usage()
-		for arch, n := range usage.ByArch() {
-			all.Processes[arch] += n
-		}
-		all.Memory += now.held.Memory()
-		all.CPU[now.head.Mode] += b.cpuTime(usage.CPU)
-	}
-	return all
 }
