@@ -71,6 +71,7 @@ type Scope interface {
 	Shortage(scopes.Resource) scopes.Shortage
 	AwaitShortage(ctx context.Context, r scopes.Resource, known uint64) (scopes.Shortage, error)
 	KillContainers(context.Context) error
+	KillContainer(ctx context.Context, container string) error
 	SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error
 }
 

@@ -35,6 +35,21 @@ func (s Set) KillSteps(ctx context.Context, c Command) error {
 	return err
 }
 
+// KillPart ends some of the steps: what is in these containers of the scope, and what was seen
+// elsewhere of those.
+func (s Set) KillPart(ctx context.Context, containers []string, elsewhere []Followed) error {
+	var err error
+	if s.Scope != nil {
+		for _, container := range containers {
+			err = errors.Join(err, s.Scope.KillContainer(ctx, container))
+		}
+	}
+	if s.Unplaced != nil && len(elsewhere) > 0 {
+		err = errors.Join(err, s.Unplaced.killSteps(ctx, elsewhere))
+	}
+	return err
+}
+
 // maxAncestors bounds the way from a process up to the command.
 const maxAncestors = 32
 

@@ -214,9 +214,23 @@ func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
 const recheckPause = 5 * time.Millisecond
 
 // signal sends SIGKILL to every process until none is left, or time is over.
-func (o *Unplaced) signal(ctx context.Context) error {
+func (o *Unplaced) signal(ctx context.Context) error { return killAll(ctx, o.look) }
+
+// killSteps is signal for some of the steps.
+func (o *Unplaced) killSteps(ctx context.Context, steps []Followed) error {
+	return killAll(ctx, func() (alive []*proc.Handle) {
+		o.look()
+		for _, step := range steps {
+			alive = append(alive, step.Alive()...)
+		}
+		return alive
+	})
+}
+
+// killAll kills what each look finds.
+func killAll(ctx context.Context, look func() []*proc.Handle) error {
 	for {
-		live := o.look()
+		live := look()
 		if len(live) == 0 {
 			return nil
 		}

@@ -3,6 +3,7 @@ package scopes
 import (
 	"context"
 	"errors"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -41,6 +42,20 @@ func (s *Scope) KillContainers(ctx context.Context) error {
 	}
 	defer containers.close()
 	return containers.killAll(ctx)
+}
+
+// KillContainer ends every process of one RUN container, likewise. One that is not there has
+// none.
+func (s *Scope) KillContainer(ctx context.Context, container string) error {
+	dir, err := s.dir.sub(path.Join(payloadDir, runPrefix+container))
+	if isGone(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.close()
+	return dir.killAll(ctx)
 }
 
 // SignalCommand sends a signal to every process of the build's command. Each is

@@ -44,7 +44,9 @@ func TestOneUsersScopesDoNotKeepAnothersWaiting(t *testing.T) {
 	for n := range 9 {
 		start(54322, fmt.Sprintf("other-%d", n))
 	}
-	proctest.Eventually(t, "the others do not wait", func() bool { return m.turns.starts.InUse() == 2*startsOfUser })
+	proctest.Eventually(t, "all have come", func() bool {
+		return m.turns.starts.InUse() == 2*startsOfUser && m.turns.starts.Waiting() == 69-2*startsOfUser
+	})
 	for range 69 {
 		next <- struct{}{}
 	}

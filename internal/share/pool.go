@@ -63,6 +63,16 @@ func (p *Pool) InUse() int {
 	return p.users + len(p.held[Account{}])
 }
 
+// Waiting is how many wait for a place.
+func (p *Pool) Waiting() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, waiting := range p.waiting {
+		n += len(waiting)
+	}
+	return n
+}
+
 // Take takes a place, if there is one for the account now. release gives it back, and
 // may be called more than once.
 func (p *Pool) Take(a Account) (release func(), ok bool) { return p.TakeEvictable(a, nil) }

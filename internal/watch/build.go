@@ -69,6 +69,7 @@ type state struct {
 	askedBy    *uint32                       // who asked for its end
 	short      map[processes.Resource]uint64 // how often what was short, as far as that is told
 	stalled    stalledBuild
+	guests     map[owners.Key]*guest // of a run: its builders
 }
 
 // message is an event on its way.
@@ -91,7 +92,7 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 		read: newSight[reading](),
 		state: state{
 			held: held, settled: make(chan struct{}), command: r.Command, stateSince: time.Now(), known: map[api.FactName]api.Fact{},
-			short: map[processes.Resource]uint64{},
+			short: map[processes.Resource]uint64{}, guests: map[owners.Key]*guest{},
 			status: lifecycle.Status{
 				State: api.StateRunning, OwnerLives: o != nil, OwnerSpared: o != nil && o.Spared, CommandInside: r.Mode == api.ModeRun,
 				ReportOnly: w.policy.Report,

@@ -186,6 +186,11 @@ func (s *fakeScope) KillContainers(context.Context) error {
 	return nil
 }
 
+func (s *fakeScope) KillContainer(_ context.Context, container string) error {
+	s.calls <- "kill container " + container
+	return nil
+}
+
 func (s *fakeScope) SignalCommand(signal unix.Signal, _ func(*proc.Handle) bool) error {
 	s.calls <- "command " + unix.SignalName(signal)
 	return nil

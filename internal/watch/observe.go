@@ -31,7 +31,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 		return w.ownerless(s)
 	}
 	step := o.Step
-	b, err := w.buildFor(o, s.UID)
+	b, g, err := w.buildFor(o, s.UID)
 	if err != nil {
 		w.log.WithError(err).Debug("A step that was seen is left alone")
 		return false
@@ -42,6 +42,7 @@ func (w *Watcher) Observe(ctx context.Context, s Sighting) bool {
 	b.see(s.Processes)
 	seen := b.held.Unplaced
 	b.unlock()
+	b.seeOfGuest(g, s.Processes)
 	seen.DropOver()
 	if over {
 		// It was started while its build was being ended.

@@ -38,6 +38,8 @@ type Place struct {
 	build       *build
 	scope       processes.Door
 	caller      owners.Caller
+	container   string
+	guest       *guest // of a run; or nil
 	cgroupsPath string
 }
 
@@ -55,7 +57,7 @@ func (w *Watcher) Prepare(ctx context.Context, caller owners.Caller, container C
 		return nil, err
 	}
 	step := o.Step
-	b, err := w.buildFor(o, caller.UID)
+	b, g, err := w.buildFor(o, caller.UID)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +66,7 @@ func (w *Watcher) Prepare(ctx context.Context, caller owners.Caller, container C
 	if err != nil {
 		return nil, err
 	}
-	return &Place{build: b, scope: s, caller: caller, cgroupsPath: s.CgroupsPath(container.ID)}, nil
+	return &Place{build: b, scope: s, caller: caller, container: container.ID, guest: g, cgroupsPath: s.CgroupsPath(container.ID)}, nil
 }
 
 // Enter moves the caller into the build's scope. act is called immediately
@@ -76,6 +78,9 @@ func (p *Place) Enter(act func() error) error {
 	defer p.build.unlock()
 	if !p.build.status.Open() {
 		return p.build.refuse()
+	}
+	if err := p.build.admit(p.guest, p.container); err != nil {
+		return err
 	}
 	err := p.scope.Enter(p.caller.PID, act, p.caller.Alive)
 	if err == nil {

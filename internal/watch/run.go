@@ -154,13 +154,13 @@ func (w *Watcher) runOf(o *owners.Owner, uid uint32) *build {
 }
 
 // buildFor returns the build that a step of the owner belongs to: the run that it
-// is part of, or the owner's own. It takes the owner over.
-func (w *Watcher) buildFor(o *owners.Owner, uid uint32) (*build, error) {
+// is part of, and as which of its builders, or the owner's own. It takes the owner over.
+func (w *Watcher) buildFor(o *owners.Owner, uid uint32) (*build, *guest, error) {
 	if b := w.runOf(o, uid); b != nil {
-		o.Close()
-		return b, nil
+		return b, b.guestOf(o), nil
 	}
-	return w.buildOf(o, uid)
+	b, err := w.buildOf(o, uid)
+	return b, nil, err
 }
 
 func (b *build) isRunOf(uid uint32) bool {
