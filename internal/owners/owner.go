@@ -180,6 +180,25 @@ func waitersOf(builder *proc.Handle, is podman.Process, uid uint32, uidOf func(*
 	return waiters, outer
 }
 
+// reexecuted returns those of the processes above a builder that wait for it though it is not
+// known what its program does: by executing itself in a user namespace of its own, as package
+// unshare of containers/storage does. A process in the same one may be a supervisor, which may
+// end, or be upgraded, while its builders work on.
+func reexecuted(builder *proc.Handle, above []*proc.Handle, namespace func(*proc.Handle) string) (waiters []*proc.Handle) {
+	below := namespace(builder)
+	for i, h := range above {
+		is := namespace(h)
+		if is == "" || below == "" || is == below {
+			for _, other := range above[i:] {
+				other.Close()
+			}
+			break
+		}
+		waiters, below = append(waiters, h), is
+	}
+	return waiters
+}
+
 // Close lets go of all the owner's processes.
 func (o *Owner) Close() {
 	o.Handle.Close()

@@ -160,6 +160,49 @@ func TestOnlyTheUsersOwnProcessesWaitForTheOwner(t *testing.T) {
 	}
 }
 
+// TestSupervisorThatIsUpgradedEndsNoBuild: of a program that is not known to wait for its
+// child only a process waits that has executed itself in a user namespace.
+func TestSupervisorThatIsUpgradedEndsNoBuild(t *testing.T) {
+	open := func() *proc.Handle {
+		h, err := proc.Open(os.Getpid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		return h
+	}
+	for _, row := range []struct {
+		name  string
+		is    string
+		above []string // namespaces, nearest first
+		want  int
+	}{
+		{"a supervisor", "host", []string{"host"}, 0},
+		{"executed in a user namespace", "nested", []string{"host"}, 1},
+		{"that by a supervisor", "nested", []string{"host", "host"}, 1},
+		{"one in another", "deep", []string{"nested", "host"}, 2},
+		{"one whose namespace can't be read", "nested", []string{"", "host"}, 0},
+		{"nobody", "host", nil, 0},
+	} {
+		builder := open()
+		namespaces := map[*proc.Handle]string{builder: row.is}
+		var above []*proc.Handle
+		for _, namespace := range row.above {
+			h := open()
+			above, namespaces[h] = append(above, h), namespace
+		}
+		waiters := reexecuted(builder, above, func(h *proc.Handle) string { return namespaces[h] })
+		if len(waiters) != row.want {
+			t.Errorf("%s: %d wait for it", row.name, len(waiters))
+		}
+		for i, h := range above {
+			if h.Alive() != (i < row.want) {
+				t.Errorf("%s: number %d is held: %t", row.name, i, h.Alive())
+			}
+		}
+	}
+}
+
 func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller := ownerstest.Start(t, "podman", "sh", "build")
 	if _, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}); !errors.Is(err, ErrNoBuilder) {
