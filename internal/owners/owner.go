@@ -78,6 +78,20 @@ func (f *Finder) OfCaller(ctx context.Context, caller Caller) (*Owner, error) {
 	return o, unlessOver(caller, err)
 }
 
+// OfStep finds the owner of a step by the first process of its container, whose parent the
+// monitor is. It must be in the cgroup, by the kernel's word: its PID may be another's by now.
+func (f *Finder) OfStep(ctx context.Context, pid int, cgroup string, uid uint32) (*Owner, error) {
+	first, err := proc.Open(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Close()
+	if where, err := first.Cgroup(); err != nil || where != cgroup {
+		return nil, errors.Join(ErrNoBuilder, err)
+	}
+	return f.OfCaller(ctx, Caller{Handle: first, UID: uid})
+}
+
 // unlessOver says of a caller that is still there, and above which somebody is not, that
 // no builder has started it: it has not given up.
 func unlessOver(caller Caller, err error) error {

@@ -160,6 +160,26 @@ func TestOnlyTheUsersOwnProcessesWaitForTheOwner(t *testing.T) {
 	}
 }
 
+// TestOwnerOfAStepIsFoundByItsFirstProcess, where that is still the one that was meant.
+func TestOwnerOfAStepIsFoundByItsFirstProcess(t *testing.T) {
+	builder, first := ownerstest.Start(t, "podman", podman.OCIMonitor, "build")
+	where, err := first.Cgroup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := finder().OfStep(t.Context(), first.PID, where, uint32(os.Getuid()))
+	if err != nil || o.PID != builder.Process.Pid {
+		t.Fatalf("%+v, %v; the builder is %d", o, err, builder.Process.Pid)
+	}
+	o.Close()
+	if o, err := finder().OfStep(t.Context(), first.PID, where+"/elsewhere", uint32(os.Getuid())); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("in another cgroup: %+v, %v", o, err)
+	}
+	if o, err := finder().OfStep(t.Context(), first.PID, where, uint32(os.Getuid())+1); !errors.Is(err, ErrNoBuilder) {
+		t.Errorf("of another user: %+v, %v", o, err)
+	}
+}
+
 // TestSupervisorThatIsUpgradedEndsNoBuild: of a program that is not known to wait for its
 // child only a process waits that has executed itself in a user namespace.
 func TestSupervisorThatIsUpgradedEndsNoBuild(t *testing.T) {

@@ -3,11 +3,13 @@ package processes
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
 // Command tells, of a build whose command is in the scope with its RUN steps, which is
@@ -33,6 +35,23 @@ func (s Set) KillSteps(ctx context.Context, c Command) error {
 		err = errors.Join(err, s.Unplaced.Kill(ctx))
 	}
 	return err
+}
+
+// Containers has the first process of each of the scope's RUN containers, by the container's
+// name.
+func (s Set) Containers() map[string]scopes.Member {
+	found := map[string]scopes.Member{}
+	if s.Scope == nil {
+		return found
+	}
+	for _, m := range s.Scope.Members() {
+		inside, ok := strings.CutPrefix(m.Cgroup, s.Scope.CgroupsPath(""))
+		name, _, _ := strings.Cut(inside, "/")
+		if first, known := found[name]; ok && (!known || m.PID < first.PID) {
+			found[name] = m
+		}
+	}
+	return found
 }
 
 // KillPart ends some of the steps: what is in these containers of the scope, and what was seen

@@ -74,3 +74,26 @@ func TestSurvivorIsOneSinceTheFirstLook(t *testing.T) {
 		t.Errorf("nothing is left, and it was looked at: %v", i.asked)
 	}
 }
+
+// nested is a scope with two containers, one of which has made cgroups of its own.
+type nested struct{ Scope }
+
+func (nested) CgroupsPath(container string) string { return "/s.scope/payload/run-" + container }
+
+func (nested) Members() []scopes.Member {
+	return []scopes.Member{
+		{PID: 9, Cgroup: "/s.scope/command"}, {PID: 8, Cgroup: "/s.scope/payload/leaf"},
+		{PID: 7, Cgroup: "/s.scope/payload/run-a/container/below"}, {PID: 5, Cgroup: "/s.scope/payload/run-a/container"},
+		{PID: 6, Cgroup: "/s.scope/payload/run-b"}, {PID: 4, Cgroup: ""},
+	}
+}
+
+func TestFirstProcessOfEachContainer(t *testing.T) {
+	found := Set{Scope: nested{}}.Containers()
+	if len(found) != 2 || found["a"].PID != 5 || found["a"].Cgroup != "/s.scope/payload/run-a/container" || found["b"].PID != 6 {
+		t.Errorf("found %v", found)
+	}
+	if none := (Set{}).Containers(); len(none) != 0 {
+		t.Errorf("of no scope: %v", none)
+	}
+}

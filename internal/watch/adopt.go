@@ -60,6 +60,7 @@ func (w *Watcher) adopt(s processes.Scope, r owners.Record, o *owners.Owner, wai
 	}
 	if o != nil && r.Mode == api.ModeRun {
 		w.running.Go(b.learnCommand)
+		w.running.Go(b.findGuests)
 	}
 	b.log.WithField("unit", s.Unit()).Infof("Build %s was found again", b.id)
 }

@@ -118,6 +118,26 @@ func (b *build) endGuest(g *guest, why api.Reason) {
 	}
 }
 
+// findGuests finds the builders again whose steps an earlier daemon has placed in the run.
+// Whose a step is that has lost its builder since can't be told: it ends with the run.
+func (b *build) findGuests() {
+	held := b.processes()
+	for container, first := range held.Containers() {
+		o, err := b.watcher.owners.OfStep(b.life, first.PID, first.Cgroup, b.record.UID)
+		if err != nil {
+			b.log.WithError(err).Debugf("Build %s: the builder of one of its steps is not found again", b.id)
+			continue
+		}
+		g := b.guestOf(o)
+		b.mu.Lock()
+		over := b.admit(g, container)
+		b.mu.Unlock()
+		if over != nil {
+			_ = held.KillPart(b.life, []string{container}, nil)
+		}
+	}
+}
+
 // admit is the answer to a step of the guest, which may be nil, that is about to begin in the
 // container. It is called with the lock.
 //
