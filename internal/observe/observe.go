@@ -394,7 +394,7 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
-		follower: f, chroot: chroot, program: program, above: above(builder),
+		follower: f, chroot: chroot, program: program, above: above(builder), begins: proc.Cgroup(monitor.PID),
 		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
 	}
 	if !s.chroot {

@@ -29,6 +29,7 @@ type Step struct {
 	program  proc.FileID            // the monitor's
 	above    map[proc.Identity]bool // the builder, and who is above it
 	outside  namespaces             // those of the monitor: who is in them is not the step's
+	begins   string                 // the monitor's cgroup when it was found
 
 	mu     sync.Mutex // lock order: 4
 	held   []*proc.Handle
@@ -229,8 +230,19 @@ func (s *Step) findPlace() {
 		if err != nil || s.follower.Passing(where) {
 			continue // it has ended, or is not yet where it will live
 		}
-		s.looked, s.placed = true, s.follower.Placed(where)
+		placed := s.follower.Placed(where)
+		if placed && s.isBeingMade(h, where) {
+			continue
+		}
+		s.looked, s.placed = true, placed
 	}
+}
+
+// isBeingMade reports whether a process may be moved yet: a container's first one begins in
+// the cgroup of the monitor, and executes nothing before it is where it will live. Of a builder
+// that is in a scope itself, under buildwatchctl run, that is no container's cgroup.
+func (s *Step) isBeingMade(h *proc.Handle, where string) bool {
+	return !s.chroot && s.Monitor != nil && (where == s.begins || where == proc.Cgroup(s.Monitor.PID)) && !proc.HasExeced(h.PID)
 }
 
 // firstSeen is true once: when it is known where the step's first process is; and again

@@ -157,6 +157,34 @@ func TestStepOfABuildsScopeIsNotObserved(t *testing.T) {
 	}
 }
 
+// TestContainerThatIsMadeByABuilderInARunIsObserved: its first process begins in the run's scope,
+// as all of the builder's, and is then moved to a cgroup of its own.
+func TestContainerThatIsMadeByABuilderInARunIsObserved(t *testing.T) {
+	p := proctest.Start(t, exec.Command("/bin/bash", "-c", `exec 3<&0; (read wait <&3; true) & echo $!; wait`))
+	var forked int
+	if _, err := fmt.Sscan(p.Line(t), &forked); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		pid    int
+		chroot bool
+		looked bool
+	}{
+		{"it has executed nothing yet", forked, false, false},
+		{"a chroot step stays there", forked, true, true},
+		{"it runs its own program there", p.Process.Pid, false, true},
+	} {
+		s := stepOf(t, open(t, selfPID), Options{Placed: func(string) bool { return true }})
+		s.chroot = row.chroot
+		s.take(entry{Identity: open(t, row.pid).Identity}, map[proc.Identity]bool{}, func(*proc.Handle) bool { return true })
+		s.findPlace()
+		if s.looked != row.looked || s.placed != row.looked {
+			t.Errorf("%s: looked: %v, placed: %v", row.name, s.looked, s.placed)
+		}
+	}
+}
+
 // TestCopyInMemoryIsTrustedAsItsOriginalIs, and of one user only.
 func TestCopyInMemoryIsTrustedAsItsOriginalIs(t *testing.T) {
 	p := &programs{systems: map[[2]uint32]bool{{8, 1}: true}}
