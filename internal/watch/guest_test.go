@@ -7,6 +7,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/processes/processestest"
 	"github.com/buildwatch/buildwatch/internal/request"
 )
@@ -105,7 +106,7 @@ func TestBuilderThatIsKilledInAReportedRunIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	builder.end()
-	eventually(t, "it is forgotten", func() bool {
+	proctest.Eventually(t, "it is forgotten", func() bool {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		return len(b.guests) == 0

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 )
 
@@ -45,7 +46,7 @@ func TestListAnswersWhateverHoldsUpALook(t *testing.T) {
 	<-done
 	s.set(func() { s.members = nil })
 	close(release)
-	eventually(t, "it is seen again", func() bool { return numbers()[hung.id] == 0 })
+	proctest.Eventually(t, "it is seen again", func() bool { return numbers()[hung.id] == 0 })
 	if list := w.List(anybody); len(list) != 2 || list[0].State != api.StateRunning {
 		t.Errorf("the list is %+v", list)
 	}
