@@ -5,6 +5,7 @@ DESTDIR     ?=
 PREFIX      ?= /usr/local
 SUITE       ?= trixie
 SUITES      ?= trixie bookworm forky
+FUZZTIME    ?= 60s
 VMKERNEL    ?=
 VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestABuildOutOf|TestLimitsOfPodman|TestConfiguredLimits|TestAppArmor|TestCancelledBuildLeavesNothing|TestCancelledRootlessBuild|TestVersionTells))
 MATRIX      ?= -matrix.all
@@ -32,7 +33,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit generate mutants test integration podman-machine matrix versions demo bench bench-storage lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-storage lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +77,16 @@ unit: ## run the unit tests (no root needed; what is left out without it comes l
 
 generate: ## write what is made from the code: tables in docs/, manual pages, the sample configuration
 	$(GO) test ./docs ./internal/config ./internal/metrics ./internal/cli -update
+
+# Each goes on from where its last run has come to: what was found interesting is kept, in
+# `go env GOCACHE`/fuzz.
+fuzz: ## fuzz whatever parses foreign bytes, each for FUZZTIME=60s (RUN=REGEXP)
+	@for file in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' "$$file" | grep -E '$(or $(RUN),.)'); do \
+			echo "$$(dirname "$$file") $$name"; \
+			$(GO) test "./$$(dirname "$$file")" -run '^$$' -fuzz "^$$name\$$" -fuzztime '$(FUZZTIME)' || exit 1; \
+		done; \
+	done
 
 # No part of CI: minutes for each package. docs/testing.md has what was found.
 mutants: ## try whether the unit tests notice changed conditions (PACKAGES="survivors daemon")

@@ -112,7 +112,7 @@ func TestSignsOfLifeComeTwiceAsOftenAsAsked(t *testing.T) {
 		t.Errorf("every %v", got)
 	}
 	t.Setenv("WATCHDOG_PID", "1")
-	if got := watchdogInterval(); got != time.Minute {
+	if got := watchdogInterval(); got != 0 {
 		t.Errorf("another's: every %v", got)
 	}
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/watch"
@@ -19,12 +21,13 @@ import (
 // one that can't end a build, and systemd starts another.
 func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log logrus.FieldLogger) {
 	say := func(state string) {
-		if _, err := systemd.SdNotify(false, state); err != nil {
+		if err := tellSystemd(state); err != nil {
 			log.WithError(err).Warn("Cannot notify systemd")
 		}
 	}
+	pulse := newPulse(watchdogInterval())
 	said := status(watcher.Count(), settings.problem())
-	say(systemd.SdNotifyReady + "\n" + said)
+	say(systemd.SdNotifyReady + "\n" + pulse.watchdog() + said) // after a reload it may have been told of a rest
 	defer func() {
 		if !errors.Is(context.Cause(ctx), errReload) {
 			say(systemd.SdNotifyStopping)
@@ -32,25 +35,50 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 	}()
 
 	news := make(chan struct{}, 1)
+	token := func() {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	}
 	var following sync.WaitGroup
 	defer following.Wait()
-	following.Go(func() { followBuilds(ctx, watcher, news) })
-	tick := time.NewTicker(watchdogInterval())
-	defer tick.Stop()
+	following.Go(func() { followBuilds(ctx, watcher, token) })
+	var memory memory
+	defer memory.wake()
+	timer := time.NewTimer(pulse.pause())
+	defer timer.Stop()
 	for {
-		alive := ""
+		alive, ready := false, ""
 		select {
-		case <-tick.C:
-			alive = systemd.SdNotifyWatchdog + "\n"
+		case <-timer.C:
+			alive = true
 		case <-news:
 		case <-settings.changed:
-			alive = systemd.SdNotifyReady + "\n" // the end of what sayReloading began
+			ready = systemd.SdNotifyReady + "\n" // the end of what sayReloading began
 		case <-ctx.Done():
 			return
 		}
-		if now := status(watcher.Count(), settings.problem()); alive != "" || now != said {
-			say(alive + now)
-			said = now
+		count := watcher.Count()
+		now := status(count, settings.problem())
+		changed := pulse.see(count, alive, memory.collected())
+		switch {
+		case changed:
+			say(ready + pulse.watchdog() + now)
+		case alive:
+			say(systemd.SdNotifyWatchdog + "\n" + now)
+		case ready != "" || now != said:
+			say(ready + now)
+		}
+		said = now
+		if changed || alive {
+			timer.Reset(pulse.pause())
+		}
+		switch {
+		case changed && pulse.resting:
+			memory.rest(token)
+		case changed:
+			memory.wake()
 		}
 	}
 }
@@ -60,39 +88,49 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 // Source: sd_notify(3), RELOADING=1, with the time of the clock that systemd compares with
 // that of its signal: since 253 Type=notify-reload wants it, before it is no more than shown.
 func sayReloading() {
-	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading+"\n"+systemd.SdNotifyMonotonicUsec())
+	_ = tellSystemd(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
 }
 
 // statusPause is the least time between two status lines.
 const statusPause = 100 * time.Millisecond
 
-// followBuilds puts a token into news when something has become of a build.
-func followBuilds(ctx context.Context, watcher *watch.Watcher, news chan<- struct{}) {
-	_ = watcher.Watch(ctx, func(api.User) bool { return true }, func(e api.Event) error {
-		if e.Kind == api.EventAlive {
-			return nil
-		}
-		select {
-		case news <- struct{}{}:
-		default:
-		}
+// followBuilds calls news when something has become of a build.
+func followBuilds(ctx context.Context, watcher *watch.Watcher, news func()) {
+	watcher.Follow(ctx, func() {
+		news()
 		select {
 		case <-time.After(statusPause):
 		case <-ctx.Done():
 		}
-		return nil
 	})
 }
 
 // watchdogInterval is how often to tell systemd that the daemon lives: at half of
-// what it asks for, as sd_watchdog_enabled(3) recommends; where it does not ask,
-// now and then, for the status line.
+// what it asks for, as sd_watchdog_enabled(3) recommends; 0 where it does not ask.
 func watchdogInterval() time.Duration {
 	interval, err := systemd.SdWatchdogEnabled(false)
-	if err != nil || interval == 0 {
-		return time.Minute
+	if err != nil {
+		return 0
 	}
 	return interval / 2
+}
+
+// tellSystemd is sd_notify(3). go-systemd's goes through Go's poller, which wakes a second
+// thread each time.
+func tellSystemd(state string) error {
+	address := os.Getenv("NOTIFY_SOCKET")
+	if address == "" {
+		return nil
+	}
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("a socket for systemd: %w", err)
+	}
+	defer unix.Close(socket)
+	if err := unix.Sendto(socket, []byte(state), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: address}); err != nil {
+		return fmt.Errorf("tell systemd on %s: %w", address, err)
+	}
+	return nil
 }
 
 // status is the line that `systemctl status` shows.

@@ -24,8 +24,8 @@ func refuse(ctx context.Context, problems error, sockets sockets, log *logging.L
 	}
 	log.Error("Builds are not watched until this is mended and buildwatchd is restarted")
 	first, _, _ := strings.Cut(problems.Error(), "\n")
-	_, _ = systemd.SdNotify(false, systemd.SdNotifyReady+"\nSTATUS=Refusing all requests: "+first)
-	defer func() { _, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) }()
+	_ = tellSystemd(systemd.SdNotifyReady + "\nSTATUS=Refusing all requests: " + first)
+	defer func() { _ = tellSystemd(systemd.SdNotifyStopping) }()
 	return turnAway(ctx, sockets, first)
 }
 
@@ -50,12 +50,12 @@ func turnAway(ctx context.Context, sockets sockets, why string) error {
 	defer parts.Wait()
 	parts.Go(func() { _ = server.Serve(sockets.control) })
 	parts.Go(func() {
-		alive := time.NewTicker(watchdogInterval())
+		alive := time.NewTicker(newPulse(watchdogInterval()).pause())
 		defer alive.Stop()
 		for {
 			select {
 			case <-alive.C:
-				_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog)
+				_ = tellSystemd(systemd.SdNotifyWatchdog)
 			case <-ctx.Done():
 				return
 			}

@@ -156,6 +156,24 @@ func (w *Watcher) Watch(ctx context.Context, may func(api.User) bool, each func(
 	}
 }
 
+// Follow calls each when something has become of any build, until ctx ends or the daemon
+// stops. What happens while it runs is one call more. It costs nothing meanwhile.
+func (w *Watcher) Follow(ctx context.Context, each func()) {
+	q := w.events.follow(func(api.User) bool { return true })
+	defer w.events.leave(q)
+	for {
+		select {
+		case <-q.woken:
+			w.events.take(q)
+			each()
+		case <-ctx.Done():
+			return
+		case <-w.life.Done():
+			return
+		}
+	}
+}
+
 // present tells of the builds that there are, oldest first, and returns for each
 // the number of the last event that what was told has in it.
 func (w *Watcher) present(may func(api.User) bool, each func(api.Event) error) (shown map[string]uint64, err error) {
