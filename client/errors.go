@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -55,7 +54,43 @@ func dialError(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return noAnswer{err}
 	}
-	return fmt.Errorf("%w (%w)", kind, err)
+	return failure{kind, reason(err), err}
+}
+
+// failure is one of the kinds above, with the reason in words for people. Package net's are
+// for those who know its calls.
+type failure struct {
+	kind   error
+	reason string // may be empty
+	why    error
+}
+
+func (f failure) Error() string {
+	if f.reason == "" {
+		return f.kind.Error()
+	}
+	return f.kind.Error() + " (" + f.reason + ")"
+}
+
+func (f failure) Unwrap() []error { return []error{f.kind, f.why} }
+
+// reason says why a connection could not be made.
+func reason(err error) string {
+	socket := "its socket"
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		socket = op.Addr.String()
+	}
+	var number syscall.Errno
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no " + socket
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, connectionRefused):
+		return "nobody listens at " + socket
+	case errors.As(err, &number):
+		return socket + ": " + number.Error() // the kernel's words
+	}
+	return ""
 }
 
 // noAnswer is ErrNoAnswer for people: why the context has ended tells them nothing.
@@ -80,7 +115,7 @@ func callError(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return noAnswer{ctx.Err()}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &broken):
-		return fmt.Errorf("%w (%w)", ErrClosed, err)
+		return failure{ErrClosed, "", err}
 	}
-	return fmt.Errorf("%w: %w", ErrNotBuildwatchd, err)
+	return failure{ErrNotBuildwatchd, "", err}
 }

@@ -83,7 +83,7 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) erro
 		return err
 	}
 	margin := strings.Repeat(" ", labelWidth+2)
-	if err := writeTree(out, margin, d.ProcessTree); err != nil {
+	if err := writeTree(out, margin, d.ProcessTree, width); err != nil {
 		return err
 	}
 	if d.ProcessesOmitted > 0 {

@@ -124,7 +124,7 @@ func start(t *testing.T, details ...api.BuildDetail) (socket string, builds *con
 
 func TestDaemonIsNotRunning(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "control.sock")
-	want := "buildwatchctl: buildwatchd is not running (dial unix " + socket + ": connect: no such file or directory): start it with \"systemctl start buildwatchd.socket buildwatchd.service\"\n"
+	want := "buildwatchctl: buildwatchd is not running (there is no " + socket + "): start it with \"systemctl start buildwatchd.socket buildwatchd.service\"\n"
 	for _, args := range [][]string{{"list"}, {"list", "--json"}, {"show", "b"}, {"show", "b", "c", "--format", "{{.ID}}"}, {"stop", "b", "c"}, {"stop", "--all"}} {
 		run(t, socket, args...).expect(t, 1, "", want)
 	}
@@ -154,7 +154,7 @@ func TestUsageErrors(t *testing.T) {
 		{"list --filter since=noon", `--filter "since=noon": neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z: see "buildwatchctl list --help"`},
 		{"list --sort x", `--sort "x": the values are created, id, state, processes, cpu: see "buildwatchctl list --help"`},
 		{"list --format {{.Nope}}", `--format: there is no placeholder .Nope: see "buildwatchctl list --help"`},
-		{"list --format {{.ID", `--format: template: format:2: unclosed action started at format:1: see "buildwatchctl list --help"`},
+		{"list --format {{.ID", `--format: the template can't be read: unclosed action: see "buildwatchctl list --help"`},
 		{"list --format table", `--format: the template is empty: see "buildwatchctl list --help"`},
 		{"list --json --quiet", `takes only one of --json, --quiet: see "buildwatchctl list --help"`},
 		{"show", `needs at least one ID: see "buildwatchctl show --help"`},

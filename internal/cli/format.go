@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 	"text/template"
@@ -38,7 +39,7 @@ func newFormat(text string, sample any) (format, error) {
 	}
 	t, err := template.New("format").Funcs(templateFunctions).Parse(text)
 	if err != nil {
-		return format{}, fmt.Errorf("--format: %w", err)
+		return format{}, fmt.Errorf("--format: the template can't be read: %s", templateWords(err))
 	}
 	// Other errors may come of the sample's being empty.
 	if err := t.Execute(io.Discard, sample); err != nil {
@@ -48,6 +49,28 @@ func newFormat(text string, sample any) (format, error) {
 		}
 	}
 	return format{table: table, template: t}, nil
+}
+
+// whereInTemplate is what package template puts before and behind what is wrong.
+//
+// Source: text/template, exec.go, (*state).errorf; text/template/parse, (*Tree).errorf.
+var (
+	whereInTemplate = regexp.MustCompile(`^template: format:[0-9:]+ (?:executing "format" at <(.*?)>: )?(?:error calling \w+: )?`)
+	startedAt       = regexp.MustCompile(` started at format:\d+$`)
+)
+
+// templateWords says what is wrong with a template, and where, as its author has written it.
+func templateWords(err error) string {
+	text := err.Error()
+	found := whereInTemplate.FindStringSubmatch(text)
+	if found == nil {
+		return text
+	}
+	text = startedAt.ReplaceAllString(strings.TrimPrefix(text, found[0]), "")
+	if found[1] != "" {
+		return "{{" + found[1] + "}}: " + text
+	}
+	return text
 }
 
 // unescape turns \t and \n, which are two characters each inside a shell's single
@@ -101,12 +124,12 @@ func (f format) write(out io.Writer, rows []any, headings map[string]any) error 
 func (f format) fill(text io.Writer, rows []any, headings map[string]any) error {
 	if f.table && headings != nil {
 		if err := f.template.Execute(text, headings); err != nil {
-			return fmt.Errorf("--format: %w", err)
+			return fmt.Errorf("--format: %s", templateWords(err))
 		}
 	}
 	for _, row := range rows {
 		if err := f.template.Execute(text, row); err != nil {
-			return fmt.Errorf("--format: %w", err)
+			return fmt.Errorf("--format: %s", templateWords(err))
 		}
 	}
 	return nil

@@ -68,7 +68,7 @@ func TestListTemplates(t *testing.T) {
 	}
 	run(t, socket, "list", "--noheading", "--format", `table {{.UID}}`).expect(t, 0, "1001\n1000\n", "")
 	run(t, socket, "list", "--format", `{{index (split .ID "x") 3}}`).expect(t, 1, "",
-		"buildwatchctl: --format: template: format:1:2: executing \"format\" at <index (split .ID \"x\") 3>: error calling index: index out of range: 3\n")
+		"buildwatchctl: --format: {{index (split .ID \"x\") 3}}: index out of range: 3\n")
 }
 
 // TestEveryPlaceholder: each that --help documents works, and has a value.

@@ -34,6 +34,8 @@ func TestMachineIsAskedWhatWasUnderstood(t *testing.T) {
 		{[]string{"check", "-q", "--machine=vm"}, "<check><--quiet=true>"},
 		{[]string{"stop", "--dry-run", "--machine=vm", "bcdf"}, "<stop><--dry-run=true><--><bcdf>"},
 		{[]string{"version", "--machine=vm"}, "<version>"},
+		{[]string{"history", "--machine=vm", "-n", "3", "--since", "-2h", "--filter", "reason=stopped"}, "<history><--filter=reason=stopped><--lines=3><--since=-2h>"},
+		{[]string{"--machine", "wait", "-t", "30s", "bcdf"}, "<wait><--timeout=30s><--><bcdf>"},
 	} {
 		run(t, "/nowhere", test.args...).expect(t, 0, test.want+"\n", "")
 	}

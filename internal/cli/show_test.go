@@ -115,7 +115,7 @@ func TestTreeOfAnything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if err := writeTree(&out, "", test.processes); err != nil {
+			if err := writeTree(&out, "", test.processes, 0); err != nil {
 				t.Fatal(err)
 			}
 			if got := bytes.Count(out.Bytes(), []byte("\n")); got != test.lines {

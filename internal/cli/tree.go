@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/buildwatch/buildwatch/api"
 )
@@ -13,8 +15,9 @@ import (
 const maxIndent = 32
 
 // writeTree draws processes, each below its parent, as systemctl status does.
-// One whose parent is not among them stands at the left.
-func writeTree(out io.Writer, margin string, processes []api.Process) error {
+// One whose parent is not among them stands at the left. Lines are cut to the width of a
+// terminal, 0 for none.
+func writeTree(out io.Writer, margin string, processes []api.Process, width int) error {
 	if len(processes) == 0 {
 		return nil
 	}
@@ -42,7 +45,22 @@ func writeTree(out io.Writer, margin string, processes []api.Process) error {
 			drawing.draw(nobody, "", 0)
 		}
 	}
-	return align(out, text.Bytes())
+	var aligned bytes.Buffer
+	if err := align(&aligned, text.Bytes()); err != nil || width == 0 {
+		return errors.Join(err, writeAll(out, aligned.Bytes()))
+	}
+	for line := range strings.Lines(aligned.String()) {
+		line = strings.TrimRight(line, "\n")
+		if _, err := fmt.Fprintln(out, shorten(line, max(width, columnsOfPage))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeAll(out io.Writer, text []byte) error {
+	_, err := out.Write(text)
+	return err
 }
 
 type tree struct {

@@ -61,7 +61,8 @@ func (a *app) runVersion(ctx context.Context) error {
 		_, err = fmt.Fprintf(a.Out, "buildwatchd   %s, up %s\n", quote(info.Version), humanDuration(a.Now().Sub(info.StartedAt)))
 		for _, line := range describeHost(info.Host) {
 			if err == nil {
-				_, err = fmt.Fprintln(a.Out, line)
+				const label = len("missing       ")
+				_, err = fmt.Fprintln(a.Out, line[:label]+wrap(line[label:], label, a.Columns))
 			}
 		}
 	}

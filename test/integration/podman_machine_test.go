@@ -258,7 +258,7 @@ func (m *podmanMachine) askedFromTheHost(t *testing.T) {
 		{"version", "buildwatchd   ", "", 0},
 		{"show nosuchid", "", `no build with ID "nosuchid"`, 1},
 		{"list --filter nonsense", "", `see "buildwatchctl list --help"`, 125},
-		{"--socket /nowhere list", "", "buildwatchd is not running (dial unix /nowhere", 1},
+		{"--socket /nowhere list", "", "buildwatchd is not running (there is no /nowhere", 1},
 		{"stop " + id, id + "\n", "", 0},
 		{"stop " + id, "", "no build with ID", 1},
 	} {
