@@ -7,7 +7,7 @@ SUITE       ?= trixie
 SUITES      ?= trixie bookworm forky
 FUZZTIME    ?= 60s
 VMKERNEL    ?=
-VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestABuildOutOf|TestLimitsOfPodman|TestConfiguredLimits|TestAppArmor|TestCancelledBuildLeavesNothing|TestCancelledRootlessBuild|TestVersionTells))
+VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestVersionTells|TestLimitsAreInForceInThe|TestCPUQuotaHolds|TestABuildOutOf|TestDaemonOutOf|TestAppArmor|TestSixWays|TestContentOfBuilds))
 MATRIX      ?= -matrix.all
 CANCELS     ?= 200
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
@@ -101,7 +101,7 @@ integration: build packages testmachine ## run the integration tests in throwawa
 		--hide-summary=output --ignore-non-json-output-lines --raw-command -- build/suites $(RUN:%=-run '%') $(SUITE)
 
 # No part of CI: an emulated machine takes minutes to boot. docs/compatibility.md has the last result.
-vm: build testmachine ## run a short selection in a VM: real PID 1, a kernel of its own, all controllers (root; SUITE=, VMKERNEL=trixie-backports)
+vm: build testmachine ## run a selection in a VM: real PID 1, a kernel of its own, all controllers (root; SUITE=, VMKERNEL=trixie-backports)
 	$(GO) test -tags 'integration vm' -count=1 -v -timeout 3h -run '$(VMRUN)' \
 		-exec "$(CURDIR)/build/testmachine run --vm --kernel '$(VMKERNEL)' --suite $(SUITE) --" ./test/integration
 

@@ -115,6 +115,16 @@ func contextDir(t *testing.T, instructions string) string {
 	return dir
 }
 
+// native makes a context of a busybox that is not emulated, which has memory of its own only.
+func native(t *testing.T, instructions string) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.Chmod(dir, 0o755))
+	sh(t, "chmod 755 %s/..; cp %s/amd64/busybox %s/busybox", dir, fixtures, dir)
+	write(t, dir+"/Containerfile", "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\n"+instructions)
+	return dir
+}
+
 func write(t *testing.T, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {

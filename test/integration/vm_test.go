@@ -3,12 +3,14 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
-	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/test/matrix"
 )
 
 // What only a machine of its own can show: `make vm`. All cgroup controllers are there, and
@@ -16,16 +18,6 @@ import (
 
 // hog is a shell's line that wants some 100 MiB of memory: one long string.
 const hog = `/bin/busybox awk 'BEGIN {s = "x"; while (length(s) < 1e8) s = s s; print length(s)}'`
-
-// native makes a context of a busybox that is not emulated, which has memory of its own only.
-func native(t *testing.T, instructions string) string {
-	t.Helper()
-	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o755))
-	sh(t, "chmod 755 %s/..; cp %s/amd64/busybox %s/busybox", dir, fixtures, dir)
-	write(t, dir+"/Containerfile", "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\n"+instructions)
-	return dir
-}
 
 // TestEveryControllerIsThere, and the kernel and PID 1 are the VM's own.
 func TestEveryControllerIsThere(t *testing.T) {
@@ -44,25 +36,33 @@ func TestEveryControllerIsThere(t *testing.T) {
 	}
 }
 
-// TestABuildOutOfMemorySaysSoAndHarmsNoNeighbour, for root and rootless, by [limits] and by
-// --property: reason, journal, metric and message name it.
+// TestABuildOutOfMemorySaysSoAndHarmsNoNeighbour, for root and rootless, local and by API, by
+// [limits] and by --property: reason, journal, metric and message name it.
 func TestABuildOutOfMemorySaysSoAndHarmsNoNeighbour(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	t.Cleanup(func() { core.tidy(t) })
-	limited(t, "[limits]\nMemoryMax = \"48M\"\nMemorySwapMax = 0\n[limits.user.root]\nMemoryMax = \"\"\n")
-	neighbour := startDetached(t, root, "podman build --no-cache --network=none "+native(t, "RUN /bin/busybox sleep 1002\n"), 1)
+	limited(t, "[limits]\nMemoryMax = \"48M\"\nMemorySwapMax = 0\n[limits.mode.run]\nMemoryMax = \"\"\n")
+	core.startSocket(t)
+	// Each has a neighbour beside it: another user's, and one of the same service.
+	waits := native(t, "RUN /bin/busybox sleep 1002\n")
+	neighbours := []api.Build{
+		startDetached(t, root, "podman build --no-cache --network=none "+waits, 1),
+		startDetached(t, core, core.apiBuild(t, waits, ""), 1),
+	}
 	hungry := native(t, "RUN "+hog+"\n")
 	before := metric(t, `buildwatch_builds_ended_total{reason="out_of_memory"}`)
 	for i, line := range []string{
+		"podman build --no-cache --network=none " + hungry,
 		"runuser --login core --session-command " + quoted("podman build --no-cache --network=none "+hungry),
+		core.apiBuild(t, hungry, ""),
 		ctl + " run --property MemoryMax=48M --property MemorySwapMax=0 -- podman build --no-cache --network=none " + hungry,
 	} {
 		out, err := try("%s", line)
-		if err == nil {
+		if err == nil && !strings.Contains(out, "errorDetail") { // the API's answer is 200 by then
 			t.Errorf("%s has what it wanted:\n%s", line, out)
 		}
-		if i == 1 && !strings.Contains(out, "the build was short of memory: ") {
+		if strings.HasPrefix(line, ctl) && !strings.Contains(out, "the build was short of memory: ") {
 			t.Errorf("the run does not say what it was short of:\n%s", out)
 		}
 		eventually(t, func() (string, bool) {
@@ -73,12 +73,70 @@ func TestABuildOutOfMemorySaysSoAndHarmsNoNeighbour(t *testing.T) {
 	if out := sh(t, "journalctl --sync; journalctl -q --no-pager -o cat -t buildwatchd"); !strings.Contains(out, "MemoryMax=48M of the build's scope was reached") {
 		t.Errorf("the journal does not name the limit:\n%s", out)
 	}
-	view, err := show(neighbour.ID)
-	if err != nil || view.State != api.StateRunning || view.Processes < 1 {
-		t.Errorf("the neighbour: %+v, %v", view, err)
+	for _, neighbour := range neighbours {
+		view, err := show(neighbour.ID)
+		if err != nil || view.State != api.StateRunning || view.Processes < 1 || view.Placement != api.PlacementScope {
+			t.Errorf("the neighbour: %+v, %v", view, err)
+		}
+		sh(t, "%s stop %s", ctl, neighbour.ID)
 	}
-	sh(t, "%s stop %s", ctl, neighbour.ID)
 	nothingListed(t)
+}
+
+// apiBuild is the command line of a build of the user's by their API service.
+func (u user) apiBuild(t *testing.T, dir, query string) string {
+	t.Helper()
+	sh(t, "tar --create --directory %s --file %s/../%s.tar .; chmod 755 %s/..", dir, dir, filepath.Base(dir), dir)
+	line := fmt.Sprintf("curl -sS --no-buffer --unix-socket %s -H Content-Type:application/x-tar --data-binary @%s.tar \"http://d/build?forcerm=1&dockerfile=Containerfile&nocache=1&networkmode=none%s\"", u.socket(), dir, query)
+	if u == root {
+		return line
+	}
+	return "runuser --login " + string(u) + " --session-command " + quoted("exec "+line)
+}
+
+// TestSixWaysToCancelLeaveNothing: each of them, of root's and of a user's builds, where
+// the controllers are enabled in every scope. One of them is of an emulated build: a
+// translator that is translated itself takes twenty times as long.
+func TestSixWaysToCancelLeaveNothing(t *testing.T) {
+	for n, cell := range []matrix.Cell{
+		{How: matrix.PodmanBuild, Runtime: matrix.Crun, Platform: matrix.ARM64, Cancel: matrix.Interrupt},
+		{How: matrix.BuildahBuild, Runtime: matrix.Runc, Cancel: matrix.Terminate},
+		{How: matrix.PodmanBuild, Runtime: matrix.Runc, Cancel: matrix.Kill},
+		{How: matrix.PodmanBuild, Runtime: matrix.Crun, Manager: matrix.Cgroupfs, Cancel: matrix.Hangup},
+		{How: matrix.Compat, Runtime: matrix.Crun, Cancel: matrix.ServiceKilled},
+		{How: matrix.RemoteBusy, Runtime: matrix.Crun, Cancel: matrix.Disconnect},
+	} {
+		inBothHands(t, 10*n, cell, func(a *attempt) {
+			gone := a.cancelled()
+			a.t.Logf("gone after %v", gone)
+		})
+	}
+}
+
+// TestContentOfBuildsIsWhole, whoever builds.
+func TestContentOfBuildsIsWhole(t *testing.T) {
+	for n, cell := range []matrix.Cell{
+		{How: matrix.PodmanBuild, Runtime: matrix.Crun, Shape: matrix.Jobs},
+		{How: matrix.BuildahBuild, Runtime: matrix.Runc, Platform: matrix.ARM64},
+		{How: matrix.Compat, Runtime: matrix.Crun},
+	} {
+		inBothHands(t, 100+10*n, cell, (*attempt).completed)
+	}
+}
+
+// inBothHands tries something of a cell as root and as a user.
+func inBothHands(t *testing.T, number int, cell matrix.Cell, try func(*attempt)) {
+	t.Helper()
+	cell.Platform = cmp.Or(cell.Platform, matrix.AMD64)
+	cell.Manager = cmp.Or(cell.Manager, matrix.Systemd)
+	cell.Shape = cmp.Or(cell.Shape, matrix.OneStep)
+	for i, who := range []string{matrix.Root, matrix.Rootless} {
+		cell.Who = who
+		t.Run(cell.String(), func(t *testing.T) {
+			leakCheck(t)
+			try(newAttempt(t, cell, 400000+number+i))
+		})
+	}
 }
 
 func plus(t *testing.T, number string, more int) string {
@@ -105,34 +163,95 @@ func TestABuildOutOfTasksSaysSo(t *testing.T) {
 	})
 }
 
-// TestLimitsOfPodmanAreInForceInTheScope: --memory and --cpus of podman build bound the
-// container as they do without buildwatch, and those of the scope lie around them.
-func TestLimitsOfPodmanAreInForceInTheScope(t *testing.T) {
+// TestLimitsAreInForceInTheScope: those of podman build bound the container as they do
+// without buildwatch, and those of the configuration lie around them: for all builds, by
+// user, and by the way in which they were started.
+func TestLimitsAreInForceInTheScope(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	t.Cleanup(func() { core.tidy(t) })
-	limited(t, "[limits]\nMemoryMax = \"1G\"\nTasksMax = 500\nCPUQuota = \"150%\"\nIOWeight = 50\n")
-	build := "podman build --no-cache --network=none --memory=64m --memory-swap=64m --cpu-quota=50000 --cpu-period=100000 " + native(t, "RUN /bin/busybox sleep 1003\n")
-	for _, u := range []user{root, core} {
-		line := build
-		if u != root {
-			line = "runuser --login " + string(u) + " --session-command " + quoted("exec "+build)
+	limited(t, `[limits]
+MemoryMax = "1G"
+TasksMax = 500
+CPUQuota = "150%"
+IOWeight = 50
+[limits.user.core]
+TasksMax = 400
+[limits.mode.api]
+MemoryMax = "900M"
+IOWeight = 20
+`)
+	context := native(t, "RUN /bin/busybox sleep 1003\n")
+	const flags = "podman build --no-cache --network=none --memory=64m --memory-swap=64m --cpu-quota=50000 --cpu-period=100000 "
+	const query = "&memory=67108864&memswap=67108864&cpuquota=50000&cpuperiod=100000"
+	for _, row := range []struct {
+		user                user
+		line                string
+		memory, tasks, ioWt string
+	}{
+		{root, flags + context, "1073741824", "500", "50"},
+		{core, "runuser --login core --session-command " + quoted("exec "+flags+context), "1073741824", "400", "50"},
+		{root, root.apiBuild(t, context, query), "943718400", "500", "20"},
+		{core, core.apiBuild(t, context, query), "943718400", "400", "20"},
+	} {
+		if strings.Contains(row.line, "curl") {
+			row.user.startSocket(t)
 		}
-		view := startDetached(t, u, line, 1)
+		view := startDetached(t, row.user, row.line, 1)
 		detail, err := show(view.ID)
 		must(t, err)
 		container, scope := "/sys/fs/cgroup"+detail.ProcessTree[0].Cgroup, "/sys/fs/cgroup"+view.Cgroup
 		for file, want := range map[string]string{
 			container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000",
-			scope + "/memory.max": "1073741824", scope + "/pids.max": "500", scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default 50",
+			scope + "/memory.max": row.memory, scope + "/pids.max": row.tasks, scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default " + row.ioWt,
 		} {
 			if got := sh(t, "cat %s", file); got != want {
-				t.Errorf("%s: %s is %q, want %q", u, file, got, want)
+				t.Errorf("%s: %s is %q, want %q", row.line, file, got, want)
 			}
 		}
 		sh(t, "%s stop %s", ctl, view.ID)
 	}
 	nothingListed(t)
+}
+
+// TestCPUQuotaHoldsBack what wants more CPU time.
+func TestCPUQuotaHoldsBack(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	limited(t, "[limits]\nCPUQuota = \"10%\"\n")
+	view := startDetached(t, root, "podman build --no-cache --network=none "+native(t, "RUN while :; do :; done\n"), 1)
+	eventually(t, func() (string, bool) {
+		stat := sh(t, "cat /sys/fs/cgroup%s/cpu.stat", view.Cgroup)
+		return stat, !strings.Contains(stat, "nr_throttled 0\n")
+	})
+	sh(t, "%s stop %s", ctl, view.ID)
+	nothingListed(t)
+}
+
+// TestDaemonOutOfMemoryHarmsNoBuild: its own MemoryMax ends it, as a leak would. What is
+// wanted goes on, and is found again.
+func TestDaemonOutOfMemoryHarmsNoBuild(t *testing.T) {
+	leakCheck(t)
+	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--tag", "ticks",
+		native(t, "RUN for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /ticks; /bin/busybox sleep 1; done\n"))
+	before := b.supervised(1)
+	pid := sh(t, "systemctl show -P MainPID buildwatchd.service")
+	t.Cleanup(func() { sh(t, "systemctl revert buildwatchd.service") })
+	sh(t, "systemctl set-property --runtime buildwatchd.service MemoryMax=1M MemorySwapMax=0")
+	eventually(t, func() (string, bool) {
+		now := sh(t, "systemctl show -P MainPID buildwatchd.service")
+		return "it is still " + now, now != pid
+	})
+	sh(t, "systemctl revert buildwatchd.service")
+	startDaemon(t)
+	if after := b.supervised(1); after.ID != before.ID {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	b.succeed()
+	if got := fileInImage(t, "ticks", "ticks"); got != "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" {
+		t.Errorf("the image has the ticks %q", got)
+	}
+	sh(t, "podman rmi --force ticks 2>/dev/null || true")
 }
 
 // TestAppArmorIsEnforcing beside it, and has denied buildwatch nothing.

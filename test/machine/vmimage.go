@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,10 +22,10 @@ const (
 	vmDiskSize                        = "8G" // sparse
 )
 
-// vmImage returns the directory of the suite's image from the cache, and makes it first
+// VMImage returns the directory of the suite's image from the cache, and makes it first
 // where it is missing: the same root as a machine's, with Debian's cloud kernel of the
 // suite that kernel names, or of its own.
-func vmImage(ctx context.Context, suiteName, kernel string, say func(string, ...any)) (string, error) {
+func VMImage(ctx context.Context, suiteName, kernel string, say func(string, ...any)) (string, error) {
 	root, err := Rootfs(ctx, suiteName, say)
 	if err != nil {
 		return "", err
@@ -52,11 +53,11 @@ func vmImage(ctx context.Context, suiteName, kernel string, say func(string, ...
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = removeTree(dir) }()
+	tree := dir + ".root" // beside it, so that the log of what failed stays in the cache
+	defer func() { _ = errors.Join(removeTree(dir), removeTree(tree)) }()
 	r := newRecipe(s)
 	r.Setup, r.Pinning = vmSetup, nil
-	tree := filepath.Join(dir, "root")
-	if err := makeImage(ctx, r, root, tree, kernel); err != nil {
+	if err := makeImage(ctx, r, root, tree, dir, kernel); err != nil {
 		return "", fmt.Errorf("build the VM image of %s: %w", suiteName, err)
 	}
 	made := filepath.Join(dir, "image")
@@ -82,8 +83,8 @@ func vmImage(ctx context.Context, suiteName, kernel string, say func(string, ...
 	return image, nil
 }
 
-// makeImage makes the tree of the image, and beside it the key that opens the VM.
-func makeImage(ctx context.Context, r recipe, root, tree, kernel string) error {
+// makeImage makes the tree of the image, and in dir the key that opens the VM.
+func makeImage(ctx context.Context, r recipe, root, tree, dir, kernel string) error {
 	if _, err := output(ctx, "cp", "-a", "--reflink=auto", root, tree); err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func makeImage(ctx context.Context, r recipe, root, tree, kernel string) error {
 	if err := r.setUp(ctx, tree); err != nil {
 		return err
 	}
-	key := filepath.Join(filepath.Dir(tree), vmKey)
+	key := filepath.Join(dir, vmKey)
 	if _, err := output(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key); err != nil {
 		return err
 	}

@@ -49,12 +49,12 @@ func Run(args []string) error {
 func newRootfs(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rootfs",
-		Short: "Build and cache a root file system, and print where it is",
+		Short: "Build and cache a root file system, or with --vm an image, and print where it is",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stop := s.cancelOnSignal()
 			defer stop()
-			root, err := machine.Rootfs(cmd.Context(), *s.suite, say)
+			root, err := s.rootfs(cmd.Context())
 			if err != nil {
 				return cause(cmd.Context(), err)
 			}
@@ -62,6 +62,13 @@ func newRootfs(s *session) *cobra.Command {
 			return err
 		},
 	}
+}
+
+func (s *session) rootfs(ctx context.Context) (string, error) {
+	if s.vm {
+		return machine.VMImage(ctx, *s.suite, s.kernel, say)
+	}
+	return machine.Rootfs(ctx, *s.suite, say)
 }
 
 func newVersions(s *session) *cobra.Command {
