@@ -79,7 +79,7 @@ var reasons = meanings[Reason]{
 	{ReasonStopped, "somebody asked for it, by stop, or by Ctrl+C, SIGTERM or SIGHUP at run"},
 	{ReasonDeadline, "its time is over: that of run --timeout, or policy.max_runtime"},
 	{ReasonStalled, "it was stalled for longer than stalled.kill_after, and the policy is to end such builds"},
-	{ReasonOutOfMemory, "the owner ended, and no container was left, after the kernel had killed a process of the last step for want of memory"},
+	{ReasonOutOfMemory, "the owner ended, and no container was left, after the kernel had killed a process of the last step for want of memory; or the kernel killed the command of run"},
 	{ReasonOutOfTasks, "the owner ended, and no container was left, after the last step could not have all the processes that it wanted"},
 }
 

@@ -141,7 +141,7 @@ func Why(e api.Ended) string {
 	case api.ReasonOwnerExited:
 		return "its owner ended, and left processes"
 	case api.ReasonOutOfMemory:
-		return "the kernel killed a process of its last step for want of memory"
+		return "the kernel killed a process of its last step, or its command, for want of memory"
 	case api.ReasonOutOfTasks:
 		return "its last step could not have all the processes that it wanted"
 	case api.ReasonClientDisconnected:

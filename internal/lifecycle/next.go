@@ -45,7 +45,7 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 		}
 		switch e {
 		case OwnerExited:
-			return unwanted(s, api.ReasonOwnerExited, busy)
+			return unwanted(s, s.ownersEnd(), busy)
 		case WaiterExited:
 			s.Deserted = true
 			return unwanted(s, api.ReasonOwnerExited, busy)
@@ -102,6 +102,15 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 		}
 	}
 	return s, ActNothing
+}
+
+// ownersEnd is the reason of a build whose owner has ended before its containers. An owner
+// that is inside is bounded as they are: when memory ends, the kernel may choose it.
+func (s Status) ownersEnd() api.Reason {
+	if s.CommandInside && s.Short == api.ReasonOutOfMemory && !s.ReportOnly {
+		return s.Short
+	}
+	return api.ReasonOwnerExited
 }
 
 // unwanted is the end of a build that nobody wants any more, by what is known of it.

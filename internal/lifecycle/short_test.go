@@ -36,3 +36,21 @@ func TestABuildThatEndsAfterAShortageSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestACommandThatIsKilledForWantOfMemorySaysSo: podman is inside the scope of a run, and
+// the kernel may choose it and not the step. That was told as a cancel.
+func TestACommandThatIsKilledForWantOfMemorySaysSo(t *testing.T) {
+	inside := running
+	inside.CommandInside = true
+	s, _ := memoryShort.to(inside)
+	if s, _ := ownerExitedBusy.to(s); s.Reason != api.ReasonOutOfMemory || s.State != api.StateAbandoned {
+		t.Errorf("%+v", s)
+	}
+	if s, _ := ownerExitedBusy.to(inside); s.Reason != api.ReasonOwnerExited {
+		t.Errorf("without a shortage: %s", s.Reason)
+	}
+	s.ReportOnly = true
+	if s, _ := ownerExitedBusy.to(s); s.Reason != api.ReasonOwnerExited { // what may be reported is for other reasons
+		t.Errorf("where it is only reported: %s", s.Reason)
+	}
+}
