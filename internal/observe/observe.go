@@ -44,18 +44,6 @@ const settled = 3 * time.Millisecond
 // come some ten milliseconds after its monitor.
 var burst = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 200 * time.Millisecond, time.Second}
 
-// A look is followed by a rest of restFactor times what it took, so that looks have a part
-// of a processor only where each is slow: on a small machine that is emulated one takes
-// 40 ms, and while podman copies files it executes itself twice a second. restMost bounds
-// what a look is late by, where it took long because the host is busy.
-const (
-	restFactor = 5
-	restMost   = 200 * time.Millisecond
-)
-
-// rest is how long to rest after a look that took so long.
-func rest(took time.Duration) time.Duration { return min(restFactor*took, restMost) }
-
 // Options is what a Follower is made of.
 type Options struct {
 	// Seen is told of each step that has processes and is not Placed. The Step stays
@@ -158,7 +146,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 	})
 	var last, thorough time.Time // the last look, and the last one for orphans
-	var took time.Duration       // of the last one
+	var pace pace
 	for next := 0; ; {
 		begun := time.Now()
 		if time.Since(thorough) >= slow {
@@ -169,10 +157,10 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.look()
 		}
 		last = time.Now()
-		took = last.Sub(begun)
+		pace.note(last.Sub(begun))
 		f.tell(ctx)
 		pause, looked := f.pause(next)
-		pause = max(pause, rest(took))
+		pause = max(pause, pace.rest())
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -184,7 +172,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			next = 0
 			timer.Stop()
 			select {
-			case <-time.After(max(settled, max(burst[0], rest(took))-time.Since(last))):
+			case <-time.After(max(settled, max(burst[0], pace.rest())-time.Since(last))):
 			case <-ctx.Done():
 				return nil
 			}
