@@ -75,6 +75,8 @@ func TestReclaimKilledInItsMiddleBreaksNothing(t *testing.T) {
 		},
 		"daemon": func(t *testing.T, _ string) {
 			sh(t, "systemctl kill --kill-whom=main --signal=KILL buildwatchd.service")
+			// What a build makes while no daemon looks stays, unless a step uses it: the next one waits.
+			startDaemon(t)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
