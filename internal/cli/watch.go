@@ -83,6 +83,9 @@ func (a *app) runWatch(ctx context.Context, flags watchFlags, ids []string) erro
 			return fail(err)
 		case v.ready:
 			pause = shortest
+		}
+		if !v.lost {
+			v.lost = true
 			a.complain(err.Error() + ": asking again until it is back")
 		}
 		select {
@@ -120,12 +123,14 @@ type viewer struct {
 
 	began   bool            // the daemon has answered at least once
 	ready   bool            // it has told, this time, which builds there are
+	lost    bool            // it was there, and is not; who reads was told
 	present map[string]bool // those that it told of
 	failed  error           // it can't be printed
 }
 
 // see prints an event that was asked for.
 func (v *viewer) see(e api.Event) error {
+	v.began = true
 	switch {
 	case e.Build != nil:
 		if v.left != nil && !v.left[e.Build.ID] {
@@ -143,10 +148,10 @@ func (v *viewer) see(e api.Event) error {
 	case e.Kind == api.EventDropped:
 		v.present = make(map[string]bool)
 	case e.Kind == api.EventReady:
-		if v.began && !v.ready {
+		if v.lost {
 			v.app.complain("buildwatchd is there again")
 		}
-		v.began, v.ready = true, true
+		v.ready, v.lost = true, false
 		v.missed()
 	}
 	if v.failed = v.print(e); v.failed != nil {

@@ -7,9 +7,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
+	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +198,38 @@ func TestWatchGoesOnWhenTheDaemonIsBack(t *testing.T) {
 		if strings.Count(said, want) != 1 {
 			t.Errorf("%q is not said once:\n%s", want, said)
 		}
+	}
+}
+
+// TestWatchGoesOnWhenItWasCutOffBeforeItKnewAllBuilds: the daemon had answered, so it is
+// asked again.
+func TestWatchGoesOnWhenItWasCutOffBeforeItKnewAllBuilds(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		to := json.NewEncoder(w)
+		_ = to.Encode(event(api.EventPresent, "bcdf2345", api.StateRunning))
+		if asked.Add(1) == 1 {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		_ = to.Encode(api.Event{Kind: api.EventReady})
+		_ = to.Encode(event(api.EventGone, "bcdf2345", api.StateGone))
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Close() })
+	next, _, complaints := watching(t, socket)
+	for _, want := range []string{"is there", "is there", "gone"} {
+		if got := next(); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if said := complaints.String(); !strings.Contains(said, "asking again until it is back") || !strings.Contains(said, "is there again") {
+		t.Errorf("it says\n%s", said)
 	}
 }
 

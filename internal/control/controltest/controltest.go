@@ -134,8 +134,14 @@ func (b *Builds) End(id string) {
 	b.builds = slices.DeleteFunc(b.builds, func(d api.BuildDetail) bool { return d.ID == id })
 }
 
-// Tell tells one who watches of an event, when it is read.
-func (b *Builds) Tell(e api.Event) { b.events <- e }
+// Tell tells one who watches of an event, when it is read. That nobody watches ends the test.
+func (b *Builds) Tell(e api.Event) {
+	select {
+	case b.events <- e:
+	case <-time.After(30 * time.Second):
+		panic("nobody watches")
+	}
+}
 
 // Watch is for control.Builds.
 func (b *Builds) Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error {
