@@ -85,8 +85,8 @@ func compareNextBuild(pairs int) error {
 		return err
 	}
 	defer os.RemoveAll(hanging)
-	if err := build(dir).Run(); err != nil {
-		return err
+	if out, err := build(dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("a build: %w: %s", err, out)
 	}
 	all := []*series{{name: `reclaim = "off"`}, {name: `reclaim = "own"`}}
 	for round := range pairs {
@@ -123,8 +123,15 @@ func setReclaim(mode string) error {
 	return errors.Join(
 		os.MkdirAll(filepath.Dir(reclaimFile), 0o755),
 		os.WriteFile(reclaimFile, fmt.Appendf(nil, "[storage]\nreclaim = %q\n", mode), 0o644),
-		exec.Command("systemctl", "reload", "buildwatchd.service").Run(),
+		command("systemctl", "reload", "buildwatchd.service"),
 	)
+}
+
+func command(name string, args ...string) error {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %q: %w: %s", name, args, err, out)
+	}
+	return nil
 }
 
 func build(dir string) *exec.Cmd {
