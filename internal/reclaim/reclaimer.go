@@ -352,6 +352,17 @@ func (r *Reclaimer) beside(but *waiting) (others []Other) {
 	return others
 }
 
+// othersWait reports whether other dead builders of the user wait for a helper. It is called with
+// the lock.
+func (r *Reclaimer) othersWait(but *waiting) bool {
+	for _, w := range r.entries {
+		if w != but && w.UID == but.UID && w.dead {
+			return true
+		}
+	}
+	return false
+}
+
 // reclaim has a helper remove what is left, and reports whether that was all.
 func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	r.mu.Lock()
@@ -367,6 +378,9 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 		return false
 	}
 	defer release()
+	r.mu.Lock()
+	job.Yield = !job.Look && !r.othersWait(w)
+	r.mu.Unlock()
 	begun := time.Now()
 	result, err := r.Run(r.life, uid, job)
 	if err == nil && result.Error != "" {
