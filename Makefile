@@ -10,6 +10,8 @@ VMKERNEL    ?=
 VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestVersionTells|TestLimitsAreInForceInThe|TestCPUQuotaHolds|TestABuildOutOf|TestDaemonOutOf|TestAppArmor|TestSixWays|TestContentOfBuilds))
 MATRIX      ?= -matrix.all
 CANCELS     ?= 200
+SEED        ?= 1
+MINUTES     ?= 1
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
 GOTESTSUM   ?= gotest.tools/gotestsum@v1.13.0
 GREMLINS    ?= github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
@@ -33,7 +35,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-storage lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-storage chaos lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -135,6 +137,11 @@ demo: build ## cancel an emulated build without buildwatch, and with it (root)
 bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (root)
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
+
+# What is done comes from the seed, when it is done from the machine's speed.
+chaos: build testmachine ## build, cancel and break at random, and check both laws meanwhile (root; SEED=1 MINUTES=1)
+	$(GO_BUILD) -o build/ ./test/chaos
+	$(MACHINE) -- build/chaos -seed $(SEED) -for $(MINUTES)m
 
 bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes and the next build (root; CANCELS=200)
 	$(GO_BUILD) -o build/ ./test/bench

@@ -55,7 +55,11 @@ func lookAtProcesses() (processes, error) {
 				}
 			}
 		}
-		found.used = append(found.used, linksOf(process)...)
+		// Who serves a file system has its directories open, and uses nothing of it: it ends when that
+		// is unmounted, and lives on after a builder that was killed. Who is in there is seen himself.
+		if exe, _ := process.Executable(); filepath.Base(exe) != podman.MountHelper {
+			found.used = append(found.used, linksOf(process)...)
+		}
 		found.used = append(found.used, rootsIn(process, namespaces)...)
 	}
 	return found, nil

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // aStore is a storage with working containers, and a tool that removes them as podman does.
@@ -230,6 +232,21 @@ func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
 	must(t, err)
 	if len(items) != 1 || items[0].Why != WhyDoubt || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)
+	}
+}
+
+// TestFuseOverlayfsUsesNothingOfWhatItServes: that of a builder that was killed lives on, and has
+// the directories of the working container open.
+func TestFuseOverlayfsUsesNothingOfWhatItServes(t *testing.T) {
+	for name, want := range map[string]bool{podman.MountHelper: false, "sh": true} {
+		dir := t.TempDir()
+		shell := proctest.Copy(t, "/bin/sh", name)
+		proctest.Shell(t, ":", func(cmd *exec.Cmd) { cmd.Path, cmd.Dir = shell, dir })
+		found, err := lookAtProcesses()
+		must(t, err)
+		if found.use(dir) != want {
+			t.Errorf("%s uses its directory: %v", name, !want)
+		}
 	}
 }
 
