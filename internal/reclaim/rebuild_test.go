@@ -42,7 +42,7 @@ func TestNextBuildIsLetGoFirst(t *testing.T) {
 
 func TestBuildOfTheUserIsSeen(t *testing.T) {
 	proctest.Shell(t, ":", func(cmd *exec.Cmd) {
-		cmd.Args = append([]string{"podman"}, append(cmd.Args[1:], "build", ".")...) // -c has a value there, too
+		cmd.Args = append([]string{"podman"}, append(cmd.Args[1:3], "build", ".")...) // -c has a value there, too
 	})
 	proctest.Eventually(t, "it is seen", userBuilds)
 }
