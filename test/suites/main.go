@@ -40,7 +40,7 @@ var first = []string{"TestMatrix"}
 
 // once are the tests that are run on the first suite only: what they try, scripts and
 // formats, is of this project alone, and the same whatever the release.
-var once = regexp.MustCompile(`^(TestPodmanMachine|TestListFormats|TestMistakesAre|TestConfigurationIsChecked|TestStagedInstall|TestHonestSleepers|TestTypoInThe|TestSecondCtrlC)`)
+var once = regexp.MustCompile(`^(TestPodmanMachine|TestAnImageOf|TestListFormats|TestMistakesAre|TestConfigurationIsChecked|TestStagedInstall|TestHonestSleepers|TestTypoInThe|TestSecondCtrlC)`)
 
 // differing are the tests that are run on a third suite and on those after it, since the
 // whole is to be done within the hour: what podman, systemd, the runtimes and qemu may do
