@@ -18,7 +18,7 @@ var breakages = []struct {
 	{"reloaded", "systemctl reload buildwatchd.service", 1},
 	{"systemd reloaded", "systemctl daemon-reload", 1},
 	{"systemd executed anew", "systemctl daemon-reexec", 1},
-	{"bus restarted", "systemctl reload dbus.service", 1},
+	{"bus reloaded", "systemctl reload dbus.service", 1},
 }
 
 // breakThings breaks one after the other until it is told to stop.

@@ -37,7 +37,7 @@ func (w *world) build(choose *rand.Rand, name string) {
 	steps := 1 + choose.IntN(3)
 	cancelled := choose.IntN(3) == 0
 	signal := ends[choose.IntN(len(ends))]
-	after := time.Duration(choose.IntN(4000)) * time.Millisecond
+	after := time.Duration(choose.IntN(2000)) * time.Millisecond
 	naps := make([]int, steps)
 	for i := range naps {
 		naps[i] = choose.IntN(15)
@@ -130,9 +130,9 @@ func (w *world) compareContent(kind, tag, want string) {
 	if kind == "a user's podman" {
 		who = "runuser --login builder --session-command "
 	}
-	look := "c=$(buildah from --pull-never localhost/" + tag + ") && buildah unshare sh -c \"cat \\$(buildah mount $c)/content\"; buildah rm $c >/dev/null; podman rmi --force " + tag + " >/dev/null"
+	look := "c=$(buildah from --pull-never localhost/" + tag + " 2>/dev/null) && buildah unshare sh -c \"cat \\$(buildah mount $c)/content\"; buildah rm $c >/dev/null; podman rmi --force " + tag + " >/dev/null"
 	if who == "" {
-		look = "c=$(buildah from --pull-never localhost/" + tag + ") && cat $(buildah mount $c)/content; buildah rm $c >/dev/null; podman rmi --force " + tag + " >/dev/null"
+		look = "c=$(buildah from --pull-never localhost/" + tag + " 2>/dev/null) && cat $(buildah mount $c)/content; buildah rm $c >/dev/null; podman rmi --force " + tag + " >/dev/null"
 	} else {
 		look = who + "'" + strings.ReplaceAll(look, "'", `'\''`) + "'"
 	}
