@@ -311,3 +311,25 @@ func TestWhatStaysInSpiteOfAllTriesIsForgotten(t *testing.T) {
 		t.Errorf("%d tries", len(b.jobs))
 	}
 }
+
+// TestTheLastTryIsTheNextDaemonsWhenThisOneStops: its file stays.
+func TestTheLastTryIsTheNextDaemonsWhenThisOneStops(t *testing.T) {
+	dir := t.TempDir()
+	b := newBench(t, dir, Own)
+	b.pauses = []time.Duration{}
+	began := make(chan struct{})
+	b.Run = func(ctx context.Context, _ uint32, _ Job) (Result, error) {
+		close(began)
+		<-ctx.Done()
+		return Result{}, ctx.Err()
+	}
+	builder, child := aBuilder(t, "podman build")
+	b.uses("bcdf2345", builder, 'a')
+	child.End()
+	b.Over("bcdf2345", false)
+	<-began
+	b.Close()
+	if b.files(dir) != 1 {
+		t.Error("it is forgotten")
+	}
+}

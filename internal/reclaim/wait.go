@@ -30,7 +30,10 @@ func (r *Reclaimer) wait(w *waiting) {
 	}
 	w.looks.Wait()
 	for try := 0; !r.reclaim(w, try); {
-		if try == len(r.pauses) {
+		switch {
+		case r.life.Err() != nil: // the next daemon goes on with it
+			return
+		case try == len(r.pauses):
 			r.giveUp(w)
 			return
 		}
