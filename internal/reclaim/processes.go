@@ -42,7 +42,8 @@ func lookAtProcesses() (processes, error) {
 		if err != nil {
 			continue // it has ended
 		}
-		builds, other := makes(process)
+		exe, _ := process.Executable()
+		builds, other := makes(process, exe)
 		if status.UIDs[1] == uid && (builds || other) {
 			if its, err := process.Stat(); err == nil {
 				start, err := startedAt(its.Starttime)
@@ -57,7 +58,7 @@ func lookAtProcesses() (processes, error) {
 		}
 		// Who serves a file system has its directories open, and uses nothing of it: it ends when that
 		// is unmounted, and lives on after a builder that was killed. Who is in there is seen himself.
-		if exe, _ := process.Executable(); filepath.Base(exe) != podman.MountHelper {
+		if filepath.Base(exe) != podman.MountHelper {
 			found.used = append(found.used, linksOf(process)...)
 		}
 		found.used = append(found.used, rootsIn(process, namespaces)...)
@@ -110,12 +111,11 @@ func rootsIn(process procfs.Proc, namespaces map[string]bool) (paths []string) {
 
 // makes reports whether a process can make working containers of its own accord, and whether it
 // can make directories as builders do.
-func makes(process procfs.Proc) (containers, temporaries bool) {
+func makes(process procfs.Proc, exe string) (containers, temporaries bool) {
 	args, err := process.CmdLine()
 	if err != nil || len(args) == 0 {
 		return false, false
 	}
-	exe, _ := process.Executable()
 	for _, name := range []string{filepath.Base(exe), filepath.Base(args[0])} {
 		if podman.IsBuilder(name) {
 			return podman.MayMakeContainers(name, args), true

@@ -339,7 +339,7 @@ func (r *Reclaimer) forget(w *waiting, keeps bool) {
 	}
 }
 
-// live are the user's other builders that live, or keep what they have made. It is called with
+// beside are the user's other builders that live, or keep what they have made. It is called with
 // the lock.
 func (r *Reclaimer) beside(but *waiting) (others []Other) {
 	for _, w := range r.entries {
