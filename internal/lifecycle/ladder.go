@@ -99,7 +99,7 @@ var ladder = []Rung{
 	{
 		Stage: StageKill, Name: api.RungKill, Obeys: Emptied, Does: Hands.Kill,
 		Limit: func(t Timeouts) time.Duration { return t.Kill },
-		Then:  afterKill,
+		Then:  afterSignal(thenStop),
 		Act:   actOfKill,
 	},
 	{
@@ -144,7 +144,7 @@ var ladder = []Rung{
 	{
 		Stage: StageCgroupKill, Name: api.RungCgroupKill, Obeys: Emptied, Does: Hands.CgroupKill,
 		Limit: func(t Timeouts) time.Duration { return t.CgroupKill },
-		Then:  afterCgroupKill,
+		Then:  afterSignal(finish),
 		Act:   always(Act{Kind: api.ActionCgroupKill, Means: api.MeansCgroupKill, Signal: "SIGKILL", On: OnCgroup, Whom: Everybody}),
 	},
 	{

@@ -195,15 +195,21 @@ func afterContainers(s Status, e Event) (Status, Action) {
 	return s, ActNothing
 }
 
-func afterKill(s Status, e Event) (Status, Action) {
-	switch {
-	case s.Empty:
-		return afterEmpty(s)
-	case e.missed():
-		return enter(s, StageStop)
+// afterSignal is what follows a rung that ends the processes by one call; otherwise is for those
+// that are left.
+func afterSignal(otherwise func(Status) (Status, Action)) func(Status, Event) (Status, Action) {
+	return func(s Status, e Event) (Status, Action) {
+		switch {
+		case s.Empty:
+			return afterEmpty(s)
+		case e.missed():
+			return otherwise(s)
+		}
+		return s, ActNothing
 	}
-	return s, ActNothing
 }
+
+func thenStop(s Status) (Status, Action) { return enter(s, StageStop) }
 
 // afterOwner is what follows a rung that waits for the owner's end; next is the rung for one
 // that lives on, if there is another.
@@ -231,16 +237,6 @@ func afterStop(s Status, e Event) (Status, Action) {
 		return finish(s)
 	case !s.Empty && (e.missed() || e == CallSucceeded):
 		return enter(s, StageCgroupKill)
-	}
-	return s, ActNothing
-}
-
-func afterCgroupKill(s Status, e Event) (Status, Action) {
-	switch {
-	case s.Empty:
-		return afterEmpty(s)
-	case e.missed():
-		return finish(s)
 	}
 	return s, ActNothing
 }
