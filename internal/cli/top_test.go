@@ -18,6 +18,7 @@ import (
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/podmanmachine/podmanmachinetest"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // loads are three builds that use much of one thing each.
@@ -182,17 +183,17 @@ func onScreen(t *testing.T, from source) *screen {
 // await waits until all of the texts are on the screen.
 func (s *screen) await(t *testing.T, texts ...string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	var missing []string
+	var shown string
+	proctest.Eventually(t, "all is on the screen", func() bool {
 		s.mu.Lock()
-		shown := s.shown
+		shown = s.shown
 		s.mu.Unlock()
-		missing := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(shown, text) })
-		if len(missing) == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%q are not on the screen:\n%s", missing, shown)
-		}
+		missing = slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(shown, text) })
+		return len(missing) == 0
+	})
+	if len(missing) > 0 {
+		t.Fatalf("%q are not on the screen:\n%s", missing, shown)
 	}
 }
 

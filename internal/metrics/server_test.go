@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // start serves m on a free port until the test ends.
@@ -235,7 +237,8 @@ func TestTakenPortIsAnErrorAtOnce(t *testing.T) {
 // scrape asks until there is an answer.
 func scrape(t *testing.T, client *http.Client, address, name, password string) (status int) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	var last error
+	proctest.Eventually(t, "there is an answer", func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -244,14 +247,17 @@ func scrape(t *testing.T, client *http.Client, address, name, password string) (
 			r.SetBasicAuth(name, password)
 		}
 		response, err := client.Do(r)
-		if err == nil {
-			_ = response.Body.Close()
-			return response.StatusCode
+		if last = err; err != nil {
+			return false
 		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
+		_ = response.Body.Close()
+		status = response.StatusCode
+		return true
+	})
+	if last != nil {
+		t.Fatal(last)
 	}
+	return status
 }
 
 // TestMetricsOverTLSWithAPassword: neither without the one nor without the other.

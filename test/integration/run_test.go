@@ -308,29 +308,50 @@ func TestCtrlCAtRunIsACleanCancel(t *testing.T) {
 	})
 }
 
+// atTerminal is a shell at a terminal of its own, as of a person.
+type atTerminal struct {
+	t     *testing.T
+	shell *exec.Cmd
+	tty   *os.File
+	shown lockedBuffer
+}
+
+func startAtTerminal(t *testing.T, size pty.Winsize, script string) *atTerminal {
+	t.Helper()
+	a := &atTerminal{t: t, shell: exec.Command("bash", "-c", script)}
+	tty, err := pty.StartWithSize(a.shell, &size)
+	must(t, err)
+	t.Cleanup(func() { tty.Close() })
+	a.tty = tty
+	go func() { _, _ = io.Copy(&a.shown, tty) }()
+	return a
+}
+
+func (a *atTerminal) see(text string) {
+	a.t.Helper()
+	eventually(a.t, func() (string, bool) { return a.shown.String(), strings.Contains(a.shown.String(), text) })
+}
+
+func (a *atTerminal) press(keys string) {
+	a.t.Helper()
+	_, err := a.tty.WriteString(keys)
+	must(a.t, err)
+}
+
 // TestTerminalIsWhatItWas after a cancel, and after Ctrl+Z.
 func TestTerminalIsWhatItWas(t *testing.T) {
 	leakCheck(t)
-	shell := exec.Command("bash", "-c", `set -m; stty -a > /tmp/before; `+ctl+` run -- sh -c 'echo ready; stty size; read line; echo got:$line; sleep 1000'; echo status:$?; stty -a > /tmp/stopped; fg; echo status:$?; stty -a > /tmp/after`)
-	var out lockedBuffer
-	terminal, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 33, Cols: 77})
-	must(t, err)
-	defer terminal.Close()
-	go func() { _, _ = io.Copy(&out, terminal) }()
-	see := func(text string) {
-		t.Helper()
-		eventually(t, func() (string, bool) { return out.String(), strings.Contains(out.String(), text) })
-	}
-	see("ready")
-	see("33 77")
-	_, _ = terminal.Write([]byte("hello\n"))
-	see("got:hello")
-	_, _ = terminal.Write([]byte{26}) // Ctrl+Z
-	see("status:148")
+	a := startAtTerminal(t, pty.Winsize{Rows: 33, Cols: 77}, `set -m; stty -a > /tmp/before; `+ctl+` run -- sh -c 'echo ready; stty size; read line; echo got:$line; sleep 1000'; echo status:$?; stty -a > /tmp/stopped; fg; echo status:$?; stty -a > /tmp/after`)
+	a.see("ready")
+	a.see("33 77")
+	a.press("hello\n")
+	a.see("got:hello")
+	a.press("\x1a") // Ctrl+Z
+	a.see("status:148")
 	time.Sleep(200 * time.Millisecond)
-	_, _ = terminal.Write([]byte{3})
-	see("status:130")
-	_ = shell.Wait()
+	a.press("\x03")
+	a.see("status:130")
+	_ = a.shell.Wait()
 	for _, file := range []string{"/tmp/stopped", "/tmp/after"} {
 		if diff, err := try("diff /tmp/before %s", file); err != nil {
 			t.Errorf("%s: %s", file, diff)

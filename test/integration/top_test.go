@@ -4,8 +4,6 @@ package integration
 
 import (
 	"encoding/json"
-	"io"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -39,33 +37,18 @@ func TestTopShowsWhatABuildUsesAndStopsIt(t *testing.T) {
 		t.Errorf("memory controller %v: %+v", memory, looked)
 	}
 
-	// In a shell, as of a person.
-	shell := exec.Command("bash", "-c", `stty -a >/tmp/before-top; TERM=xterm `+ctl+` top --delay 0.2; echo status:$?; stty -a >/tmp/after-top`)
-	var out lockedBuffer
-	terminal, err := pty.StartWithSize(shell, &pty.Winsize{Rows: 24, Cols: 80})
-	must(t, err)
-	defer terminal.Close()
-	go func() { _, _ = io.Copy(&out, terminal) }()
-	see := func(text string) {
-		t.Helper()
-		eventually(t, func() (string, bool) { return out.String(), strings.Contains(out.String(), text) })
-	}
-	press := func(keys string) {
-		t.Helper()
-		_, err := terminal.WriteString(keys)
-		must(t, err)
-	}
-	see(view.ID)
-	press("\r")
-	see("Build: " + view.ID)
-	press("s")
-	see("Stop build " + view.ID + ",")
-	press("y")
+	a := startAtTerminal(t, pty.Winsize{Rows: 24, Cols: 80}, `stty -a >/tmp/before-top; TERM=xterm `+ctl+` top --delay 0.2; echo status:$?; stty -a >/tmp/after-top`)
+	a.see(view.ID)
+	a.press("\r")
+	a.see("Build: " + view.ID)
+	a.press("s")
+	a.see("Stop build " + view.ID + ",")
+	a.press("y")
 	b.wait()
-	eventually(t, func() (string, bool) { return out.String(), len(listed(t)) == 0 })
-	press("\x03")
-	see("status:0")
-	_ = shell.Wait()
+	eventually(t, func() (string, bool) { return a.shown.String(), len(listed(t)) == 0 })
+	a.press("\x03")
+	a.see("status:0")
+	_ = a.shell.Wait()
 	if diff, err := try("diff /tmp/before-top /tmp/after-top"); err != nil {
 		t.Errorf("the terminal is not what it was: %s", diff)
 	}
