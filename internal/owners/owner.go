@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -151,6 +152,9 @@ func (f *Finder) ownerOf(ctx context.Context, monitor, builder *proc.Handle, uid
 		}
 	case podman.Unknown:
 		o.Handle, o.Spared = monitor, true
+		if program, _, _ := strings.Cut(command.Name, " "); !podman.IsBuilder(program) {
+			waiters = reexecuted(builder, waiters, userNamespace)
+		}
 		o.Waiters = append([]*proc.Handle{builder}, waiters...)
 	}
 	return o, nil
@@ -212,6 +216,8 @@ func reexecuted(builder *proc.Handle, above []*proc.Handle, namespace func(*proc
 	}
 	return waiters
 }
+
+func userNamespace(h *proc.Handle) string { return proc.Namespace(h.PID, "user") }
 
 // Close lets go of all the owner's processes.
 func (o *Owner) Close() {

@@ -223,6 +223,22 @@ func TestSupervisorThatIsUpgradedEndsNoBuild(t *testing.T) {
 	}
 }
 
+// TestOnlyABuildersOwnProgramIsKnownToWait: podman that has started itself waits for its child;
+// of another program that is known of the builder alone.
+func TestOnlyABuildersOwnProgramIsKnownToWait(t *testing.T) {
+	for program, want := range map[string]int{"podman": 2, "buildah": 2, "own-builder": 1} {
+		_, builder, caller := ownerstest.StartSupervised(t, program)
+		o, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(o.Waiters) != want || o.Waiters[0].PID != builder.PID {
+			t.Errorf("%s: %d wait for the step, first of them %d; the builder is %d", program, len(o.Waiters), o.Waiters[0].PID, builder.PID)
+		}
+		o.Close()
+	}
+}
+
 func TestFindOwnerRefusesOthers(t *testing.T) {
 	_, caller := ownerstest.Start(t, "podman", "sh", "build")
 	if _, err := finder().OfCaller(context.Background(), Caller{Handle: caller, UID: uint32(os.Getuid())}); !errors.Is(err, ErrNoBuilder) {

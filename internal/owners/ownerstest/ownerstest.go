@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
@@ -16,8 +17,9 @@ const monitorEnv = "MONITOR_NAME"
 
 // Roles are those of a family's processes, and of no other.
 var Roles = proctest.Roles{
-	"builder": func([]string) error { return beParent(os.Getenv(monitorEnv), "monitor") },
-	"monitor": func([]string) error { return beParent("caller", "caller") },
+	"supervisor": func([]string) error { return beParent(os.Args[0], "builder") },
+	"builder":    func([]string) error { return beParent(os.Getenv(monitorEnv), "monitor") },
+	"monitor":    func([]string) error { return beParent("caller", "caller") },
 	"caller": func([]string) error {
 		proctest.Ready()
 		proctest.UntilTold()
@@ -40,16 +42,37 @@ func beParent(name, role string) error {
 // name. The test's own must call Roles.Play.
 func Start(t *testing.T, program, name string, args ...string) (builder *exec.Cmd, caller *proc.Handle) {
 	t.Helper()
-	cmd := proctest.InRole(proctest.Copy(t, proctest.Self(t), program), "builder", args...)
-	cmd.Env = append(cmd.Env, monitorEnv+"="+name)
+	first := start(t, "builder", program, name, args...)
+	return first, open(t, childOf(t, childOf(t, first.Process.Pid)))
+}
+
+// StartSupervised starts a family below another process of the builder's program, and returns
+// that one, the builder and the caller.
+func StartSupervised(t *testing.T, program string) (supervisor *exec.Cmd, builder, caller *proc.Handle) {
+	t.Helper()
+	first := start(t, "supervisor", program, podman.OCIMonitor)
+	pid := childOf(t, first.Process.Pid)
+	return first, open(t, pid), open(t, childOf(t, childOf(t, pid)))
+}
+
+// start starts a family, and returns the first of it.
+func start(t *testing.T, role, program, monitor string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := proctest.InRole(proctest.Copy(t, proctest.Self(t), program), role, args...)
+	cmd.Env = append(cmd.Env, monitorEnv+"="+monitor)
 	p := proctest.Start(t, cmd)
 	p.Ready(t)
-	caller, err := proc.Open(childOf(t, childOf(t, p.Process.Pid)))
+	return p.Cmd
+}
+
+func open(t *testing.T, pid int) *proc.Handle {
+	t.Helper()
+	h, err := proc.Open(pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(caller.Close)
-	return p.Cmd, caller
+	t.Cleanup(h.Close)
+	return h
 }
 
 func childOf(t *testing.T, pid int) int {
