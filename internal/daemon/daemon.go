@@ -63,138 +63,189 @@ const connections = 1024
 // takes the sockets over.
 func Run(ctx context.Context, settings *settings, sockets sockets, log *logging.Log) (cannot, err error) {
 	defer sockets.close()
-	cfg := settings.current()
+	p, err := open(settings, log)
+	if err != nil {
+		return err, nil
+	}
+	defer p.close()
+	p.takeOver()
+	return nil, p.serve(ctx, sockets)
+}
+
+// parts are those of one run of the daemon.
+type parts struct {
+	settings *settings
+	cfg      config.InForce // that of this run
+	libexec  string
+	log      *logging.Log
+	entries  *logrus.Entry // the same, for parts that ask for no more
+
+	reader    *proc.Reader
+	hung      *stall.Reader
+	counters  *metrics.Metrics
+	manager   *scopes.Manager
+	reclaimer *reclaim.Reclaimer
+	onEnd     *hook.Hook
+	finder    *owners.Finder
+	watcher   *watch.Watcher
+	follower  *observe.Follower
+
+	ready atomic.Bool
+	here  host
+}
+
+// open makes the parts, of which none does anything yet. An error is what is missing on this host.
+func open(settings *settings, log *logging.Log) (*parts, error) {
 	libexec, err := libexecDir()
 	if err != nil {
-		return err, nil
+		return nil, err
+	}
+	cfg := settings.current()
+	p := &parts{settings: settings, cfg: cfg, libexec: libexec, log: log, entries: logrus.NewEntry(log.Logger), reader: proc.NewReader()}
+	log.CountBy(func(uid uint32) uint32 { return p.reader.OfUID(uid).UID })
+	p.hung = stall.NewReader(p.reader.Accounts)
+	look, err := survivors.New(cfg.Ladder.Aborts(), p.reader)
+	if err != nil {
+		return nil, err
 	}
 	// The parts are counted from the first, so the counters come before all.
-	var watcher *watch.Watcher
-	var follower *observe.Follower
-	var ready atomic.Bool
-	reader := proc.NewReader()
-	log.CountBy(func(uid uint32) uint32 { return reader.OfUID(uid).UID })
-	hung := stall.NewReader(reader.Accounts)
-	counters := metrics.New(metrics.Options{
-		Ready:     ready.Load,
-		Version:   version.Version,
-		Revision:  version.Revision(),
-		Builds:    func() []api.BuildHead { return watcher.Heads() },
-		Survivors: func() map[api.WaitKind]int { return watcher.Survivors() },
-		Usage:     func() metrics.Usage { return metrics.Usage(watcher.Usage()) },
-		Swept:     func() time.Time { return follower.Swept() },
-		Abandoned: cfg.Policy.Abandoned, Stalled: cfg.Stalled.Policy,
-		DBusMethods: words(scopes.Methods()),
-		APIVerbs:    control.Verbs(),
-		HungReads:   func() int { return reader.InFlight() + hung.InFlight() },
-		ConfigGood:  func() bool { return settings.problem() == "" },
-
-		ConfigLoaded: settings.loadedAt,
-
-		PlacementCauses: words(placement.Causes()),
-	})
-	manager, err := scopes.Open(filepath.Join(libexec, keeperName), reader.Accounts, counters)
-	if err != nil {
-		return err, nil
+	p.counters = metrics.New(p.counted())
+	if p.manager, err = scopes.Open(filepath.Join(libexec, keeperName), p.reader.Accounts, p.counters); err != nil {
+		return nil, err
 	}
-	defer manager.Close()
-	look, err := survivors.New(cfg.Ladder.Aborts(), reader)
-	if err != nil {
-		return err, nil
-	}
-	reclaimer := reclaim.New(reclaim.Options{
+	p.reclaimer = reclaim.New(reclaim.Options{
 		Mode:     reclaimMode(cfg.Config),
 		Dir:      settings.kept,
-		Run:      reclaim.ByHelper(helpers(manager, filepath.Join(libexec, reclaimName))),
-		Accounts: reader.Accounts,
-		Reader:   reader,
-		Metrics:  counters,
+		Run:      reclaim.ByHelper(helpers(p.manager, filepath.Join(libexec, reclaimName))),
+		Accounts: p.reader.Accounts,
+		Reader:   p.reader,
+		Metrics:  p.counters,
 		Told: func(d reclaim.Done) {
 			chronicle{log: log}.Reclaimed(d)
-			watcher.Reclaimed(d.Build, d.UID, reclaimed(d.Sum))
+			p.watcher.Reclaimed(d.Build, d.UID, reclaimed(d.Sum))
 		},
-		Log: logrus.NewEntry(log.Logger),
+		Log: p.entries,
 	})
-	defer reclaimer.Close()
 	// RUNTIME_DIRECTORY: systemd.exec(5).
-	onEnd := hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), manager.StartUnit, logrus.NewEntry(log.Logger))
-	finder := owners.New(request.NewWatcher(reader), reader, log)
-	watcher = watch.New(watch.Parts{
-		Host:     acting{manager, cfg.Limits.Builds},
-		Owners:   finder,
+	p.onEnd = hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), p.manager.StartUnit, p.entries)
+	p.finder = owners.New(request.NewWatcher(p.reader), p.reader, log)
+	p.watcher = watch.New(watch.Parts{
+		Host:     acting{p.manager, cfg.Limits.Builds},
+		Owners:   p.finder,
 		Examiner: examiner{look},
-		Storage:  storage{reclaimer},
-		Metrics:  counters,
-		History:  chronicle{log, counters, onEnd},
+		Storage:  storage{p.reclaimer},
+		Metrics:  p.counters,
+		History:  chronicle{log, p.counters, p.onEnd},
 		BuildLog: log.OfBuild,
-		Log:      logrus.NewEntry(log.Logger),
+		Log:      p.entries,
 	}, watch.Timeouts(timeouts(cfg.Ladder)), policy(cfg.Policy))
-	defer watcher.Close()
-	adopt(manager, watcher, log)
-	reclaimer.Begin()
-	watcher.WatchStalled(stalled(cfg.Stalled), func(uid uint32) watch.Hang { return stall.NewCase(hung, uid) })
+	p.follower = newFollower(p.watcher, p.finder, storage{p.reclaimer}, p.reader, log)
+	return p, nil
+}
 
+// counted is what the metrics are told of when they are read.
+func (p *parts) counted() metrics.Options {
+	return metrics.Options{
+		Ready:           p.ready.Load,
+		Version:         version.Version,
+		Revision:        version.Revision(),
+		Builds:          func() []api.BuildHead { return p.watcher.Heads() },
+		Survivors:       func() map[api.WaitKind]int { return p.watcher.Survivors() },
+		Usage:           func() metrics.Usage { return metrics.Usage(p.watcher.Usage()) },
+		Swept:           func() time.Time { return p.follower.Swept() },
+		Abandoned:       p.cfg.Policy.Abandoned,
+		Stalled:         p.cfg.Stalled.Policy,
+		DBusMethods:     words(scopes.Methods()),
+		APIVerbs:        control.Verbs(),
+		HungReads:       func() int { return p.reader.InFlight() + p.hung.InFlight() },
+		ConfigGood:      func() bool { return p.settings.problem() == "" },
+		ConfigLoaded:    p.settings.loadedAt,
+		PlacementCauses: words(placement.Causes()),
+	}
+}
+
+func (p *parts) close() {
+	p.watcher.Close()
+	p.reclaimer.Close()
+	p.manager.Close()
+}
+
+// takeOver goes on where an earlier daemon has stopped.
+func (p *parts) takeOver() {
+	adopt(p.manager, p.watcher, p.log)
+	p.reclaimer.Begin()
+	p.watcher.WatchStalled(stalled(p.cfg.Stalled), func(uid uint32) watch.Hang { return stall.NewCase(p.hung, uid) })
+}
+
+// serve runs the parts until the context ends, or one that the daemon can't do without fails.
+func (p *parts) serve(ctx context.Context, sockets sockets) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var parts sync.WaitGroup
-	defer parts.Wait()
-	run := func(name string, serve func() error) {
-		parts.Go(func() {
+	var running sync.WaitGroup
+	defer running.Wait()
+	needed := func(name string, serve func() error) {
+		running.Go(func() {
 			if err := serve(); err != nil {
 				stop(fmt.Errorf("%s: %w", name, err))
 			}
 		})
 	}
-	limiter := func() *peer.Limiter {
-		l := peer.NewLimiter(cfg.Limits.ConnectionsPerUser, connections)
-		l.Accounts = reader.Accounts
-		return l
-	}
-	var here host
-	parts.Go(func() { here.find(ctx, manager) })
-	follower = newFollower(watcher, finder, storage{reclaimer}, reader, log)
-	run("wrapper's socket", func() error {
-		return placement.New(placement.Options{
-			Places:   places(watcher),
-			Wrapper:  filepath.Join(libexec, wrapperName),
-			Limit:    placementTime,
-			Limiter:  limiter(),
-			Metrics:  placementMetrics{counters},
-			Unplaced: follower.Expect,
-			Log:      log,
-		}).Serve(ctx, sockets.runtime)
-	})
-	run("control socket", func() error {
-		return control.New(control.Options{
-			Builds:  watcher,
-			Run:     runner(watcher, filepath.Join(libexec, "..", "..", "bin", ctlName)),
-			Info:    about(settings, &here, log.InJournal()),
-			Config:  settings.inForceNow,
-			Log:     log,
-			Limiter: limiter(),
-			Count:   counters.APIRequest,
-		}).Serve(ctx, sockets.control)
-	})
-	parts.Go(func() {
+	needed("wrapper's socket", func() error { return p.placing().Serve(ctx, sockets.runtime) })
+	needed("control socket", func() error { return p.answering().Serve(ctx, sockets.control) })
+	running.Go(func() { p.here.find(ctx, p.manager) })
+	running.Go(func() {
 		// Those that come through the wrapper are supervised without it.
-		if err := follower.Run(ctx); err != nil {
-			log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
+		if err := p.follower.Run(ctx); err != nil {
+			p.log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
 		}
 	})
-	parts.Go(func() { serveMetrics(ctx, cfg.Metrics, sockets, counters, log) })
-	parts.Go(func() { onEnd.Run(ctx) })
-	ready.Store(true)
-	parts.Go(func() { notify(ctx, watcher, settings, log) })
-	log.Infof("buildwatchd %s watches this host's builds", version.Version)
-	for _, bypass := range runtimes.ThisHost(libexec).Bypasses() {
-		log.Warn(bypass)
+	running.Go(func() { serveMetrics(ctx, p.cfg.Metrics, sockets, p.counters, p.log) })
+	running.Go(func() { p.onEnd.Run(ctx) })
+	p.ready.Store(true)
+	running.Go(func() { notify(ctx, p.watcher, p.settings, p.log) })
+	p.log.Infof("buildwatchd %s watches this host's builds", version.Version)
+	for _, bypass := range runtimes.ThisHost(p.libexec).Bypasses() {
+		p.log.Warn(bypass)
 	}
 
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, errReload) {
-		return nil, cause
+		return cause
 	}
-	return nil, nil
+	return nil
+}
+
+// placing answers the wrapper.
+func (p *parts) placing() *placement.Server {
+	return placement.New(placement.Options{
+		Places:   places(p.watcher),
+		Wrapper:  filepath.Join(p.libexec, wrapperName),
+		Limit:    placementTime,
+		Limiter:  p.limiter(),
+		Metrics:  placementMetrics{p.counters},
+		Unplaced: p.follower.Expect,
+		Log:      p.log,
+	})
+}
+
+// answering is the control API.
+func (p *parts) answering() *control.Server {
+	return control.New(control.Options{
+		Builds:  p.watcher,
+		Run:     runner(p.watcher, filepath.Join(p.libexec, "..", "..", "bin", ctlName)),
+		Info:    about(p.settings, &p.here, p.log.InJournal()),
+		Config:  p.settings.inForceNow,
+		Log:     p.log,
+		Limiter: p.limiter(),
+		Count:   p.counters.APIRequest,
+	})
+}
+
+// limiter bounds the connections to one socket.
+func (p *parts) limiter() *peer.Limiter {
+	l := peer.NewLimiter(p.cfg.Limits.ConnectionsPerUser, connections)
+	l.Accounts = p.reader.Accounts
+	return l
 }
 
 // about is what the daemon says of itself.

@@ -1,6 +1,10 @@
 package lifecycle
 
-import "github.com/buildwatch/buildwatch/api"
+import (
+	"cmp"
+
+	"github.com/buildwatch/buildwatch/api"
+)
 
 // Next is the state machine: what a build becomes by an event, and what is to be
 // done then. busy says whether containers are left; an event that means nothing in
@@ -36,72 +40,78 @@ func Next(s Status, e Event, busy bool) (Status, Action) {
 	}
 	switch s.State {
 	case api.StateRunning, api.StateStalled, api.StateUnsure:
-		if over && !busy || e == Emptied { // emptied: orphans that nobody is known to own
-			s.State, s.Reason, s.Stage, s.Empty = api.StateGone, api.ReasonCompleted, StageDone, true
-			if s.Short != "" {
-				s.Reason = s.Short
-			}
-			return s, ActForget
-		}
-		switch e {
-		case OwnerExited:
-			return unwanted(s, s.ownersEnd(), busy)
-		case WaiterExited:
-			s.Deserted = true
-			return unwanted(s, api.ReasonOwnerExited, busy)
-		case RequestEnded:
-			return unwanted(s, api.ReasonClientDisconnected, busy)
-		case MaxRuntimePassed:
-			return unwanted(s, api.ReasonDeadline, busy)
-		case RequestDoubted, RequestLeft:
-			s.State = api.StateUnsure
-		case RequestCertain:
-			if s.State == api.StateUnsure {
-				s.State = api.StateRunning
-			}
-		case StalledSeen: // of an unsure build, whether it is wanted at all is the greater doubt
-			if s.State == api.StateRunning {
-				s.State = api.StateStalled
-			}
-		case StalledOver:
-			if s.State == api.StateStalled {
-				s.State = api.StateRunning
-			}
-		case StalledTooLong:
-			if s.State == api.StateStalled {
-				return unwanted(s, api.ReasonStalled, busy)
-			}
-		case StopRequested:
-			return wished(s, api.ReasonStopped, busy)
-		case DeadlinePassed:
-			return wished(s, api.ReasonDeadline, busy)
-		}
-
+		return whileWanted(s, e, busy, over)
 	case api.StateAbandoned:
-		switch {
-		case s.Stage == StageReported && e == StopRequested:
-			return wished(s, api.ReasonStopped, busy)
-		case s.Stage == StageReported && e == DeadlinePassed:
-			return wished(s, api.ReasonDeadline, busy)
-		case s.Stage == StageReported && (over && !busy || s.Empty && !s.OwnerLives):
-			s.State, s.Stage, s.Empty = api.StateGone, StageDone, true
-			return s, ActForget
-		case s.Stage == StageNone && e == Begin && s.OwnerLives:
-			return enter(s, StageLetStart)
-		case s.Stage == StageNone && e == Begin:
-			return beginKilling(s)
-		}
-		return climb(s, e)
-
+		return whileAbandoned(s, e, busy, over)
 	case api.StateTerminating, api.StateKilling:
 		return climb(s, e)
-
 	case api.StateStuck:
 		if s.Empty && (s.Stage == StageSurvivors || e == TimeOver || e == CallSucceeded || e == CallFailed) {
 			return finish(s)
 		}
 	}
 	return s, ActNothing
+}
+
+// whileWanted goes on with a build that is kept: here it is decided that a build is over.
+func whileWanted(s Status, e Event, busy, over bool) (Status, Action) {
+	if over && !busy || e == Emptied { // emptied: orphans that nobody is known to own
+		s.State, s.Reason, s.Stage, s.Empty = api.StateGone, cmp.Or(s.Short, api.ReasonCompleted), StageDone, true
+		return s, ActForget
+	}
+	switch e {
+	case OwnerExited:
+		return unwanted(s, s.ownersEnd(), busy)
+	case WaiterExited:
+		s.Deserted = true
+		return unwanted(s, api.ReasonOwnerExited, busy)
+	case RequestEnded:
+		return unwanted(s, api.ReasonClientDisconnected, busy)
+	case MaxRuntimePassed:
+		return unwanted(s, api.ReasonDeadline, busy)
+	case StalledTooLong:
+		if s.State == api.StateStalled {
+			return unwanted(s, api.ReasonStalled, busy)
+		}
+	case StopRequested:
+		return wished(s, api.ReasonStopped, busy)
+	case DeadlinePassed:
+		return wished(s, api.ReasonDeadline, busy)
+	}
+	s.State = kept(s.State, e)
+	return s, ActNothing
+}
+
+// kept is the state of a build that goes on, after an event that ends none. Of an unsure one,
+// whether it is wanted at all is the greater doubt than whether it hangs.
+func kept(now api.State, e Event) api.State {
+	switch {
+	case e == RequestDoubted || e == RequestLeft:
+		return api.StateUnsure
+	case now == api.StateUnsure && e == RequestCertain, now == api.StateStalled && e == StalledOver:
+		return api.StateRunning
+	case now == api.StateRunning && e == StalledSeen:
+		return api.StateStalled
+	}
+	return now
+}
+
+// whileAbandoned goes on with a build that is over: its end begins, or it is only reported.
+func whileAbandoned(s Status, e Event, busy, over bool) (Status, Action) {
+	switch {
+	case s.Reported() && e == StopRequested:
+		return wished(s, api.ReasonStopped, busy)
+	case s.Reported() && e == DeadlinePassed:
+		return wished(s, api.ReasonDeadline, busy)
+	case s.Reported() && (over && !busy || s.Empty && !s.OwnerLives):
+		s.State, s.Stage, s.Empty = api.StateGone, StageDone, true
+		return s, ActForget
+	case s.Stage == StageNone && e == Begin && s.OwnerLives:
+		return enter(s, StageLetStart)
+	case s.Stage == StageNone && e == Begin:
+		return beginKilling(s)
+	}
+	return climb(s, e)
 }
 
 // ownersEnd is the reason of a build whose owner has ended before its containers. An owner

@@ -57,10 +57,6 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	type stream struct {
-		Conn
-		address string
-	}
 	var streams []stream
 	served := map[string]bool{}
 	for _, number := range numbers {
@@ -71,27 +67,9 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 		if inode == 0 {
 			continue
 		}
+		var found stream
 		err = files.With(number, func(fd int) error {
-			if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
-				return err
-			}
-			address, err := addressOf(fd)
-			if err != nil {
-				return err
-			}
-			switch listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); {
-			case err != nil:
-				return err
-			case listens != 0:
-				served[address] = true
-				return nil
-			}
-			c := Conn{FD: number}
-			if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-				c.peer = int(peer.Pid) // of a unix connection
-			}
-			c.Cookie, err = cookieOf(fd)
-			streams = append(streams, stream{c, address})
+			found, err = streamOf(fd)
 			return err
 		})
 		switch {
@@ -100,6 +78,11 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 			return sockets(files, numbers, all)
 		case err != nil:
 			return nil, false, err
+		case found.listens:
+			served[found.address] = true
+		case found.Cookie != 0:
+			found.FD = number
+			streams = append(streams, found)
 		}
 	}
 	for _, s := range streams {
@@ -108,6 +91,32 @@ func accepted(service *proc.Handle) (conns []Conn, all bool, err error) {
 		}
 	}
 	return conns, all && len(served) > 0, nil
+}
+
+// stream is a socket of the service's that listens, or is connected.
+type stream struct {
+	Conn
+	address string
+	listens bool
+}
+
+// streamOf looks at a socket. It is empty for one that is no stream.
+func streamOf(fd int) (s stream, err error) {
+	if kind, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil || kind != unix.SOCK_STREAM {
+		return s, err
+	}
+	if s.address, err = addressOf(fd); err != nil {
+		return s, err
+	}
+	listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+	if s.listens = listens != 0; err != nil || s.listens {
+		return s, err
+	}
+	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
+		s.peer = int(peer.Pid) // of a unix connection
+	}
+	s.Cookie, err = cookieOf(fd)
+	return s, err
 }
 
 // forbidden reports whether a look by a duplicate is not allowed: to everybody where Yama's
