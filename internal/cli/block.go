@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -13,27 +14,47 @@ import (
 // labelWidth is that of the widest label of a block.
 const labelWidth = 9
 
-// lines returns what writes one labelled line of a block, no wider than that.
-func lines(to *bytes.Buffer, width int) func(label, format string, args ...any) {
-	return func(label, format string, args ...any) {
-		fmt.Fprintf(to, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
+// block is labelled lines, no wider than that.
+type block struct {
+	bytes.Buffer
+	width int
+}
+
+func (b *block) line(label, format string, args ...any) {
+	fmt.Fprintf(b, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, b.width))
+}
+
+// list has a line for each, the first of them labelled.
+func (b *block) list(label string, each []string) {
+	for _, one := range each {
+		b.line(label, "%s", one)
+		label = ""
 	}
+}
+
+// known is a line for what may be empty: it is left out then.
+func (b *block) known(label, text string) {
+	if text != "" {
+		b.line(label, "%s", text)
+	}
+}
+
+// writeDetail describes one build for a person, whether it has ended or not.
+func writeDetail(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
+	if d.End != nil {
+		return writeEndedBlock(out, d, now, width)
+	}
+	return writeBlock(out, d, now, width)
 }
 
 // writeBlock describes one build for a person, as systemctl status does a unit.
 func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
 	r := row{build: d.Build, now: now}
-	var text bytes.Buffer
-	line := lines(&text, width)
+	text := block{width: width}
+	line := text.line
 	line("Build", "%s", r.ID())
-	if name := r.Name(); name != "" {
-		line("Name", "%s", name)
-	}
-	if reason := r.Reason(); reason != "" {
-		line("State", "%s (%s)", r.State(), reason)
-	} else {
-		line("State", "%s", r.State())
-	}
+	text.known("Name", r.Name())
+	line("State", "%s", r.stateAndReason())
 	if since := d.StalledSince; !since.IsZero() {
 		line("Stalled", "since %s, for %s", r.StalledSince(), humanDuration(now.Sub(since)))
 	}
@@ -41,20 +62,8 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) erro
 		line("Why", "%s", oneLine(why(d.Explanation)))
 		line("Until", "%s", oneLine(until(d.Explanation, d.State.Wanted())))
 	}
-	for i, remedy := range remedies(d) {
-		label := "To do"
-		if i > 0 {
-			label = ""
-		}
-		line(label, "%s", remedy)
-	}
-	for i, fact := range d.Facts {
-		label := "Known"
-		if i > 0 {
-			label = ""
-		}
-		line(label, "%s", explainFact(factRow{fact}))
-	}
+	text.list("To do", remedies(d))
+	text.list("Known", each(d.Facts, explainFact))
 	line("Mode", "%s, %s", r.Mode(), r.held())
 	line("Created", "%s, %s ago", r.CreatedAt(), r.Age())
 	if !d.EndedAt.IsZero() {
@@ -70,14 +79,10 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) erro
 	line("CPU", "%s", r.CPU())
 	line("Scope", "%s", orNone(r.Scope()))
 	line("Cgroup", "%s", orNone(r.Cgroup()))
-	for i, rung := range d.Ladder {
-		label := "Ladder"
-		if i > 0 {
-			label = ""
-		}
-		used := rungRow{rung}
-		line(label, "%s at %s, %s", used.Rung(), used.StartedAt(), used.outcome())
-	}
+	text.list("Ladder", each(d.Ladder, func(used api.UsedRung) string {
+		r := rungRow{used}
+		return fmt.Sprintf("%s at %s, %s", r.Rung(), r.StartedAt(), r.outcome())
+	}))
 	line("Processes", "%d", r.Processes())
 	if _, err := out.Write(text.Bytes()); err != nil {
 		return err
@@ -94,14 +99,15 @@ func writeBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) erro
 	return writeSurvivors(out, d.ProcessTree, width)
 }
 
-func explainFact(f factRow) string {
+func explainFact(fact api.Fact) string {
+	f := factRow{fact}
 	text := fmt.Sprintf("%s: %s", f.Name(), f.Value())
 	where := "now"
 	if since := f.Since(); since != "" {
 		where = "since " + since
 	}
 	text += fmt.Sprintf(" (%s, %s)", f.Source(), where)
-	switch f.fact.Decides {
+	switch fact.Decides {
 	case api.DecidesKeep:
 		text += ": keeps it"
 	case api.DecidesEnd:
@@ -110,9 +116,4 @@ func explainFact(f factRow) string {
 	return text
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+func orNone(s string) string { return cmp.Or(s, "-") }

@@ -27,10 +27,7 @@ const (
 
 // checkCodes is the table of exit codes, for documentation. Of several the first
 // counts that is listed.
-var checkCodes = []struct {
-	code    int
-	meaning string
-}{
+var checkCodes = []codeMeaning{
 	{0, "all is well"},
 	{exitFailure, "it could not be checked, for another reason than those below"},
 	{exitNotRunning, "buildwatchd is not running"},
@@ -41,6 +38,11 @@ var checkCodes = []struct {
 	{exitStalled, "a build is stalled: its owner lives, and nothing of it does anything"},
 	{exitReported, `a build is abandoned, and by [policy] abandoned = "report" left alone`},
 	{exitUnsure, "a build has been unsure for more than a minute"},
+}
+
+type codeMeaning struct {
+	code    int
+	meaning string
 }
 
 // unsureTime is how long an API build may be unsure before that is worth a word.
@@ -105,11 +107,7 @@ their own.`,
 }
 
 func checkHelp() string {
-	rows := make([][2]string, len(checkCodes))
-	for i, c := range checkCodes {
-		rows[i] = [2]string{strconv.Itoa(c.code), c.meaning}
-	}
-	return glossary(rows)
+	return glossary(each(checkCodes, func(c codeMeaning) [2]string { return [2]string{strconv.Itoa(c.code), c.meaning} }))
 }
 
 func (c checked) write(a *app) error {
@@ -147,11 +145,7 @@ func (a *app) runCheck(ctx context.Context) checked {
 
 // configFindings asks whether the daemon's configuration is what its files say.
 func (a *app) configFindings(ctx context.Context) []finding {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c := a.client()
-	defer c.Close()
-	if info, err := c.Info(ctx); err == nil && info.ConfigProblem != "" {
+	if info, err := asked(ctx, a, (*client.Client).Info); err == nil && info.ConfigProblem != "" {
 		return []finding{{Code: exitBadConfig, Message: "buildwatchd: " + info.ConfigProblem}}
 	}
 	return []finding{} // that it does not answer is told by who asks for the builds

@@ -98,12 +98,10 @@ func Main(args []string, environment Environment) int {
 	if err == nil {
 		return 0
 	}
-	var code exitCode
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[exitCode](err); ok {
 		return int(code)
 	}
-	var failed failure
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[failure](err); ok {
 		for _, err := range failed.errs {
 			a.complain(explain(err))
 		}
@@ -120,12 +118,12 @@ func Main(args []string, environment Environment) int {
 // Source: spf13/pflag, errors.go, InvalidValueError; strconv, NumError.
 func inOurWords(err error) string {
 	text := strings.TrimSpace(err.Error())
-	var bad *pflag.InvalidValueError
-	var number *strconv.NumError
+	bad, isBad := errors.AsType[*pflag.InvalidValueError](err)
+	_, isNumber := errors.AsType[*strconv.NumError](err)
 	switch {
-	case errors.As(err, &bad) && errors.As(err, &number):
+	case isBad && isNumber:
 		return fmt.Sprintf("--%s %q: not a number that can be used", bad.GetFlag().Name, bad.GetValue())
-	case errors.As(err, &bad):
+	case isBad:
 		return fmt.Sprintf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), errors.Unwrap(bad))
 	}
 	return text

@@ -42,11 +42,8 @@ func completeFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("filter", func(_ *cobra.Command, _ []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		key, _, chosen := strings.Cut(begun, "=")
 		if !chosen {
-			var keys []cobra.Completion
-			for _, k := range filterKeys {
-				keys = append(keys, cobra.CompletionWithDesc(k.key+"=", k.help))
-			}
-			return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+			offer := func(k filterKey) cobra.Completion { return cobra.CompletionWithDesc(k.key+"=", k.help) }
+			return each(filterKeys, offer), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 		}
 		var values []cobra.Completion
 		switch key {
@@ -62,11 +59,7 @@ func completeFlags(cmd *cobra.Command) {
 }
 
 func withKey[T ~string](key string, values []T) []cobra.Completion {
-	all := make([]cobra.Completion, len(values))
-	for i, value := range values {
-		all[i] = key + "=" + string(value)
-	}
-	return all
+	return each(values, func(value T) cobra.Completion { return key + "=" + string(value) })
 }
 
 func joinNames(names []string) string { return strings.Join(names, ", ") }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 func (a *app) config() *cobra.Command {
@@ -32,11 +33,7 @@ comments: that takes effect when the daemon is reloaded. What the files say alon
 }
 
 func (a *app) runConfig(ctx context.Context, asJSON bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c := a.client()
-	defer c.Close()
-	now, err := c.Config(ctx)
+	now, err := asked(ctx, a, (*client.Client).Config)
 	if err != nil {
 		return err
 	}

@@ -30,20 +30,12 @@ const detailHelp = `  .ProcessTree   its processes, parents before children:
 
 // ProcessTree is a placeholder.
 func (r detailRow) ProcessTree() []processRow {
-	rows := make([]processRow, len(r.detail.ProcessTree))
-	for i, p := range r.detail.ProcessTree {
-		rows[i] = processRow{p}
-	}
-	return rows
+	return each(r.detail.ProcessTree, func(p api.Process) processRow { return processRow{p} })
 }
 
 // Ladder is a placeholder.
 func (r detailRow) Ladder() []rungRow {
-	rows := make([]rungRow, len(r.detail.Ladder))
-	for i, s := range r.detail.Ladder {
-		rows[i] = rungRow{s}
-	}
-	return rows
+	return each(r.detail.Ladder, func(used api.UsedRung) rungRow { return rungRow{used} })
 }
 
 // Verdict is a placeholder.
@@ -56,11 +48,7 @@ func (r detailRow) ChangesWhen() string {
 
 // Facts is a placeholder.
 func (r detailRow) Facts() []factRow {
-	rows := make([]factRow, len(r.detail.Facts))
-	for i, f := range r.detail.Facts {
-		rows[i] = factRow{f}
-	}
-	return rows
+	return each(r.detail.Facts, func(f api.Fact) factRow { return factRow{f} })
 }
 
 // MarshalJSON makes {{json .}} the document that --json shows.

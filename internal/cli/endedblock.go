@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"io"
 	"time"
 
@@ -21,23 +20,17 @@ func endedDetail(e api.Ended) api.BuildDetail {
 func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time, width int) error {
 	e := *d.End
 	r := endedRow{build: e}
-	var text bytes.Buffer
-	line := lines(&text, width)
+	text := block{width: width}
+	line := text.line
 	line("Build", "%s", r.ID())
-	if name := r.Name(); name != "" {
-		line("Name", "%s", name)
-	}
+	text.known("Name", r.Name())
 	line("State", "gone (%s)", r.Reason())
-	if why := history.Why(e); why != "" {
-		line("Why", "%s", why)
-	}
+	text.known("Why", history.Why(e))
 	line("Created", "%s", r.CreatedAt())
 	line("Ended", "%s, %s ago, after %s", r.EndedAt(), humanDuration(now.Sub(e.EndedAt)), r.Duration())
 	line("Mode", "%s, placement %s", r.Mode(), r.Placement())
 	line("Owner", "%s", r.Owner())
-	if unit := r.Unit(); unit != "" {
-		line("In", "%s", unit)
-	}
+	text.known("In", r.Unit())
 	line("User", "%s (%d)", r.User(), r.UID())
 	line("Arch", "%s", orNone(r.Arch()))
 	line("CPU", "%s", r.CPU())
@@ -51,19 +44,11 @@ func writeEndedBlock(out io.Writer, d api.BuildDetail, now time.Time, width int)
 	if r.Processes() > 0 {
 		line("Killed", "%s, in %s", r.ProcessesEnded(), r.Ending())
 	}
-	for i, rung := range e.Rungs {
-		label := "Ladder"
-		if i > 0 {
-			label = ""
-		}
-		line(label, "%s", describeEndedRung(rung))
-	}
+	text.list("Ladder", each(e.Rungs, describeEndedRung))
 	if e.Survivors > 0 {
 		line("Survivors", "%d outlived SIGKILL, until the kernel let go of them", e.Survivors)
 	}
-	if e.Reclaimed != nil {
-		line("Storage", "%s", describeStorage(*e.Reclaimed))
-	}
+	text.known("Storage", r.Storage())
 	_, err := out.Write(text.Bytes())
 	return err
 }

@@ -118,22 +118,12 @@ func (r endedRow) ProcessesEnded() string {
 }
 
 func (r endedRow) Rungs() string {
-	var words []string
-	for _, rung := range r.build.Rungs {
-		words = append(words, describeEndedRung(rung))
-	}
-	return r.text(strings.Join(words, "; "))
+	return r.text(strings.Join(each(r.build.Rungs, describeEndedRung), "; "))
 }
 
 func describeEndedRung(rung api.EndedRung) string {
-	text := fmt.Sprintf("%s %s", rung.Rung, humanStep(time.Duration(rung.Duration)))
-	if rung.TimedOut {
-		text += ", ran out of time"
-	}
-	if rung.Survivors > 0 {
-		text += fmt.Sprintf(", left %d", rung.Survivors)
-	}
-	return text
+	used := rungRow{api.UsedRung{Rung: rung.Rung, Duration: rung.Duration, TimedOut: rung.TimedOut, Survivors: rung.Survivors}}
+	return fmt.Sprintf("%s %s", rung.Rung, used.outcome())
 }
 
 // MarshalJSON makes {{json .}} the document that --json shows.

@@ -43,20 +43,16 @@ func howToStart(system string) string {
 
 // isGone tells the error for a build that is not there.
 func isGone(err error) bool {
-	var refusal *api.Error
-	return errors.As(err, &refusal) && refusal.Code == api.CodeNotFound
+	refusal, ok := errors.AsType[*api.Error](err)
+	return ok && refusal.Code == api.CodeNotFound
 }
 
 func isAmbiguous(err error) bool {
-	var refusal *api.Error
-	return errors.As(err, &refusal) && refusal.Code == api.CodeAmbiguous
+	refusal, ok := errors.AsType[*api.Error](err)
+	return ok && refusal.Code == api.CodeAmbiguous
 }
 
 // alternatives lists what may be given.
 func alternatives[T ~string](all []T) string {
-	names := make([]string, len(all))
-	for i, one := range all {
-		names[i] = string(one)
-	}
-	return strings.Join(names, ", ")
+	return strings.Join(each(all, func(one T) string { return string(one) }), ", ")
 }

@@ -22,46 +22,45 @@ type filterKey struct {
 	make      func(value string, now time.Time) (test, error)
 }
 
-var filterKeys = []filterKey{
-	{"id", "the ID begins so", func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return strings.HasPrefix(b.ID, value) }, nil
-	}},
-	{"name", "a part of the name that it was given by run --name, or a regular expression", func(value string, _ time.Time) (test, error) {
-		pattern, err := regexp.Compile(value)
-		if err != nil {
-			return nil, errors.New("neither a part of a name nor a regular expression")
-		}
-		return func(b api.Build) bool { return b.Name != "" && pattern.MatchString(b.Name) }, nil
-	}},
-	{"state", alternatives(liveStates()), func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, liveStates())
-	}},
-	{"user", "name or UID", func(value string, _ time.Time) (test, error) {
-		uid, err := strconv.ParseUint(value, 10, 32)
-		return func(b api.Build) bool {
-			return b.User.Name == value || err == nil && b.User.UID == uint32(uid)
-		}, nil
-	}},
-	{"arch", "an emulated architecture that runs now, as aarch64 or as podman's arm64", func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return slices.Contains(b.Arch, emulatedName(value)) }, nil
-	}},
-	{"reason", alternatives(endReasons()), func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, endReasons())
-	}},
-	{"mode", alternatives(api.Modes()), func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return string(b.Mode) == value }, oneOf(value, api.Modes())
-	}},
-	{"scope", "the name of the systemd unit", func(value string, _ time.Time) (test, error) {
-		return func(b api.Build) bool { return b.Scope == value }, nil
-	}},
-	{"since", "created after: a time as RFC 3339, or a duration ago, such as 10m", func(value string, now time.Time) (test, error) {
-		t, err := pointInTime(value, now)
-		return func(b api.Build) bool { return b.CreatedAt.After(t) }, err
-	}},
-	{"until", "created before: likewise", func(value string, now time.Time) (test, error) {
-		t, err := pointInTime(value, now)
-		return func(b api.Build) bool { return b.CreatedAt.Before(t) }, err
-	}},
+// filterKeys are those for builds that are listed.
+var filterKeys = keysFor(liveStates(), endReasons())
+
+func keysFor(states []api.State, reasons []api.Reason) []filterKey {
+	return []filterKey{
+		{"id", "the ID begins so", func(value string, _ time.Time) (test, error) {
+			return func(b api.Build) bool { return strings.HasPrefix(b.ID, value) }, nil
+		}},
+		{"name", "a part of the name that it was given by run --name, or a regular expression", func(value string, _ time.Time) (test, error) {
+			pattern, err := regexp.Compile(value)
+			if err != nil {
+				return nil, errors.New("neither a part of a name nor a regular expression")
+			}
+			return func(b api.Build) bool { return b.Name != "" && pattern.MatchString(b.Name) }, nil
+		}},
+		wordKey("state", states, func(b api.Build) api.State { return b.State }),
+		{"user", "name or UID", func(value string, _ time.Time) (test, error) {
+			uid, err := strconv.ParseUint(value, 10, 32)
+			return func(b api.Build) bool {
+				return b.User.Name == value || err == nil && b.User.UID == uint32(uid)
+			}, nil
+		}},
+		{"arch", "an emulated architecture that runs now, as aarch64 or as podman's arm64", func(value string, _ time.Time) (test, error) {
+			return func(b api.Build) bool { return slices.Contains(b.Arch, emulatedName(value)) }, nil
+		}},
+		wordKey("reason", reasons, func(b api.Build) api.Reason { return b.Reason }),
+		wordKey("mode", api.Modes(), func(b api.Build) api.Mode { return b.Mode }),
+		{"scope", "the name of the systemd unit", func(value string, _ time.Time) (test, error) {
+			return func(b api.Build) bool { return b.Scope == value }, nil
+		}},
+		{"since", "created after: a time as RFC 3339, or a duration ago, such as 10m", func(value string, now time.Time) (test, error) {
+			t, err := pointInTime(value, now)
+			return func(b api.Build) bool { return b.CreatedAt.After(t) }, err
+		}},
+		{"until", "created before: likewise", func(value string, now time.Time) (test, error) {
+			t, err := pointInTime(value, now)
+			return func(b api.Build) bool { return b.CreatedAt.Before(t) }, err
+		}},
+	}
 }
 
 // liveStates are those of builds that are listed: one that is gone is not.
@@ -91,21 +90,13 @@ func emulatedName(value string) string {
 }
 
 // pastKeys are those for builds of which nothing may be left: any state, any reason.
-func pastKeys() []filterKey {
-	keys := slices.Clone(filterKeys)
-	for i := range keys {
-		switch keys[i].key {
-		case "state":
-			keys[i] = filterKey{"state", alternatives(api.States()), func(value string, _ time.Time) (test, error) {
-				return func(b api.Build) bool { return string(b.State) == value }, oneOf(value, api.States())
-			}}
-		case "reason":
-			keys[i] = filterKey{"reason", alternatives(api.Reasons()), func(value string, _ time.Time) (test, error) {
-				return func(b api.Build) bool { return string(b.Reason) == value }, oneOf(value, api.Reasons())
-			}}
-		}
-	}
-	return keys
+func pastKeys() []filterKey { return keysFor(api.States(), api.Reasons()) }
+
+// wordKey is the key for a word of a closed set.
+func wordKey[T ~string](key string, words []T, of func(api.Build) T) filterKey {
+	return filterKey{key, alternatives(words), func(value string, _ time.Time) (test, error) {
+		return func(b api.Build) bool { return of(b) == T(value) }, oneOf(value, words)
+	}}
 }
 
 // historyKeys are those of builds that are all gone.
@@ -157,19 +148,11 @@ func (f filter) ended(all []api.Ended) []api.Ended {
 }
 
 func filterNames(keys []filterKey) []string {
-	names := make([]string, len(keys))
-	for i, k := range keys {
-		names[i] = k.key
-	}
-	return names
+	return each(keys, func(k filterKey) string { return k.key })
 }
 
 func filterHelp(keys []filterKey) string {
-	rows := make([][2]string, len(keys))
-	for i, k := range keys {
-		rows[i] = [2]string{k.key, k.help}
-	}
-	return glossary(rows)
+	return glossary(each(keys, func(k filterKey) [2]string { return [2]string{k.key, k.help} }))
 }
 
 func oneOf[T ~string](value string, all []T) error {

@@ -100,39 +100,25 @@ var templateFunctions = template.FuncMap{
 		document, err := marshal(v, "")
 		return strings.TrimSuffix(document, "\n"), err
 	},
-	"join":  func(all []string, between string) string { return strings.Join(all, between) },
+	"join":  strings.Join,
 	"split": strings.Split,
 	"lower": strings.ToLower,
 	"upper": strings.ToUpper,
 }
 
-// write renders the rows, below the headings if it is a table and there are any.
-// A template that fails on one of them prints nothing.
-func (f format) write(out io.Writer, rows []any, headings map[string]any) error {
-	var text bytes.Buffer
-	if err := f.fill(&text, rows, headings); err != nil {
-		return err
-	}
-	if f.table {
-		return align(out, text.Bytes())
-	}
-	_, err := out.Write(text.Bytes())
-	return err
-}
-
-// fill is write without the alignment of a table.
-func (f format) fill(text io.Writer, rows []any, headings map[string]any) error {
+// fill fills the template in for each row, below the headings if it is a table and there are
+// any. A template that fails on one of them prints nothing.
+func (f format) fill(rows []any, headings map[string]any) (string, error) {
 	if f.table && headings != nil {
-		if err := f.template.Execute(text, headings); err != nil {
-			return fmt.Errorf("--format: %s", templateWords(err))
-		}
+		rows = append([]any{headings}, rows...)
 	}
+	var text strings.Builder
 	for _, row := range rows {
-		if err := f.template.Execute(text, row); err != nil {
-			return fmt.Errorf("--format: %s", templateWords(err))
+		if err := f.template.Execute(&text, row); err != nil {
+			return "", fmt.Errorf("--format: %s", templateWords(err))
 		}
 	}
-	return nil
+	return text.String(), nil
 }
 
 // align makes columns of what tabs are between.

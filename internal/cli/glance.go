@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -69,10 +70,7 @@ func grown(was, is uint64) float64 {
 }
 
 // loadOrders are the ways to order builds, the most first.
-var loadOrders = []struct {
-	name    string
-	compare func(a, b load) int
-}{
+var loadOrders = []loadOrder{
 	{"cpu", func(a, b load) int { return cmp.Compare(b.cpu, a.cpu) }},
 	{"memory", func(a, b load) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) }},
 	{"io", func(a, b load) int { return cmp.Compare(b.read+b.write, a.read+a.write) }},
@@ -80,12 +78,13 @@ var loadOrders = []struct {
 	{"age", func(a, b load) int { return 0 }},
 }
 
+type loadOrder struct {
+	name    string
+	compare func(a, b load) int
+}
+
 func topOrders() []string {
-	names := make([]string, len(loadOrders))
-	for i, o := range loadOrders {
-		names[i] = o.name
-	}
-	return names
+	return each(loadOrders, func(o loadOrder) string { return o.name })
 }
 
 // sort orders the builds; what is equal stays oldest first.
@@ -133,6 +132,23 @@ var (
 	leastOfTop     = map[string]int{"STATE": 9, "USER": 6, "NAME": 6, "ARCH": 7, "OWNER": 14}
 )
 
+// topCells are what is in the columns, by heading.
+var topCells = map[string]func(l load, r row) string{
+	"ID":      func(_ load, r row) string { return r.ID() },
+	"STATE":   func(_ load, r row) string { return r.State() },
+	"CPU%":    func(l load, _ row) string { return l.percent() },
+	"MEM":     func(l load, _ row) string { return l.memory() },
+	"IO/S":    func(l load, _ row) string { return l.ioRate() },
+	"READ/S":  func(l load, _ row) string { return l.rate(l.read) },
+	"WRITE/S": func(l load, _ row) string { return l.rate(l.write) },
+	"PROCS":   func(l load, _ row) string { return strconv.Itoa(l.Processes) },
+	"AGE":     func(_ load, r row) string { return r.Age() },
+	"USER":    func(_ load, r row) string { return r.User() },
+	"NAME":    func(_ load, r row) string { return r.Label() },
+	"ARCH":    func(_ load, r row) string { return r.Arch() },
+	"OWNER":   func(_ load, r row) string { return r.Owner() },
+}
+
 // wideFrom is how many columns make a terminal wide.
 const wideFrom = 120
 
@@ -146,44 +162,11 @@ func (g glance) table(width int) string {
 	var text strings.Builder
 	text.WriteString(strings.Join(columns, "\t") + "\n")
 	for _, b := range g.builds {
-		cells := make([]string, len(columns))
-		for i, column := range columns {
-			cells[i] = b.cell(column, g.at)
-		}
+		r := row{build: b.Build, now: g.at, table: true}
+		cells := each(columns, func(column string) string { return topCells[column](b, r) })
 		text.WriteString(strings.Join(cells, "\t") + "\n")
 	}
 	return fitColumns(text.String(), leastOfTop, columns, width)
-}
-
-func (l load) cell(column string, now time.Time) string {
-	r := row{build: l.Build, now: now, table: true}
-	switch column {
-	case "ID":
-		return r.ID()
-	case "STATE":
-		return r.State()
-	case "CPU%":
-		return l.percent()
-	case "MEM":
-		return l.memory()
-	case "IO/S":
-		return l.ioRate()
-	case "READ/S":
-		return l.rate(l.read)
-	case "WRITE/S":
-		return l.rate(l.write)
-	case "PROCS":
-		return fmt.Sprint(l.Processes)
-	case "AGE":
-		return r.Age()
-	case "USER":
-		return r.User()
-	case "NAME":
-		return r.Label()
-	case "ARCH":
-		return r.Arch()
-	}
-	return r.Owner()
 }
 
 func (l load) percent() string { return fmt.Sprintf("%.0f", 100*l.cpu) }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,23 +12,24 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 	"github.com/buildwatch/buildwatch/internal/history"
 )
 
-// Tables of history: the default, and the wide one.
-var (
-	historyTable = table("Ended", "ID", "Reason", "Duration", "Label", "User", "OwnerCommand")
-	historyWide  = table("EndedAt", "ID", "Reason", "AskedBy", "Duration", "Name", "Unit", "User", "Owner", "Arch", "CPU", "MemoryPeak", "Processes", "Survivors")
-)
-
-// leastOfHistory says which columns of the default table may be cut.
-var leastOfHistory = map[string]int{"REASON": 12, "NAME": 6, "USER": 6, "COMMAND": 10}
+// historyTables are those of history.
+var historyTables = tables{
+	standard:     table("Ended", "ID", "Reason", "Duration", "Label", "User", "OwnerCommand"),
+	wide:         table("EndedAt", "ID", "Reason", "AskedBy", "Duration", "Name", "Unit", "User", "Owner", "Arch", "CPU", "MemoryPeak", "Processes", "Survivors"),
+	least:        map[string]int{"REASON": 12, "NAME": 6, "USER": 6, "COMMAND": 10},
+	placeholders: endedPlaceholders,
+}
 
 type historyFlags struct {
-	format, output, since, until               string
-	json, quiet, follow, noTruncate, noHeading bool
-	filter                                     []string
-	lines                                      int
+	tableFlags
+	since, until string
+	follow       bool
+	filter       []string
+	lines        int
 }
 
 func (a *app) history() *cobra.Command {
@@ -69,12 +69,7 @@ If there are none it says so on standard error, and exits with 1.`,
 	f.StringVarP(&flags.until, "until", "U", "", "show only those that ended before the `time`")
 	f.BoolVarP(&flags.follow, "follow", "f", false, "go on with those that end from now on")
 	f.StringArrayVar(&flags.filter, "filter", nil, "show only builds that `key=value` fits")
-	f.StringVarP(&flags.output, "output", "o", "", "print `wide`, with more columns, or json")
-	f.StringVar(&flags.format, "format", "", "print by a Go `template`, or json")
-	f.BoolVar(&flags.json, "json", false, "print a JSON array; with --follow an object for each, one a line")
-	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print only IDs")
-	f.BoolVar(&flags.noTruncate, "no-trunc", false, "do not cut long values in a table")
-	f.BoolVar(&flags.noHeading, "noheading", false, "do not print a table's headings")
+	flags.add(cmd, "print a JSON array; with --follow an object for each, one a line")
 	for _, name := range []string{"since", "until", "lines"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
@@ -82,39 +77,11 @@ If there are none it says so on standard error, and exits with 1.`,
 	return cmd
 }
 
-// view is how ended builds are printed.
+// endedView is how ended builds are printed.
 type endedView struct {
-	format
-	flags    historyFlags
-	out      io.Writer
-	standard bool // the default table
-	width    int
-}
-
-func (a *app) newEndedView(flags historyFlags) (endedView, error) {
-	v := endedView{flags: flags, out: a.Out, width: a.width()}
-	if err := exclusive(choice{"--json", flags.json}, choice{"--format", flags.format != ""}, choice{"--output", flags.output != ""}, choice{"--quiet", flags.quiet}); err != nil {
-		return v, err
-	}
-	text := flags.format
-	switch flags.output {
-	case "":
-	case "wide":
-		text = historyWide
-	case "json":
-		text = "json"
-	default:
-		return v, fmt.Errorf("--output %q: the values are wide, json", flags.output)
-	}
-	if flags.json {
-		text = "json"
-	}
-	if v.standard = text == ""; v.standard {
-		text = historyTable
-	}
-	var err error
-	v.format, err = newFormat(text, endedRow{})
-	return v, err
+	page
+	out   io.Writer
+	width int
 }
 
 // print prints ended builds that are all there are.
@@ -123,33 +90,13 @@ func (v endedView) print(all []api.Ended) error {
 	case v.json:
 		return writeJSON(v.out, all)
 	case v.flags.quiet:
-		return v.printIDs(all)
+		return printIDs(v.out, each(all, func(e api.Ended) string { return e.ID })...)
 	}
-	head := headingsOf(endedPlaceholders)
-	if v.flags.noHeading {
-		head = nil
+	text, err := v.render(each(all, func(e api.Ended) any { return endedRow{build: e, table: v.table} }), v.width)
+	if err == nil {
+		_, err = v.out.Write(text)
 	}
-	rows := make([]any, len(all))
-	for i, e := range all {
-		rows[i] = endedRow{build: e, table: v.table}
-	}
-	if !v.standard || v.flags.noTruncate {
-		return v.write(v.out, rows, head)
-	}
-	var text bytes.Buffer
-	if err := v.fill(&text, rows, head); err != nil {
-		return err
-	}
-	return align(v.out, []byte(fitColumns(text.String(), leastOfHistory, columnsOf(historyTable, endedPlaceholders), v.width)))
-}
-
-func (v endedView) printIDs(all []api.Ended) error {
-	for _, e := range all {
-		if _, err := fmt.Fprintln(v.out, quote(e.ID)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // printOne prints one of those that come, below no heading: the width of what will come
@@ -166,14 +113,24 @@ func (v endedView) printOne(e api.Ended) error {
 	return v.print([]api.Ended{e})
 }
 
+func (v endedView) printEach(all []api.Ended) error {
+	for _, e := range all {
+		if err := v.printOne(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 	if flags.lines < 0 {
 		return fmt.Errorf("--lines %d: not a number of builds", flags.lines)
 	}
-	view, err := a.newEndedView(flags)
+	p, err := historyTables.page(flags.tableFlags, endedRow{})
 	if err != nil {
 		return err
 	}
+	view := endedView{page: p, out: a.Out, width: a.width()}
 	wanted, err := newFilter(historyKeys(), flags.filter, a.Now())
 	if err != nil {
 		return err
@@ -194,14 +151,12 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 	if view.json || strings.Contains(flags.format, "Storage") {
 		a.withStorage(ctx, q, all)
 	}
-	if len(all) > 0 || view.json && !flags.follow {
-		if flags.follow && view.json {
-			for _, e := range all {
-				if err := view.printOne(e); err != nil {
-					return fail(err)
-				}
-			}
-		} else if err := view.print(all); err != nil {
+	show := view.print
+	if flags.follow && view.json {
+		show = view.printEach
+	}
+	if len(all) > 0 || view.json {
+		if err := show(all); err != nil {
 			return fail(err)
 		}
 	}
@@ -245,9 +200,7 @@ func (a *app) journalTimeOf(given string) string {
 func (a *app) sayNoHistory(ctx context.Context, filtered bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	c := a.client()
-	defer c.Close()
-	info, err := c.Info(ctx)
+	info, err := asked(ctx, a, (*client.Client).Info)
 	switch {
 	case err == nil && info.NoJournal:
 		return fail(errors.New("buildwatchd's log does not go to the journal, so ended builds are kept nowhere"))
@@ -264,39 +217,4 @@ func lastOf[T any](all []T, n int) []T {
 		return all[len(all)-n:]
 	}
 	return all
-}
-
-// table is the format of a table with columns of these placeholders.
-func table(names ...string) string {
-	return "table {{." + strings.Join(names, "}}\t{{.") + "}}"
-}
-
-// columnsOf returns the headings of such a table.
-func columnsOf(format string, among []placeholder) []string {
-	heading := headingsOf(among)
-	var columns []string
-	for name := range strings.SplitSeq(strings.TrimPrefix(format, "table "), "\t") {
-		columns = append(columns, heading[strings.Trim(name, "{.}")].(string))
-	}
-	return columns
-}
-
-// choice is a flag of which a group allows one, and whether it was given.
-type choice struct {
-	name  string
-	given bool
-}
-
-// exclusive refuses more than one.
-func exclusive(choices ...choice) error {
-	var given []string
-	for _, c := range choices {
-		if c.given {
-			given = append(given, c.name)
-		}
-	}
-	if len(given) > 1 {
-		return fmt.Errorf("takes only one of %s", strings.Join(given, ", "))
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,25 +10,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/client"
 )
 
 // patience is how long the daemon may take for an answer that needs no waiting.
 const patience = 10 * time.Second
 
-// Tables of list: the default, and the wide one.
-var (
-	defaultTable = table("ID", "Status", "Age", "Owner", "Label", "User", "Arch", "CPU")
-	wideTable    = table("ID", "State", "Reason", "Age", "Owner", "Name", "Unit", "User", "Arch", "Processes", "CPU", "Scope")
-)
-
-// leastOfList says which columns of the default table may be cut.
-var leastOfList = map[string]int{"STATE": 11, "OWNER": 12, "NAME": 6, "USER": 6, "ARCH": 7}
+// listTables are those of list.
+var listTables = tables{
+	standard:     table("ID", "Status", "Age", "Owner", "Label", "User", "Arch", "CPU"),
+	wide:         table("ID", "State", "Reason", "Age", "Owner", "Name", "Unit", "User", "Arch", "Processes", "CPU", "Scope"),
+	least:        map[string]int{"STATE": 11, "OWNER": 12, "NAME": 6, "USER": 6, "ARCH": 7},
+	placeholders: placeholders,
+}
 
 type listFlags struct {
-	format, output, sort                            string
-	json, quiet, noTruncate, noHeading, all, latest bool
-	filter                                          []string
-	last, watch                                     int
+	tableFlags
+	sort        string
+	all, latest bool
+	filter      []string
+	last, watch int
 }
 
 func (a *app) list() *cobra.Command {
@@ -77,12 +77,7 @@ The placements:
 	f.IntVarP(&flags.last, "last", "n", 0, "show only the last `number` that began, with those that have ended")
 	f.BoolVarP(&flags.latest, "latest", "l", false, "show only the last one that began, same as --last 1")
 	f.IntVarP(&flags.watch, "watch", "w", 0, "show the list again every so many `seconds`, until Ctrl+C")
-	f.StringVarP(&flags.output, "output", "o", "", "print `wide`, with more columns, or json")
-	f.BoolVar(&flags.json, "json", false, "print a JSON array, same as --format json")
-	f.StringVar(&flags.format, "format", "", "print by a Go `template`, or json")
-	f.BoolVarP(&flags.quiet, "quiet", "q", false, "print only IDs")
-	f.BoolVar(&flags.noTruncate, "no-trunc", false, "do not cut long values in a table")
-	f.BoolVar(&flags.noHeading, "noheading", false, "do not print a table's headings")
+	flags.add(cmd, "print a JSON array, same as --format json")
 	f.StringArrayVarP(&flags.filter, "filter", "f", nil, "show only builds that `key=value` fits")
 	f.StringVar(&flags.sort, "sort", "created", "order by `key`: "+joinNames(sortNames()))
 	for _, name := range []string{"last", "watch"} {
@@ -90,24 +85,6 @@ The placements:
 	}
 	completeFlags(cmd)
 	return cmd
-}
-
-// text is the format that the flags ask for, and whether that is the default table.
-func (f listFlags) text() (text string, standard bool, err error) {
-	if err := exclusive(choice{"--json", f.json}, choice{"--format", f.format != ""}, choice{"--output", f.output != ""}, choice{"--quiet", f.quiet}); err != nil {
-		return "", false, err
-	}
-	switch {
-	case f.json || f.output == "json":
-		return "json", false, nil
-	case f.output == "wide":
-		return wideTable, false, nil
-	case f.output != "":
-		return "", false, fmt.Errorf("--output %q: the values are wide, json", f.output)
-	case f.format != "":
-		return f.format, false, nil
-	}
-	return defaultTable, true, nil
 }
 
 // past reports whether builds are asked for that have ended.
@@ -120,12 +97,9 @@ func (a *app) runList(ctx context.Context, flags listFlags) error {
 	if flags.last < 0 || flags.watch < 0 {
 		return errors.New("--last and --watch take a number above 0")
 	}
-	text, standard, err := flags.text()
-	if err != nil {
-		return err
-	}
-	v := listView{flags: flags, standard: standard}
-	if v.format, err = newFormat(text, row{now: a.Now()}); err != nil {
+	v := listView{flags: flags}
+	var err error
+	if v.page, err = listTables.page(flags.tableFlags, row{now: a.Now()}); err != nil {
 		return err
 	}
 	keys := filterKeys
@@ -146,11 +120,10 @@ func (a *app) runList(ctx context.Context, flags listFlags) error {
 
 // listView is how the list is chosen and printed.
 type listView struct {
-	format
-	flags    listFlags
-	standard bool // the default table
-	wanted   filter
-	order    func(a, b api.Build) int
+	page
+	flags  listFlags
+	wanted filter
+	order  func(a, b api.Build) int
 }
 
 // clearScreen has a terminal begin anew.
@@ -197,60 +170,45 @@ func (a *app) listOnce(ctx context.Context, v listView) error {
 	case v.json:
 		return writeJSON(a.Out, builds)
 	case v.flags.quiet:
-		return a.printIDs(builds)
+		return printIDs(a.Out, each(builds, func(b api.Build) string { return b.ID })...)
 	case v.table && len(builds) == 0:
 		a.sayNone(len(v.wanted) > 0)
 		return nil
 	}
-	rows := make([]any, len(builds))
-	for i, b := range builds {
-		rows[i] = row{build: b, now: now, table: v.table, cut: v.table && !v.flags.noTruncate && !v.standard && v.flags.output == ""}
-	}
-	head := headings()
-	if v.flags.noHeading {
-		head = nil
-	}
-	if !v.standard {
-		return v.write(a.Out, rows, head)
-	}
-	var cells, table bytes.Buffer
-	if err := v.fill(&cells, rows, head); err != nil {
+	cut := v.table && !v.flags.noTruncate && !v.isStandard && v.flags.output == ""
+	text, err := v.render(each(builds, func(b api.Build) any {
+		return row{build: b, now: now, table: v.table, cut: cut}
+	}), a.width())
+	switch {
+	case err != nil:
+		return err
+	case !v.isStandard:
+		_, err := a.Out.Write(text)
 		return err
 	}
-	text := cells.String()
-	if !v.flags.noTruncate {
-		text = fitColumns(text, leastOfList, columnsOf(defaultTable, placeholders), a.width())
-	}
-	if err := align(&table, []byte(text)); err != nil {
-		return err
-	}
-	if err := a.writeTable(table.Bytes(), builds); err != nil {
+	if err := a.writeTable(text, builds); err != nil {
 		return err
 	}
 	a.warn(builds)
 	return nil
 }
 
-// builds asks for the list of builds, which is never nil.
-func (a *app) builds(ctx context.Context) ([]api.Build, error) {
+// asked asks the daemon for what needs no waiting.
+func asked[T any](ctx context.Context, a *app, what func(*client.Client, context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	c := a.client()
 	defer c.Close()
-	builds, err := c.List(ctx)
+	return what(c, ctx)
+}
+
+// builds asks for the list of builds, which is never nil.
+func (a *app) builds(ctx context.Context) ([]api.Build, error) {
+	builds, err := asked(ctx, a, (*client.Client).List)
 	if builds == nil {
 		builds = []api.Build{}
 	}
 	return builds, err
-}
-
-func (a *app) printIDs(builds []api.Build) error {
-	for _, b := range builds {
-		if _, err := fmt.Fprintln(a.Out, quote(b.ID)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // sayNone tells a person why there is nothing to see. It goes to stderr: for a

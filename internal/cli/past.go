@@ -50,11 +50,7 @@ func (a *app) withStorage(ctx context.Context, q history.Query, all []api.Ended)
 // recent returns builds that have ended lately, as list shows them.
 func (a *app) recent(ctx context.Context) ([]api.Build, error) {
 	ended, err := a.readAll(ctx, history.Query{Since: journalTime(a.Now().Add(-recently))})
-	builds := make([]api.Build, len(ended))
-	for i, e := range ended {
-		builds[i] = asBuild(e)
-	}
-	return builds, err
+	return each(ended, asBuild), err
 }
 
 // journalTime is a point in time as journalctl takes it.

@@ -2,15 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -217,27 +216,23 @@ func (a *app) showLeftovers(found []leftover) {
 		fmt.Fprintln(a.Err, "Dead builds have left nothing.")
 		return
 	}
-	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	var text bytes.Buffer
 	users := slices.ContainsFunc(found, func(one leftover) bool { return one.User != "" })
 	if users {
-		fmt.Fprint(table, "USER\t")
+		fmt.Fprint(&text, "USER\t")
 	}
-	fmt.Fprintln(table, "KIND\tWHAT\tSIZE\tAGE\tSTAYS")
+	fmt.Fprintln(&text, "KIND\tWHAT\tSIZE\tAGE\tSTAYS")
 	for _, one := range found {
-		kept := one.Kept
-		if kept == "" {
-			kept = "-"
-		}
 		what := one.What
 		if one.Kind == "container" {
 			what = what[:min(len(what), 12)]
 		}
 		if users {
-			fmt.Fprintf(table, "%s\t", oneLine(one.User))
+			fmt.Fprintf(&text, "%s\t", oneLine(one.User))
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), oneLine(kept))
+		fmt.Fprintf(&text, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), oneLine(orNone(one.Kept)))
 	}
-	_ = table.Flush()
+	_ = align(a.Out, text.Bytes())
 }
 
 func (a *app) leftoversJSON(flags pruneFlags, found []leftover) error {
@@ -247,11 +242,7 @@ func (a *app) leftoversJSON(flags pruneFlags, found []leftover) error {
 	if found == nil {
 		found = []leftover{}
 	}
-	content, err := json.MarshalIndent(found, "", "  ")
-	if err == nil {
-		_, err = fmt.Fprintf(a.Out, "%s\n", content)
-	}
-	return fail(err)
+	return writeJSON(a.Out, found)
 }
 
 // ask asks a question of who sits at the terminal.

@@ -80,25 +80,20 @@ func builders() ([]string, error) {
 
 func (p storagePruner) Find(ctx context.Context, before time.Time) ([]leftover, error) {
 	items, err := p.leftovers.Find(ctx, before)
-	return leftoversOf(items), err
+	return each(items, leftoverOf), err
 }
 
 func (p storagePruner) Remove(ctx context.Context, before time.Time, shown []leftover) ([]leftover, error) {
-	items := make([]reclaim.Item, len(shown))
-	for i, one := range shown {
-		items[i] = reclaim.Item{Kind: reclaim.Kind(one.Kind), What: one.What, Created: one.Created.UnixMicro()}
-	}
-	done, err := p.leftovers.Remove(ctx, before, items)
-	return leftoversOf(done), err
+	done, err := p.leftovers.Remove(ctx, before, each(shown, func(one leftover) reclaim.Item {
+		return reclaim.Item{Kind: reclaim.Kind(one.Kind), What: one.What, Created: one.Created.UnixMicro()}
+	}))
+	return each(done, leftoverOf), err
 }
 
-func leftoversOf(items []reclaim.Item) []leftover {
-	all := make([]leftover, len(items))
-	for i, item := range items {
-		all[i] = leftover{Kind: string(item.Kind), What: item.What, Bytes: item.Bytes, Created: time.UnixMicro(item.Created), Removed: item.Removed}
-		if item.Why != reclaim.WhyNone {
-			all[i].Kept = item.Why.Text()
-		}
+func leftoverOf(item reclaim.Item) leftover {
+	l := leftover{Kind: string(item.Kind), What: item.What, Bytes: item.Bytes, Created: time.UnixMicro(item.Created), Removed: item.Removed}
+	if item.Why != reclaim.WhyNone {
+		l.Kept = item.Why.Text()
 	}
-	return all
+	return l
 }

@@ -45,9 +45,6 @@ var placeholders = []placeholder{
 	{"Cgroup", "CGROUP", "its cgroup, below the cgroup mount"},
 }
 
-// headings are those of list and show.
-func headings() map[string]any { return headingsOf(placeholders) }
-
 // headingsOf maps placeholders to the headings of their columns. Its values are of
 // any type so that a template may also range over what is no column.
 func headingsOf(all []placeholder) map[string]any {
@@ -138,27 +135,27 @@ func (r row) Status() string {
 	return r.State()
 }
 
+// stateAndReason is the state, with the reason if there is one.
+func (r row) stateAndReason() string {
+	if reason := r.Reason(); reason != "" {
+		return r.State() + " (" + reason + ")"
+	}
+	return r.State()
+}
+
 func (r row) Owner() string {
 	return r.fit(fmt.Sprintf("%d %s", r.build.Owner.PID, quote(r.build.Owner.Command)), ownerWidth)
 }
 
 func (r row) Arch() string {
-	names := make([]string, len(r.build.Arch))
-	for i, name := range r.build.Arch {
-		names[i] = quote(name)
-	}
-	return r.fit(strings.Join(names, ","), archWidth)
+	return r.fit(strings.Join(each(r.build.Arch, quote), ","), archWidth)
 }
 
 // MarshalJSON makes {{json .}} the document that --json shows.
 func (r row) MarshalJSON() ([]byte, error) { return json.Marshal(r.build) }
 
 func helpOn(all []placeholder) string {
-	rows := make([][2]string, len(all))
-	for i, p := range all {
-		rows[i] = [2]string{"." + p.name, p.help}
-	}
-	return glossary(rows)
+	return glossary(each(all, func(p placeholder) [2]string { return [2]string{"." + p.name, p.help} }))
 }
 
 func userName(u api.User) string {

@@ -73,11 +73,8 @@ Times are written as in systemd.time(7).`,
 	_ = cmd.RegisterFlagCompletionFunc("name", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("timeout", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("property", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		var offers []cobra.Completion
-		for _, name := range limits.Names() {
-			offers = append(offers, name+"=")
-		}
-		return offers, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		offer := func(name string) cobra.Completion { return name + "=" }
+		return each(limits.Names(), offer), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	})
 	return cmd
 }

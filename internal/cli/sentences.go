@@ -125,11 +125,7 @@ func count(f api.Fact) int {
 
 // processOf names the processes that a fact is about.
 func processOf(f api.Fact) string {
-	pids := make([]string, len(f.PIDs))
-	for i, pid := range f.PIDs {
-		pids[i] = strconv.Itoa(pid)
-	}
-	text := "PID " + strings.Join(pids, ", ")
+	text := "PID " + strings.Join(each(f.PIDs, strconv.Itoa), ", ")
 	if f.Command != "" {
 		text += " (" + f.Command + ")"
 	}

@@ -69,21 +69,19 @@ func (a *app) runShow(ctx context.Context, flags showFlags, ids []string) error 
 	case flags.json || f.json:
 		errs = append(errs, writeJSON(a.Out, details))
 	case f.template != nil:
-		rows := make([]any, len(details))
-		for i, d := range details {
-			rows[i] = detailRow{row{build: d.Build, now: a.Now(), table: f.table}, d}
+		text, err := page{format: f, tables: listTables}.render(each(details, func(d api.BuildDetail) any {
+			return detailRow{row{build: d.Build, now: a.Now(), table: f.table}, d}
+		}), 0)
+		if err == nil {
+			_, err = a.Out.Write(text)
 		}
-		errs = append(errs, f.write(a.Out, rows, headings()))
+		errs = append(errs, err)
 	default:
 		for i, d := range details {
 			if i > 0 {
 				fmt.Fprintln(a.Out)
 			}
-			write := writeBlock
-			if d.End != nil {
-				write = writeEndedBlock
-			}
-			errs = append(errs, write(a.Out, d, a.Now(), a.Columns))
+			errs = append(errs, writeDetail(a.Out, d, a.Now(), a.Columns))
 		}
 	}
 	return fail(errs...)

@@ -10,10 +10,7 @@ import (
 )
 
 // sortKeys are the values of --sort. What is equal stays oldest first.
-var sortKeys = []struct {
-	key     string
-	compare func(a, b api.Build) int
-}{
+var sortKeys = []sortKey{
 	{"created", func(api.Build, api.Build) int { return 0 }},
 	{"id", func(a, b api.Build) int { return strings.Compare(a.ID, b.ID) }},
 	{"state", func(a, b api.Build) int {
@@ -23,12 +20,13 @@ var sortKeys = []struct {
 	{"cpu", func(a, b api.Build) int { return cmp.Compare(b.CPUSeconds, a.CPUSeconds) }},
 }
 
+type sortKey struct {
+	key     string
+	compare func(a, b api.Build) int
+}
+
 func sortNames() []string {
-	names := make([]string, len(sortKeys))
-	for i, k := range sortKeys {
-		names[i] = k.key
-	}
-	return names
+	return each(sortKeys, func(k sortKey) string { return k.key })
 }
 
 // newOrder reads the value of --sort.

@@ -125,7 +125,7 @@ func (a *app) stopAll(ctx context.Context, ids []string, request api.StopRequest
 		err := <-outcomes[i]
 		switch {
 		case err == nil:
-			if _, err := fmt.Fprintln(a.Out, quote(stopped[i].ID)); err != nil {
+			if err := printIDs(a.Out, stopped[i].ID); err != nil {
 				errs = append(errs, err)
 			}
 		case ignore && isGone(err):

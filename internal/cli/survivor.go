@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 
@@ -10,18 +9,15 @@ import (
 
 // writeSurvivors says of each process that outlived SIGKILL what it waits for.
 func writeSurvivors(out io.Writer, processes []api.Process, width int) error {
-	var text bytes.Buffer
-	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&text, "%*s: %s\n", labelWidth, label, wrap(fmt.Sprintf(format, args...), labelWidth+2, width))
-	}
+	text := block{width: width}
 	for _, p := range processes {
 		row := processRow{p}
 		if !row.Survivor() || p.Since.IsZero() && len(p.Waits) == 0 {
 			continue
 		}
-		line("Survivor", "%d %s, since %s", row.PID(), orNone(row.Command()), orNone(row.Since()))
+		text.line("Survivor", "%d %s, since %s", row.PID(), orNone(row.Command()), orNone(row.Since()))
 		for _, w := range p.Waits {
-			line("waits for", "%s", w)
+			text.line("waits for", "%s", w)
 		}
 	}
 	_, err := out.Write(text.Bytes())

@@ -112,8 +112,7 @@ func (a *app) runTop(ctx context.Context, from source, flags topFlags) error {
 		return fail(a.topOnTerminal(ctx, newTopView(ctx, w, flags.sort, delay, flags.iterations, a.Colour)))
 	}
 	err = a.topInPlain(ctx, w, flags, delay)
-	var unasked noMachine
-	if errors.As(err, &unasked) {
+	if unasked, ok := errors.AsType[noMachine](err); ok {
 		a.complain(unasked.Error())
 		return exitCode(exitUsage)
 	}

@@ -146,11 +146,7 @@ func (v *topView) take(d api.BuildDetail) {
 		return // another is shown by now, or none
 	}
 	var page bytes.Buffer
-	write := writeBlock
-	if d.End != nil {
-		write = writeEndedBlock
-	}
-	if err := write(&page, d, v.watched.now(), v.width); err == nil {
+	if err := writeDetail(&page, d, v.watched.now(), v.width); err == nil {
 		v.text = strings.Split(strings.TrimSuffix(page.String(), "\n"), "\n")
 	}
 }

@@ -33,11 +33,7 @@ tried when the daemon started.`,
 
 // versionJSON is for scripts, to whom a daemon that is not running is an error.
 func (a *app) versionJSON(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c := a.client()
-	defer c.Close()
-	info, err := c.Info(ctx)
+	info, err := asked(ctx, a, (*client.Client).Info)
 	if err != nil {
 		return err
 	}
@@ -49,11 +45,7 @@ func (a *app) runVersion(ctx context.Context) error {
 	if _, err := fmt.Fprintf(a.Out, "buildwatchctl %s\n", a.Version); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	c := a.client()
-	defer c.Close()
-	info, err := c.Info(ctx)
+	info, err := asked(ctx, a, (*client.Client).Info)
 	switch {
 	case errors.Is(err, client.ErrNotRunning):
 		_, err = fmt.Fprintln(a.Out, "buildwatchd   not running")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -119,8 +120,7 @@ func (w *waiter) name(ctx context.Context, given string, ignore bool) error {
 	e, err := w.orEnded(ask, given, err)
 	switch {
 	case e != nil:
-		_, err = fmt.Fprintln(w.Out, quote(e.ID))
-		return err
+		return printIDs(w.Out, e.ID)
 	case ignore && isGone(err):
 		return nil
 	}
@@ -177,9 +177,9 @@ func (w *waiter) look(ctx context.Context) (gone bool, err error) {
 			now[b.ID] = b
 		}
 	}
-	for _, id := range sortedIDs(w.left) {
+	for _, id := range slices.Sorted(maps.Keys(w.left)) {
 		if _, still := now[id]; !still {
-			if _, err := fmt.Fprintln(w.Out, quote(id)); err != nil {
+			if err := printIDs(w.Out, id); err != nil {
 				return false, err
 			}
 		}
@@ -188,32 +188,19 @@ func (w *waiter) look(ctx context.Context) (gone bool, err error) {
 	return len(now) == 0, nil
 }
 
-func sortedIDs(builds map[string]api.Build) []string {
-	all := make([]string, 0, len(builds))
-	for id := range builds {
-		all = append(all, id)
-	}
-	slices.Sort(all)
-	return all
-}
-
 // tellLeft says what remains; err is why the last look has failed, if it has.
 func (w *waiter) tellLeft(err error) error {
 	if !w.looked && err != nil {
 		return fail(err)
 	}
-	for _, id := range sortedIDs(w.left) {
+	for _, id := range slices.Sorted(maps.Keys(w.left)) {
 		b := w.left[id]
 		r := row{build: b}
-		state := r.State()
-		if b.Reason != "" {
-			state += " (" + r.Reason() + ")"
-		}
 		what := plural(b.Processes, "process")
 		if b.Processes != 1 {
 			what = strings.TrimSuffix(what, "s") + "es"
 		}
-		w.complain(fmt.Sprintf("build %s is still %s, with %s: %s of %s", r.ID(), state, what, r.Owner(), r.User()))
+		w.complain(fmt.Sprintf("build %s is still %s, with %s: %s of %s", r.ID(), r.stateAndReason(), what, r.Owner(), r.User()))
 	}
 	return exitCode(exitRemains)
 }

@@ -204,10 +204,7 @@ func describeEvent(e api.Event) string {
 		return ""
 	}
 	b := row{build: api.Build{BuildHead: *e.Build}}
-	state := b.State()
-	if reason := b.Reason(); reason != "" {
-		state += " (" + reason + ")"
-	}
+	state := b.stateAndReason()
 	if e.Build.Reported {
 		state += ", only reported"
 	}

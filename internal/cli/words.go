@@ -17,13 +17,18 @@ type word interface {
 // helpWidth is how wide a list of meanings is: a manual page of 80 columns indents it.
 const helpWidth = 72
 
+// each is what f makes of each.
+func each[T, U any](all []T, f func(T) U) []U {
+	made := make([]U, len(all))
+	for i, one := range all {
+		made[i] = f(one)
+	}
+	return made
+}
+
 // wordHelp lists words with their meanings, as package api has them.
 func wordHelp[T word](words []T) string {
-	rows := make([][2]string, len(words))
-	for i, w := range words {
-		rows[i] = [2]string{string(w), w.Meaning()}
-	}
-	return glossary(rows)
+	return glossary(each(words, func(w T) [2]string { return [2]string{string(w), w.Meaning()} }))
 }
 
 // glossary sets terms beside what they mean, in helpWidth columns.
