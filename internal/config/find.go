@@ -85,12 +85,10 @@ func (d *dir) dropIns() ([]string, error) {
 
 // reason returns the error without the path, which the message has already.
 func reason(err error) string {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
 		err = path.Err
 	}
-	var number unix.Errno
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[unix.Errno](err); ok {
 		return "cannot be read: " + number.Error()
 	}
 	return err.Error()

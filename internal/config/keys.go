@@ -38,12 +38,8 @@ const (
 var keys = append([]key{
 	{
 		name: "log.level",
-		kind: choice{
-			field:  func(c *Config) *string { return &c.Log.Level },
-			preset: "info",
-			words:  []string{"error", "warning", "info", "debug"},
-		},
-		doc: "The least severe entries that are logged. At info, each build's start and end is one entry; debug adds each step between.",
+		kind: oneOf(func(c *Config) *string { return &c.Log.Level }, "info", "error", "warning", "info", "debug"),
+		doc:  "The least severe entries that are logged. At info, each build's start and end is one entry; debug adds each step between.",
 	},
 	{
 		name: "metrics.listen",
@@ -55,7 +51,7 @@ var keys = append([]key{
 	},
 	{
 		name: "metrics.web_config",
-		kind: path{field: func(c *Config) *string { return &c.Metrics.WebConfig }},
+		kind: path(func(c *Config) *string { return &c.Metrics.WebConfig }),
 		doc:  "A file of Prometheus's exporter-toolkit with TLS and users for the metrics, of all addresses: see docs/metrics.md. It is read again with every request; where it is bad, or not root's alone to write, no metrics are served.",
 	},
 	{
@@ -75,12 +71,8 @@ var keys = append([]key{
 	},
 	{
 		name: "ladder.abort_fuse",
-		kind: choice{
-			field:  func(c *Config) *string { return &c.Ladder.AbortFuse },
-			preset: abortUser,
-			words:  []string{abortNever, abortUser},
-		},
-		doc: "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. user: what the build itself serves, fuse-overlayfs for its storage, and what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
+		kind: oneOf(func(c *Config) *string { return &c.Ladder.AbortFuse }, abortUser, abortNever, abortUser),
+		doc:  "Whose FUSE connections are aborted when a process of a dead build waits for them and does not end by SIGKILL, which ends that file system for whoever uses it. user: what the build itself serves, fuse-overlayfs for its storage, and what the build's user serves, if it is mounted for that user alone and no process but the build's uses it. What another user has mounted, serves or uses is never touched.",
 	},
 	{
 		name: "stalled.after",
@@ -89,12 +81,8 @@ var keys = append([]key{
 	},
 	{
 		name: "stalled.policy",
-		kind: choice{
-			field:  func(c *Config) *string { return &c.Stalled.Policy },
-			preset: policyReport,
-			words:  []string{policyReport, policyKill},
-		},
-		doc: "What is done about a stalled build: report it (list, log, metrics), or also kill it, as buildwatchctl stop would.",
+		kind: oneOf(func(c *Config) *string { return &c.Stalled.Policy }, policyReport, policyReport, policyKill),
+		doc:  "What is done about a stalled build: report it (list, log, metrics), or also kill it, as buildwatchctl stop would.",
 	},
 	{
 		name: "stalled.kill_after",
@@ -103,45 +91,28 @@ var keys = append([]key{
 	},
 	{
 		name: "policy.abandoned",
-		kind: choice{
-			field:  func(c *Config) *string { return &c.Policy.Abandoned },
-			preset: AbandonedEnd,
-			words:  []string{AbandonedEnd, AbandonedReport},
-		},
-		doc: "What is done with a build that nobody wants any more, because its owner has ended, its client is gone or max_runtime is over. end: what is left of it is ended. report: nothing is sent to it; it is listed as abandoned, logged once and counted, until it ends by itself. buildwatchctl stop, and the deadline of buildwatchctl run --timeout, are users' wishes and end a build in either case.",
+		kind: oneOf(func(c *Config) *string { return &c.Policy.Abandoned }, AbandonedEnd, AbandonedEnd, AbandonedReport),
+		doc:  "What is done with a build that nobody wants any more, because its owner has ended, its client is gone or max_runtime is over. end: what is left of it is ended. report: nothing is sent to it; it is listed as abandoned, logged once and counted, until it ends by itself. buildwatchctl stop, and the deadline of buildwatchctl run --timeout, are users' wishes and end a build in either case.",
 	},
 	{
 		name: "policy.max_runtime",
-		kind: durationOrNone{duration{
-			field: func(c *Config) *time.Duration { return &c.Policy.MaxRuntime },
-			min:   minRuntime,
-			max:   maxRuntime,
-		}},
-		doc: "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
+		kind: duration{field: func(c *Config) *time.Duration { return &c.Policy.MaxRuntime }, min: minRuntime, max: maxRuntime, none: true},
+		doc:  "How long a build may run, counted from its first RUN step, or from its start by buildwatchctl run. When it is over the build is ended, with the reason deadline. It holds for builds that an earlier daemon has begun as well. A build of buildwatchctl run --timeout ends by the earlier of the two.",
 	},
 	{
 		name: "on_end.start",
-		kind: template{field: func(c *Config) *string { return &c.OnEnd.Start }},
+		kind: template(func(c *Config) *string { return &c.OnEnd.Start }),
 		doc:  "The template of a systemd service, such as notify-build@.service, of which an instance is started when a build is gone, with the build's ID as its instance. What is known of the build is in /run/buildwatch-ended/ID, for EnvironmentFile=: see docs/hooks.md. Empty: none.",
 	},
 	{
 		name: "storage.reclaim",
-		kind: choice{
-			field:  func(c *Config) *string { return &c.Storage.Reclaim },
-			preset: "own",
-			words:  []string{"own", "report", "off"},
-		},
-		doc: "What is done with what a dead build has left in storage: working containers with their mounts, bundles, request directories. own: what was seen to be only that build's is removed, by podman or buildah, as the build's user. report: it is only counted and logged. off: nothing is looked at.",
+		kind: oneOf(func(c *Config) *string { return &c.Storage.Reclaim }, "own", "own", "report", "off"),
+		doc:  "What is done with what a dead build has left in storage: working containers with their mounts, bundles, request directories. own: what was seen to be only that build's is removed, by podman or buildah, as the build's user. report: it is only counted and logged. off: nothing is looked at.",
 	},
 	{
 		name: "limits.connections_per_user",
-		kind: integer{
-			field:  func(c *Config) *int { return &c.Limits.ConnectionsPerUser },
-			preset: 64,
-			min:    1,
-			max:    4096,
-		},
-		doc: "How many connections to each of the daemon's sockets one user may have open at the same time.",
+		kind: integer{field: func(c *Config) *int { return &c.Limits.ConnectionsPerUser }, preset: 64, min: 1, max: 4096},
+		doc:  "How many connections to each of the daemon's sockets one user may have open at the same time.",
 	},
 }, propertyKeys()...)
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -20,46 +21,36 @@ type kind interface {
 	literal(c *Config) string     // the value in force, as TOML
 }
 
-// duration is a Go duration string such as "1s" or "250ms".
+// duration is a Go duration string such as "1s" or "250ms". With none, 0 is allowed and stands
+// for none.
 type duration struct {
 	field            func(*Config) *time.Duration
 	preset, min, max time.Duration
+	none             bool
 }
 
 func (duration) typeName() string           { return "duration" }
 func (k duration) reset(c *Config)          { *k.field(c) = k.preset }
 func (k duration) literal(c *Config) string { return strconv.Quote(short(*k.field(c))) }
-func (k duration) bounds() string           { return fmt.Sprintf("%s to %s", short(k.min), short(k.max)) }
 
-func (k duration) set(c *Config, v value) error {
-	if v.form != formString {
-		return fmt.Errorf("must be a duration in quotes, such as %q, not %s", short(k.preset), v.form)
+func (k duration) bounds() string {
+	text := fmt.Sprintf("%s to %s", short(k.min), short(k.max))
+	if k.none {
+		text += `, or "0s" for none`
 	}
-	d, err := time.ParseDuration(v.text)
-	if err != nil {
-		return fmt.Errorf("%s is not a duration such as %q", quoted(v.text), short(k.preset))
-	}
-	if d < k.min || d > k.max {
-		return fmt.Errorf("%s is out of bounds: %s", quoted(v.text), k.bounds())
-	}
-	*k.field(c) = d
-	return nil
+	return text
 }
 
-// durationOrNone is a duration whose 0, the default, stands for none.
-type durationOrNone struct{ duration }
-
-func (k durationOrNone) bounds() string { return k.duration.bounds() + `, or "0s" for none` }
-
-func (k durationOrNone) set(c *Config, v value) error {
+func (k duration) set(c *Config, v value) error {
+	example := short(cmp.Or(k.preset, k.max))
 	if v.form != formString {
-		return fmt.Errorf("must be a duration in quotes, such as %q, not %s", short(k.max), v.form)
+		return fmt.Errorf("must be a duration in quotes, such as %q, not %s", example, v.form)
 	}
 	d, err := time.ParseDuration(v.text)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s is not a duration such as %q", quoted(v.text), short(k.max))
-	case d != 0 && (d < k.min || d > k.max):
+		return fmt.Errorf("%s is not a duration such as %q", quoted(v.text), example)
+	case (d < k.min || d > k.max) && !(k.none && d == 0):
 		return fmt.Errorf("%s is out of bounds: %s", quoted(v.text), k.bounds())
 	}
 	*k.field(c) = d
@@ -105,27 +96,68 @@ func (k integer) set(c *Config, v value) error {
 	return nil
 }
 
-// choice is one of several words.
-type choice struct {
-	field  func(*Config) *string
-	preset string
-	words  []string
+// text is a string.
+type text struct {
+	field   func(*Config) *string
+	preset  string
+	allowed string                    // which ones, for people
+	no      func(given string) string // why one is not allowed; "" if it is
 }
 
-func (choice) typeName() string           { return "string" }
-func (k choice) reset(c *Config)          { *k.field(c) = k.preset }
-func (k choice) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
-func (k choice) bounds() string           { return strings.Join(k.words, ", ") }
+func (text) typeName() string           { return "string" }
+func (k text) reset(c *Config)          { *k.field(c) = k.preset }
+func (k text) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
+func (k text) bounds() string           { return k.allowed }
 
-func (k choice) set(c *Config, v value) error {
+func (k text) set(c *Config, v value) error {
 	if v.form != formString {
 		return fmt.Errorf("must be a string, not %s", v.form)
 	}
-	if !slices.Contains(k.words, v.text) {
-		return fmt.Errorf("%s is not one of %s", quoted(v.text), k.bounds())
+	if no := k.no(v.text); no != "" {
+		return fmt.Errorf("%s is not %s", quoted(v.text), no)
 	}
 	*k.field(c) = v.text
 	return nil
+}
+
+// oneOf is one of several words.
+func oneOf(field func(*Config) *string, preset string, words ...string) text {
+	all := strings.Join(words, ", ")
+	return text{field, preset, all, func(given string) string {
+		if slices.Contains(words, given) {
+			return ""
+		}
+		return "one of " + all
+	}}
+}
+
+// path is the absolute path of a file, or "" for none.
+func path(field func(*Config) *string) text {
+	return text{field, "", `an absolute path; "" for none`, func(given string) string {
+		if given == "" || filepath.IsAbs(given) && !strings.ContainsRune(given, 0) {
+			return ""
+		}
+		return "an absolute path"
+	}}
+}
+
+// maxUnit is how long the name of a template may be: an instance has the ID as well.
+//
+// Source: systemd.unit(5): 255 characters.
+const maxUnit = 200
+
+// template is the name of a template of a systemd service, or "" for none.
+func template(field func(*Config) *string) text {
+	return text{field, "", "a template such as notify-build@.service, or empty", func(given string) string {
+		name, ok := strings.CutSuffix(given, "@.service")
+		plain := !strings.ContainsFunc(name, func(r rune) bool {
+			return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("_.:-", r)
+		})
+		if given == "" || ok && name != "" && plain && len(given) <= maxUnit {
+			return ""
+		}
+		return `the name of a template such as "notify-build@.service"`
+	}}
 }
 
 // loopback is IP addresses of this host alone, each with a port.
@@ -194,51 +226,4 @@ func (k loopback) parse(text string) (netip.AddrPort, error) {
 		return a, fmt.Errorf("%s has no port", quoted(text))
 	}
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
-}
-
-// path is the absolute path of a file, or "" for none.
-type path struct{ field func(*Config) *string }
-
-func (path) typeName() string           { return "string" }
-func (path) bounds() string             { return `an absolute path; "" for none` }
-func (k path) reset(c *Config)          { *k.field(c) = "" }
-func (k path) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
-
-func (k path) set(c *Config, v value) error {
-	switch {
-	case v.form != formString:
-		return fmt.Errorf("must be a string, not %s", v.form)
-	case v.text != "" && (!filepath.IsAbs(v.text) || strings.ContainsRune(v.text, 0)):
-		return fmt.Errorf("%s is not an absolute path", quoted(v.text))
-	}
-	*k.field(c) = v.text
-	return nil
-}
-
-// template is the name of a template of a systemd service, or "" for none.
-type template struct{ field func(*Config) *string }
-
-func (template) typeName() string           { return "string" }
-func (template) bounds() string             { return "a template such as notify-build@.service, or empty" }
-func (k template) reset(c *Config)          { *k.field(c) = "" }
-func (k template) literal(c *Config) string { return strconv.Quote(*k.field(c)) }
-
-// maxUnit is how long the name may be: an instance has the ID as well.
-//
-// Source: systemd.unit(5): 255 characters.
-const maxUnit = 200
-
-func (k template) set(c *Config, v value) error {
-	if v.form != formString {
-		return fmt.Errorf("must be a string, not %s", v.form)
-	}
-	name, ok := strings.CutSuffix(v.text, "@.service")
-	plain := !strings.ContainsFunc(name, func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && !strings.ContainsRune("_.:-", r)
-	})
-	if v.text != "" && (!ok || name == "" || !plain || len(v.text) > maxUnit) {
-		return fmt.Errorf("%s is not the name of a template such as \"notify-build@.service\"", quoted(v.text))
-	}
-	*k.field(c) = v.text
-	return nil
 }

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"slices"
@@ -39,12 +38,10 @@ func (c *Config) apply(path string, data []byte) []*Problem {
 	}
 	// The parser hands out positions, which the decoder does not, but takes
 	// what is against TOML's rules across lines, such as a key set twice.
-	var syntax *unstable.ParserError
-	if errors.As(p.toml.Error(), &syntax) {
+	if syntax, ok := errors.AsType[*unstable.ParserError](p.toml.Error()); ok {
 		p.problem(p.line(p.toml.Range(syntax.Highlight)), "", "syntax error: "+syntax.Message)
 	}
-	var decode *toml.DecodeError
-	if errors.As(toml.Unmarshal(data, &map[string]any{}), &decode) {
+	if decode, ok := errors.AsType[*toml.DecodeError](toml.Unmarshal(data, &map[string]any{})); ok {
 		line, _ := decode.Position()
 		if !p.reported(line) {
 			p.problem(line, dotted(decode.Key()), "syntax error: "+strings.TrimPrefix(decode.Error(), "toml: "))
@@ -139,12 +136,7 @@ func (p *parser) problem(line int, key, reason string) {
 }
 
 func (p *parser) reported(line int) bool {
-	for _, problem := range p.problems {
-		if problem.Line == line {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.problems, func(one *Problem) bool { return one.Line == line })
 }
 
 // valueOf returns what a key's kind has to know of its value.
@@ -196,12 +188,10 @@ func dotted(path []string) string {
 
 func lineStarts(data []byte) []int {
 	starts := []int{0}
-	for offset := 0; ; {
-		next := bytes.IndexByte(data[offset:], '\n')
-		if next < 0 {
-			return starts
+	for i, b := range data {
+		if b == '\n' {
+			starts = append(starts, i+1)
 		}
-		offset += next + 1
-		starts = append(starts, offset)
 	}
+	return starts
 }

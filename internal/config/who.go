@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/limits"
@@ -70,12 +71,7 @@ func (c *Config) whoKeys() []key {
 			}
 		}
 	}
-	slices.SortFunc(set, func(a, b key) int {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(set, func(a, b key) int { return strings.Compare(a.name, b.name) })
 	return set
 }
 
