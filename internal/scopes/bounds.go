@@ -193,8 +193,7 @@ func (c *cgroup) limits() map[string]any {
 	for name, file := range map[string]string{
 		"MemoryMax": "memory.max", "MemoryHigh": "memory.high", "MemorySwapMax": "memory.swap.max", "TasksMax": "pids.max",
 	} {
-		content, _ := c.read(file) // without the controller there is no limit
-		if value, err := strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64); err == nil {
+		if value, some := c.number(file); some { // without the controller there is no limit
 			found[name] = value
 		}
 	}
@@ -350,8 +349,7 @@ func (m *Manager) host() limits.Host {
 		}
 	}
 	for file, value := range map[string]*uint64{"memory.max": &h.Memory, "pids.max": &h.Tasks} { // in a container
-		content, _ := m.root.read(file)
-		if n, err := strconv.ParseUint(strings.TrimSpace(string(content)), 10, 64); err == nil {
+		if n, some := m.root.number(file); some {
 			*value = min(*value, n)
 		}
 	}

@@ -86,6 +86,33 @@ func (c *cgroup) sub(name string) (*cgroup, error) {
 	return &cgroup{dir: dir, path: path.Join(c.path, name)}, nil
 }
 
+// in calls act with a cgroup below.
+func (c *cgroup) in(name string, act func(*cgroup) error) error {
+	sub, err := c.sub(name)
+	if err != nil {
+		return err
+	}
+	defer sub.close()
+	return act(sub)
+}
+
+// inAny is in, where nothing is to be done about a cgroup that is not there: it has no process.
+func (c *cgroup) inAny(name string, act func(*cgroup) error) error {
+	if err := c.in(name, act); !isGone(err) {
+		return err
+	}
+	return nil
+}
+
+// hasAny reports whether a process is in a cgroup below, or below that.
+func (c *cgroup) hasAny(name string) (populated bool, err error) {
+	err = c.inAny(name, func(c *cgroup) (err error) {
+		populated, err = c.populated()
+		return err
+	})
+	return populated, err
+}
+
 // ensure makes a direct child unless it exists, and opens it.
 func (c *cgroup) ensure(name string) (*cgroup, error) {
 	if err := unix.Mkdirat(int(c.dir.Fd()), name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
@@ -241,16 +268,7 @@ func (c *cgroup) await(ctx context.Context, name string, again time.Duration, ho
 // cpuTime is the CPU time used by all processes that are or were below.
 func (c *cgroup) cpuTime() (time.Duration, error) {
 	stat, err := c.read("cpu.stat")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(stat)) {
-		if value, ok := strings.CutPrefix(line, "usage_usec "); ok {
-			usec, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-			return time.Duration(usec) * time.Microsecond, err
-		}
-	}
-	return 0, fmt.Errorf("cpu.stat of %s says nothing of usage_usec", c.path)
+	return time.Duration(countOf(stat, "usage_usec")) * time.Microsecond, err
 }
 
 // Member is a process and the cgroup that it is in.

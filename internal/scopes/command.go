@@ -22,55 +22,26 @@ import (
 func (s *Scope) EnterCommand(pid int, act func() error, alive func() bool) error {
 	s.entering.Lock()
 	defer s.entering.Unlock()
-	command, err := s.dir.sub(commandDir)
-	if err != nil {
-		return err
-	}
-	defer command.close()
-	return s.manager.enter(command, pid, act, alive)
+	return s.dir.in(commandDir, func(command *cgroup) error { return s.manager.enter(command, pid, act, alive) })
 }
 
 // KillContainers ends every process of the build's RUN containers and spares its
 // command, by the kernel's own means.
 func (s *Scope) KillContainers(ctx context.Context) error {
-	containers, err := s.dir.sub(payloadDir)
-	if isGone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer containers.close()
-	return containers.killAll(ctx)
+	return s.dir.inAny(payloadDir, func(containers *cgroup) error { return containers.killAll(ctx) })
 }
 
 // KillContainer ends every process of one RUN container, likewise. One that is not there has
 // none.
 func (s *Scope) KillContainer(ctx context.Context, container string) error {
-	dir, err := s.dir.sub(path.Join(payloadDir, runPrefix+container))
-	if isGone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer dir.close()
-	return dir.killAll(ctx)
+	return s.dir.inAny(path.Join(payloadDir, runPrefix+container), func(its *cgroup) error { return its.killAll(ctx) })
 }
 
 // SignalCommand sends a signal to every process of the build's command. Each is
 // held by pidfd before it is looked whether it is in the scope, so no other is
 // meant. Those that spare is true for are left out.
 func (s *Scope) SignalCommand(signal unix.Signal, spare func(*proc.Handle) bool) error {
-	command, err := s.dir.sub(commandDir)
-	if isGone(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer command.close()
-	return command.signal(signal, spare)
+	return s.dir.inAny(commandDir, func(command *cgroup) error { return command.signal(signal, spare) })
 }
 
 // signal sends the signal to every process in the cgroup and below it that is not spared.

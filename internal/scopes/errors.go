@@ -45,21 +45,21 @@ func isUnknownProperty(err error) bool {
 	return hasName(err, "org.freedesktop.DBus.Error.PropertyReadOnly")
 }
 
+// answerOf is the answer on D-Bus that an error is.
+func answerOf(err error) (answer dbus.Error, ok bool) {
+	if pointer, ok := errors.AsType[*dbus.Error](err); ok {
+		return *pointer, true
+	}
+	return errors.AsType[dbus.Error](err)
+}
+
 // isAnswer reports whether an error is systemd's own answer, also by the result of a job.
 func isAnswer(err error) bool {
-	var value dbus.Error
-	var pointer *dbus.Error
-	return errors.As(err, &value) || errors.As(err, &pointer) || errors.Is(err, errJob)
+	_, ok := answerOf(err)
+	return ok || errors.Is(err, errJob)
 }
 
 func hasName(err error, name string) bool {
-	var value dbus.Error
-	var pointer *dbus.Error
-	switch {
-	case errors.As(err, &value):
-		return value.Name == name
-	case errors.As(err, &pointer):
-		return pointer.Name == name
-	}
-	return false
+	answer, ok := answerOf(err)
+	return ok && answer.Name == name
 }

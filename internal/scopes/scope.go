@@ -160,12 +160,7 @@ func (s *Scope) CgroupsPath(container string) string {
 // Joinable reports whether a container may still be placed here. A scope whose
 // keeper is gone may be collected at any moment.
 func (s *Scope) Joinable() bool {
-	sleeping, err := s.dir.sub(supervisorDir)
-	if err != nil {
-		return false
-	}
-	defer sleeping.close()
-	populated, err := sleeping.populated()
+	populated, err := s.dir.hasAny(supervisorDir)
 	return err == nil && populated
 }
 
@@ -291,16 +286,7 @@ func (s *Scope) CgroupKill(ctx context.Context) error { return s.dir.killAll(ctx
 // Busy reports whether any process of the build is there.
 func (s *Scope) Busy() (bool, error) {
 	for _, name := range s.buildDirs() {
-		dir, err := s.dir.sub(name)
-		if isGone(err) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		busy, err := dir.populated()
-		dir.close()
-		if busy || err != nil {
+		if busy, err := s.dir.hasAny(name); busy || err != nil {
 			return busy, err
 		}
 	}
@@ -359,42 +345,36 @@ func (s *Scope) Keepers() []Member {
 	return s.membersOf(supervisorDir)
 }
 
-func (s *Scope) membersOf(name string) []Member {
-	dir, err := s.dir.sub(name)
-	if err != nil {
+func (s *Scope) membersOf(name string) (all []Member) {
+	_ = s.dir.in(name, func(c *cgroup) error {
+		all = c.members()
 		return nil
-	}
-	defer dir.close()
-	return dir.members()
+	})
+	return all
 }
 
 // CPUTime is what those processes have used so far, those that ended included; 0
 // when the scope is gone.
-func (s *Scope) CPUTime() time.Duration {
-	var total time.Duration
+func (s *Scope) CPUTime() (total time.Duration) {
 	for _, name := range s.buildDirs() {
-		if dir, err := s.dir.sub(name); err == nil {
-			used, _ := dir.cpuTime()
-			total += used
-			dir.close()
-		}
+		total += s.cpuTimeOf(name)
 	}
 	return total
+}
+
+func (s *Scope) cpuTimeOf(name string) (used time.Duration) {
+	_ = s.dir.in(name, func(c *cgroup) (err error) {
+		used, err = c.cpuTime()
+		return err
+	})
+	return used
 }
 
 // Steps lists the processes of the build's RUN containers alone.
 func (s *Scope) Steps() []Member { return s.membersOf(s.stepsDir()) }
 
 // StepsCPUTime is CPUTime of those containers alone.
-func (s *Scope) StepsCPUTime() time.Duration {
-	dir, err := s.dir.sub(s.stepsDir())
-	if err != nil {
-		return 0
-	}
-	defer dir.close()
-	used, _ := dir.cpuTime()
-	return used
-}
+func (s *Scope) StepsCPUTime() time.Duration { return s.cpuTimeOf(s.stepsDir()) }
 
 // stepsDir is the cgroup that holds those, whatever else the scope holds.
 func (s *Scope) stepsDir() string {

@@ -63,13 +63,10 @@ func (s *Scope) AwaitShortage(ctx context.Context, r Resource, known uint64) (Sh
 // Shortage says how often the resource has been short so far.
 func (s *Scope) Shortage(r Resource) Shortage {
 	of := resources[r]
-	content, err := s.dir.read(of.events)
-	if err != nil {
-		return Shortage{}
-	}
+	content, _ := s.dir.read(of.events)
 	found := Shortage{Count: countOf(content, of.happened)}
 	// A limit that a container has (podman build --memory), or a slice above, is not ours to name.
-	if local, err := s.dir.read(of.events + ".local"); err == nil && countOf(local, of.reached) > 0 {
+	if local, _ := s.dir.read(of.events + ".local"); countOf(local, of.reached) > 0 {
 		found.Limit = of.property + "=" + s.dir.limit(of.max)
 	}
 	return found

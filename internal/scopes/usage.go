@@ -9,28 +9,19 @@ import (
 // kernel does not say, or the scope is gone.
 //
 // Source: linux, Documentation/admin-guide/cgroup-v2.rst, memory.peak: since 5.19.
-func (s *Scope) MemoryPeak() uint64 { return s.number("memory.peak") }
+func (s *Scope) MemoryPeak() uint64 { return s.numberOr0("memory.peak") }
 
 // Memory is how much memory the whole scope has now, in bytes; 0 where the kernel does
 // not say, or the scope is gone.
-func (s *Scope) Memory() uint64 { return s.number("memory.current") }
+func (s *Scope) Memory() uint64 { return s.numberOr0("memory.current") }
 
 // OOMKills is how many processes of the scope the kernel has killed for lack of memory.
 //
 // Source: linux, Documentation/admin-guide/cgroup-v2.rst, memory.events: of all that is
 // below the cgroup as well.
 func (s *Scope) OOMKills() uint64 {
-	text, err := s.dir.read("memory.events")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if number, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			kills, _ := strconv.ParseUint(strings.TrimSpace(number), 10, 64)
-			return kills
-		}
-	}
-	return 0
+	events, _ := s.dir.read("memory.events")
+	return countOf(events, "oom_kill")
 }
 
 // IO is how much the whole scope has read from disks and written to them, in bytes; not
@@ -62,12 +53,16 @@ func sumIO(stat string) (read, written uint64) {
 	return read, written
 }
 
-// number reads a file of the scope's cgroup that has one number.
-func (s *Scope) number(file string) uint64 {
-	text, err := s.dir.read(file)
-	if err != nil {
-		return 0
+// number reads a file that has one number; none for another word in it, such as "max".
+func (c *cgroup) number(file string) (n uint64, some bool) {
+	text, _ := c.read(file)
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	return n, err == nil
+}
+
+func (s *Scope) numberOr0(file string) uint64 {
+	if n, some := s.dir.number(file); some {
+		return n
 	}
-	n, _ := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	return n
+	return 0
 }
