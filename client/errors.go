@@ -77,8 +77,7 @@ func (f failure) Unwrap() []error { return []error{f.kind, f.why} }
 // reason says why a connection could not be made.
 func reason(err error) string {
 	socket := "its socket"
-	var op *net.OpError
-	if errors.As(err, &op) && op.Addr != nil {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Addr != nil {
 		socket = op.Addr.String()
 	}
 	var number syscall.Errno

@@ -173,8 +173,8 @@ func TestManualHasEveryExitCodeOfCheck(t *testing.T) {
 // in it with a dot.
 func jsonNames(prefix string, of reflect.Type) []string {
 	var names []string
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
+		field := field
 		if field.Anonymous {
 			names = append(names, jsonNames(prefix, field.Type)...)
 			continue

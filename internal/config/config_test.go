@@ -181,13 +181,13 @@ func TestMaxRuntimeMayBeNone(t *testing.T) {
 func TestKeysAndFieldsAgree(t *testing.T) {
 	fields := make(map[string]bool)
 	config := reflect.TypeFor[Config]()
-	for i := range config.NumField() {
-		section := config.Field(i)
+	for section := range config.Fields() {
+		section := section
 		if !section.IsExported() {
 			continue
 		}
-		for j := range section.Type.NumField() {
-			fields[snake(section.Name)+"."+snake(section.Type.Field(j).Name)] = true
+		for field := range section.Type.Fields() {
+			fields[snake(section.Name)+"."+snake(field.Name)] = true
 		}
 	}
 	delete(fields, "limits.builds")
@@ -218,8 +218,8 @@ func unlikely() *Config {
 		if !v.Type().Field(i).IsExported() {
 			continue
 		}
-		for j := range v.Field(i).NumField() {
-			switch f := v.Field(i).Field(j); f.Kind() {
+		for _, field := range v.Field(i).Fields() {
+			switch f := field; f.Kind() {
 			case reflect.Int, reflect.Int64:
 				f.SetInt(1)
 			case reflect.String:

@@ -72,7 +72,7 @@ func comment(text string) string {
 	const width = 79
 	var b strings.Builder
 	column := 0
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		switch {
 		case column == 0:
 			b.WriteString("#")

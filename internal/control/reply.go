@@ -58,8 +58,7 @@ func isOurs(err error) bool {
 }
 
 func status(err error) int {
-	var special statusError
-	if errors.As(err, &special) {
+	if special, ok := errors.AsType[statusError](err); ok {
 		return special.status
 	}
 	var e *api.Error

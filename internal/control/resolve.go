@@ -73,8 +73,7 @@ func notFound(given string) error {
 // goneMeanwhile turns what Builds says of a build that has gone since it was
 // resolved into the same answer as if it had never been there.
 func goneMeanwhile(given string, err error) error {
-	var e *api.Error
-	if errors.As(err, &e) && e.Code == api.CodeNotFound {
+	if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNotFound {
 		return notFound(given)
 	}
 	return err

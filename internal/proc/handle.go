@@ -213,7 +213,7 @@ func (h *Handle) Children() ([]int, error) {
 			if err != nil {
 				continue // the thread has ended
 			}
-			for _, field := range strings.Fields(string(content)) {
+			for field := range strings.FieldsSeq(string(content)) {
 				if pid, err := strconv.Atoi(field); err == nil {
 					children = append(children, pid)
 				}

@@ -76,12 +76,12 @@ func (s aStore) tool(refuses string) (tool, string) {
 	s.t.Helper()
 	dir := s.t.TempDir()
 	script := filepath.Join(dir, "podman")
-	must(s.t, os.WriteFile(script, []byte(fmt.Sprintf(`#!/bin/sh
+	must(s.t, os.WriteFile(script, fmt.Appendf(nil, `#!/bin/sh
 echo "$*" >>%[1]s/calls
 for id in "$@"; do
 	[ "$id" = "%[2]s" ] || sed -i "s/{[^{}]*\"id\":\"$id\"[^}]*},\?//; s/,]/]/" %[3]s
 done
-`, dir, refuses, s.file())), 0o700))
+`, dir, refuses, s.file()), 0o700))
 	return tool{podman.Tools()[0], script}, filepath.Join(dir, "calls")
 }
 

@@ -28,8 +28,7 @@ func Run(o Options) int {
 		}
 	}
 	o.Say(err.Error())
-	var failed exitError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[exitError](err); ok {
 		return failed.code
 	}
 	return ExitOwn

@@ -51,8 +51,7 @@ func find(name string) (string, error) {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = ExitNotFound
 	}
-	var lookup *exec.Error
-	if errors.As(err, &lookup) {
+	if lookup, ok := errors.AsType[*exec.Error](err); ok {
 		err = lookup.Err
 	}
 	return "", exitError{code, fmt.Errorf("%q: %w", name, err)}

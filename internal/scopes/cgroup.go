@@ -184,7 +184,7 @@ func (c *cgroup) delegateControllers() error {
 	if err != nil {
 		return err
 	}
-	for _, controller := range strings.Fields(string(available)) {
+	for controller := range strings.FieldsSeq(string(available)) {
 		_ = c.write("cgroup.subtree_control", "+"+controller)
 	}
 	return nil

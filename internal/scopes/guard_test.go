@@ -27,12 +27,12 @@ func newTree(t *testing.T) fakeTree { return fakeTree{t.TempDir()} }
 func (f fakeTree) cgroup(t *testing.T, path string, pids ...int) *cgroup {
 	t.Helper()
 	makeDirs(t, f.dir, path)
-	var procs string
+	var procs strings.Builder
 	for _, pid := range pids {
-		procs += fmt.Sprintln(pid)
+		procs.WriteString(fmt.Sprintln(pid))
 	}
 	for name, content := range map[string]string{
-		"cgroup.procs": procs, "cgroup.threads": procs, "cgroup.kill": "", "cgroup.freeze": "",
+		"cgroup.procs": procs.String(), "cgroup.threads": procs.String(), "cgroup.kill": "", "cgroup.freeze": "",
 		"cgroup.events": fmt.Sprintf("populated %d\nfrozen 1\n", min(len(pids), 1)),
 	} {
 		f.write(t, filepath.Join(path, name), content)

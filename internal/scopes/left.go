@@ -115,7 +115,7 @@ func (c *cgroup) numbers(name string) []int {
 	content, _ := c.readUpTo(name, maxProcs)
 	content = content[:bytes.LastIndexByte(content, '\n')+1] // not a part of a number
 	var numbers []int
-	for _, field := range bytes.Fields(content) {
+	for field := range bytes.FieldsSeq(content) {
 		if n, err := strconv.Atoi(string(field)); err == nil && n > 0 {
 			numbers = append(numbers, n)
 		}
