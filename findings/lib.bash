@@ -136,12 +136,12 @@ root() {
 }
 
 # unpack SUITE PACKAGE=VERSION...: $root has the files of these packages of Debian's and of those that they need, not
-# configured: enough for `within`. It is kept in $cache.
+# configured: enough for `within`. It is kept in $cache. With $arch set they are those of that architecture.
 unpack() {
 	local suite=$1 site dir deb
 	need apt-get dpkg-deb unshare chroot
-	root=$cache/unpacked-$suite-$(echo "$*" | sha256sum | cut -c1-12)
-	say "with Debian $*"
+	root=$cache/unpacked-$suite-$(echo "$*${arch:+ $arch}" | sha256sum | cut -c1-12)
+	say "with Debian $*${arch:+ of $arch}"
 	mkdir -p "$cache" "$work"/{run,lists/partial,apt/archives/partial}
 	exec 8>"$cache/lock"
 	flock 8
@@ -160,7 +160,7 @@ unpack() {
 		apt() {
 			apt-get -q -y -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" \
 				-o Dir::Cache="$work/apt" -o Dir::State::status="$work/status" -o Acquire::Languages=none \
-				-o APT::Sandbox::User=root -o Debug::NoLocking=1 --no-install-recommends --download-only "$@"
+				-o APT::Sandbox::User=root -o Debug::NoLocking=1 ${arch:+-o "APT::Architecture=$arch"} --no-install-recommends --download-only "$@"
 		}
 		{ apt update && apt install "${@:2}"; } >"$work/log" 2>&1 || unseen "$(grep '^E:' "$work/log" | head -1)"
 		for deb in "$work"/apt/archives/*.deb; do
