@@ -2,6 +2,7 @@ package scopes
 
 import (
 	"context"
+	"net"
 	"os"
 	"strconv"
 	"sync"
@@ -13,13 +14,30 @@ import (
 // privateSocket is systemd's own, which asks for no Hello.
 //
 // Source: systemd, src/core/dbus.c, bus_init_private.
-const privateSocket = "unix:path=/run/systemd/private"
+const privateSocket = "/run/systemd/private"
 
-// dial connects to systemd. It is what systemd.NewSystemdConnectionContext does, but
-// for the signals' handler.
-func dial(ctx context.Context, address string) (*systemd.Conn, error) {
+// dial connects to systemd, for calls that pass no descriptors. It hears of jobs alone.
+func dial(ctx context.Context, path string) (*systemd.Conn, error) {
+	return connect(ctx, func(options ...dbus.ConnOption) (*dbus.Conn, error) {
+		socket, err := new(net.Dialer).DialContext(ctx, "unix", path)
+		if err != nil {
+			return nil, err
+		}
+		return dbus.NewConn(newQuiet(socket), options...)
+	})
+}
+
+// dialForDescriptors is dial for calls that pass some. It hears all signals.
+func dialForDescriptors(ctx context.Context, path string) (*systemd.Conn, error) {
+	return connect(ctx, func(options ...dbus.ConnOption) (*dbus.Conn, error) {
+		return dbus.Dial("unix:path="+path, options...)
+	})
+}
+
+// connect is what systemd.NewSystemdConnectionContext does, but for the signals' handler.
+func connect(ctx context.Context, open func(...dbus.ConnOption) (*dbus.Conn, error)) (*systemd.Conn, error) {
 	return systemd.NewConnection(func() (*dbus.Conn, error) {
-		conn, err := dbus.Dial(address, dbus.WithContext(ctx), dbus.WithSignalHandler(newSignals()))
+		conn, err := open(dbus.WithContext(ctx), dbus.WithSignalHandler(newSignals()))
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,9 @@ func (m *Manager) StartHelper(ctx context.Context, h Helper) error {
 	}
 	defer release()
 	list := helperProperties(h, m.sliceOf(h.UID))
-	err = m.placing.callJob(ctx, StartTransientUnit, func(conn *systemd.Conn, job chan<- string) error {
+	helping := m.helping()
+	defer helping.close()
+	err = helping.callJob(ctx, StartTransientUnit, func(conn *systemd.Conn, job chan<- string) error {
 		_, err := conn.StartTransientUnitContext(ctx, h.Name+".service", "fail", list, job)
 		return err
 	})

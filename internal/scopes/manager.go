@@ -56,6 +56,7 @@ type Manager struct {
 	// Two connections, so that a call that hangs while a build is placed can't
 	// hold back the end of another.
 	placing, ending *bus
+	helping         func() *bus // a connection for one call that passes descriptors
 	turns           turns
 	lateStarts      []time.Duration
 
@@ -73,10 +74,11 @@ func Open(keeper string, accounts *proc.Accounts, metrics Metrics) (*Manager, er
 		return nil, err
 	}
 	life, end := context.WithCancel(context.Background())
-	connection := func() *bus {
+	connection := func(dial func(context.Context, string) (*systemd.Conn, error)) *bus {
 		return &bus{dial: func(ctx context.Context) (*systemd.Conn, error) { return dial(ctx, privateSocket) }, metrics: metrics, life: life}
 	}
-	m := &Manager{root: root, keeper: keeper, accounts: accounts, turns: newTurns(), life: life, end: end, placing: connection(), ending: connection(), lateStarts: lateStarts}
+	m := &Manager{root: root, keeper: keeper, accounts: accounts, turns: newTurns(), life: life, end: end, placing: connection(dial), ending: connection(dial), lateStarts: lateStarts}
+	m.helping = func() *bus { return connection(dialForDescriptors) }
 	for _, b := range []*bus{m.placing, m.ending} {
 		m.background.Go(func() { _, _ = b.get(life) })
 	}
