@@ -55,7 +55,7 @@ func (f *Follower) isStep(t *testing.T, pid int) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.names.ask(h.Identity)
+	f.names.ask(h.Identity, 0)
 	f.names.wait(10 * time.Second)
 	s := f.held(h)
 	if s == nil {

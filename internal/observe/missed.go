@@ -21,7 +21,7 @@ func (f *Follower) Expect(wrapper *proc.Handle) {
 	if err != nil {
 		return
 	}
-	f.names.ask(monitor.Identity)
+	f.names.ask(monitor.Identity, 0)
 	f.names.waitFor(monitor.Identity, expectPatience) // without the lock: looks go on meanwhile
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -36,7 +36,8 @@ type name struct {
 	done chan struct{} // closed when what follows is set
 	args []string
 	err  error
-	late bool // guarded by the lock of names
+	at   uint64 // entry.args when it was asked, if that is known
+	late bool   // guarded by the lock of names
 }
 
 func newNames(reader arguments, late func()) *names {
@@ -46,7 +47,7 @@ func newNames(reader arguments, late func()) *names {
 // ask begins to read the arguments of a process, unless that is under way. A process
 // that has not executed anything since it was forked is called as its parent is, and is
 // not asked.
-func (n *names) ask(id proc.Identity) {
+func (n *names) ask(id proc.Identity, at uint64) {
 	if !proc.HasExeced(id.PID) {
 		return
 	}
@@ -55,7 +56,7 @@ func (n *names) ask(id proc.Identity) {
 	if n.asked[id] != nil {
 		return
 	}
-	asked := &name{done: make(chan struct{})}
+	asked := &name{done: make(chan struct{}), at: at}
 	n.asked[id] = asked
 	go func() {
 		asked.args, asked.err = n.read(id)
@@ -144,6 +145,21 @@ func (n *names) take(id proc.Identity) (args []string, ok bool) {
 	default:
 		return nil, false
 	}
+}
+
+// known are the arguments that a process had when it was asked, which since then has executed
+// nothing else; nil where they are not known.
+func (n *names) known(id proc.Identity, at uint64) []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if asked := n.asked[id]; asked != nil && asked.at == at && at != 0 {
+		select {
+		case <-asked.done:
+			return asked.args
+		default:
+		}
+	}
+	return nil
 }
 
 // tidy forgets what nobody has taken.

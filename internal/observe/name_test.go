@@ -51,11 +51,11 @@ func TestProcessWhoseNameHangsHoldsUpNoLook(t *testing.T) {
 	r := &slowReader{hangs: hostile.PID, gate: make(chan struct{}), asked: make(chan int, 100)}
 	late := make(chan struct{}, 1)
 	n := newNames(r, func() { late <- struct{}{} })
-	n.ask(hostile)
-	n.ask(honest)
+	n.ask(hostile, 0)
+	n.ask(honest, 0)
 	n.wait(100 * time.Millisecond)
 	for range 50 {
-		n.ask(hostile) // as each look does
+		n.ask(hostile, 0) // as each look does
 		n.wait(time.Hour)
 	}
 	if args, ok := n.take(honest); !ok || !slices.Equal(args, []string{"called", "so"}) {
@@ -77,12 +77,12 @@ func TestProcessWhoseNameHangsHoldsUpNoLook(t *testing.T) {
 
 func TestNameOfAProcessThatEndedIsNotKept(t *testing.T) {
 	n := newNames(proc.NewReader(), func() {})
-	n.ask(proc.Identity{PID: os.Getpid(), Start: 1}) // the PID's earlier owner
+	n.ask(proc.Identity{PID: os.Getpid(), Start: 1}, 0) // the PID's earlier owner
 	n.wait(10 * time.Second)
 	if _, ok := n.take(proc.Identity{PID: os.Getpid(), Start: 1}); ok {
 		t.Error("it has a name")
 	}
-	n.ask(proc.Identity{PID: 1 << 30})
+	n.ask(proc.Identity{PID: 1 << 30}, 0)
 	n.wait(10 * time.Second)
 	n.tidy()
 	if len(n.asked) != 0 {

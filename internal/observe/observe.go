@@ -16,6 +16,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,11 +81,12 @@ type Follower struct {
 	lost   map[string]*Step // orphans, by what groups them
 	fresh  []*Step          // not yet told of
 	known  builders
-	since  time.Time // when it began to look for builders
-	began  time.Time // the last look
-	taken  time.Time // when it had ended
-	active bool      // a builder lived at the last look
-	mapped time.Time // when a rootless program had its UIDs mapped last
+	others map[proc.Identity]uint64 // what runs a builder's program and is no monitor: entry.args of then
+	since  time.Time                // when it began to look for builders
+	began  time.Time                // the last look
+	taken  time.Time                // when it had ended
+	active bool                     // a builder lived at the last look
+	mapped time.Time                // when a rootless program had its UIDs mapped last
 	wake   chan struct{}
 
 	swept     atomic.Int64  // when orphans were looked for last, in Unix milliseconds
@@ -103,7 +105,7 @@ func New(o Options) *Follower {
 		self: namespaces{
 			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
 		},
-		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, known: builders{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
+		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, known: builders{}, others: map[proc.Identity]uint64{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
 	}
 	f.names = newNames(o.Reader, f.lookOften)
 	return f
@@ -158,6 +160,10 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		last = time.Now()
 		pace.note(last.Sub(begun))
+		select {
+		case <-f.wake: // by this look: it is told of now
+		default:
+		}
 		f.tell(ctx)
 		pause, looked := f.pause(next)
 		pause = max(pause, pace.rest())
@@ -326,16 +332,22 @@ func (f *Follower) findMonitors(all snapshot) {
 		}
 	}
 	f.known.tidy(all)
+	maps.DeleteFunc(f.others, func(id proc.Identity, args uint64) bool {
+		return all[id.PID].Identity != id || all[id.PID].args != args
+	})
 	var candidates []entry
 	for pid, e := range all {
 		if programs[pid] == podman.Unreachable {
 			f.programs.learnAgain(pid, e.ppid, programs[e.ppid])
 		}
+		if _, other := f.others[e.Identity]; other {
+			continue
+		}
 		if _, known := f.steps[e.Identity]; known || !mayBeMonitor(e.comm, programs[pid], programs[e.ppid]) || !f.programs.mayBePair(pid, e.ppid) {
 			continue
 		}
 		candidates = append(candidates, e)
-		f.names.ask(e.Identity)
+		f.names.ask(e.Identity, e.args)
 	}
 	f.names.wait(namePatience)
 	for _, e := range candidates {
@@ -349,6 +361,10 @@ func (f *Follower) findMonitors(all snapshot) {
 // monitor takes hold of a monitor and its builder, or returns nil for what is
 // none.
 func (f *Follower) monitor(e entry) *Step {
+	if args := f.names.known(e.Identity, e.args); len(args) > 0 && !podman.IsMonitor(args) {
+		f.others[e.Identity] = e.args
+		return nil
+	}
 	monitor, err := proc.Find(e.Identity)
 	if err != nil {
 		return nil

@@ -3,13 +3,13 @@ package observe
 import "time"
 
 // Looks that take longer than usual rest restFactor times what they take more, so that they
-// have a twentieth of a processor: on a small machine that is emulated one takes 30 ms, and
+// have a fiftieth of a processor: on a small machine that is emulated one takes 30 ms, and
 // podman executes itself about twice a second all through a build. restMost bounds what is
 // seen late for that.
 const (
 	usual      = 4 * time.Millisecond // with 250 processes
-	restFactor = 20
-	restMost   = 500 * time.Millisecond
+	restFactor = 50
+	restMost   = time.Second
 )
 
 // pace knows what the last looks took. What they cost is the least of it: the others had to

@@ -14,10 +14,10 @@ func TestLooksRestWhereEachIsSlow(t *testing.T) {
 	}{
 		"none yet":                    {nil, 0},
 		"a host as most are":          {[]time.Duration{3 * ms, 4 * ms, 3 * ms}, 0},
-		"busy, now and then":          {[]time.Duration{400 * ms, 5 * ms, 300 * ms}, 20 * ms},
-		"emulated":                    {[]time.Duration{24 * ms, 30 * ms}, 400 * ms},
+		"busy, now and then":          {[]time.Duration{400 * ms, 5 * ms, 300 * ms}, 50 * ms},
+		"emulated":                    {[]time.Duration{14 * ms, 20 * ms}, 500 * ms},
 		"very slow":                   {[]time.Duration{200 * ms}, restMost},
-		"more processes than it was":  {append([]time.Duration{ms}, repeat(14*ms, 8)...), 200 * ms},
+		"more processes than it was":  {append([]time.Duration{ms}, repeat(8*ms, 8)...), 200 * ms},
 		"fewer processes than before": {append(repeat(10*ms, 8), ms), 0},
 	} {
 		var p pace

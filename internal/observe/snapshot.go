@@ -17,6 +17,9 @@ type entry struct {
 	ppid   int
 	comm   string
 	thread bool // of the kernel
+	// args is where the arguments lie in its memory, which each execve(2) chooses by chance; 0
+	// where that may not be seen.
+	args uint64
 }
 
 // snapshot is one look at every process, by PID. It is not taken at one instant:
@@ -104,7 +107,7 @@ var errStat = errors.New("not a line of /proc/PID/stat")
 // choice and may hold anything, parentheses and line ends too: the kernel's own
 // fields begin after the last parenthesis (CVE-2021-25683 got that wrong).
 //
-// Source: proc_pid_stat(5), fields 1, 2, 4 and 22.
+// Source: proc_pid_stat(5), fields 1, 2, 4, 22 and 48.
 func parseStat(line []byte) (entry, error) {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if open < 1 || end < open {
@@ -114,7 +117,7 @@ func parseStat(line []byte) (entry, error) {
 	if err != nil || pid <= 0 {
 		return entry{}, errStat
 	}
-	const ppid, start = 1, 19 // counted from field 3
+	const ppid, start, args = 1, 19, 45 // counted from field 3
 	fields := bytes.Fields(line[end+1:])
 	if len(fields) <= start {
 		return entry{}, errStat
@@ -125,6 +128,9 @@ func parseStat(line []byte) (entry, error) {
 	}
 	if e.Start, err = strconv.ParseUint(string(fields[start]), 10, 64); err != nil {
 		return entry{}, errStat
+	}
+	if len(fields) > args {
+		e.args, _ = strconv.ParseUint(string(fields[args]), 10, 64)
 	}
 	return e, nil
 }

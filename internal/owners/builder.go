@@ -24,8 +24,8 @@ func builderOf(id proc.Identity, uid uint32, command podman.Command, args []stri
 }
 
 // Builder looks at a process that runs a builder's program, whether it has a step or not.
-// waits are those above it that only wait for it. An empty Command is of one that has yet to be
-// asked again, in the midst of execve(2).
+// waits are those above one that makes stages which only wait for it. An empty Command is of one
+// that has yet to be asked again, in the midst of execve(2).
 func (f *Finder) Builder(ctx context.Context, h *proc.Handle) (b Builder, waits []proc.Identity, err error) {
 	is, err := f.processOf(ctx, h)
 	if err != nil {
@@ -37,6 +37,9 @@ func (f *Finder) Builder(ctx context.Context, h *proc.Handle) (b Builder, waits 
 	}
 	if len(is.Args) == 0 {
 		return Builder{Identity: h.Identity, UID: uid}, nil, nil
+	}
+	if command := readCommand(is, ""); podman.HasPath(is.Exe) && !podman.MakesStages(command.Name) {
+		return builderOf(h.Identity, uid, command, is.Args), nil, nil
 	}
 	waiters, outer := waitersOf(h, is, uid, (*proc.Handle).UID)
 	for _, waiter := range waiters {

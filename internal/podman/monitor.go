@@ -36,16 +36,18 @@ type Process struct {
 //
 // Source: containers/storage 1.59, pkg/unshare/unshare.c, containers_reexec; pkg/reexec.
 func Monitor(child, builder Process) (chroot, ok bool) {
-	if len(child.Args) == 0 || child.File == nil || builder.File == nil {
+	if !IsMonitor(child.Args) || child.File == nil || builder.File == nil {
 		return false, false
 	}
-	switch chroot = child.Args[0] == ChrootMonitor; {
-	case chroot:
+	if child.Args[0] == ChrootMonitor {
 		return true, child.RunsProgramOf(builder)
-	case child.Args[0] == OCIMonitor:
-		return false, child.File == builder.File
 	}
-	return false, false
+	return false, child.File == builder.File
+}
+
+// IsMonitor reports whether a command line is that of a monitor.
+func IsMonitor(args []string) bool {
+	return len(args) > 0 && (args[0] == OCIMonitor || args[0] == ChrootMonitor)
 }
 
 // RunsProgramOf reports whether a process runs the file that the other one does, or a
