@@ -37,6 +37,13 @@ apt-get -q -y -o APT::Sandbox::User=root install --no-install-recommends \
 	linux-image-cloud-amd64 dracut dracut-network ignition e2fsprogs kmod udev zstd \
 	openssh-server sudo iproute2 python3-minimal ansible-core
 
+# A policy, which is not in force but where a test boots with it: Debian's, permissive. It comes
+# after the initrd, whose ignition keeps the stand-in. /var is what Fedora CoreOS has there.
+rm /usr/sbin/setfiles
+apt-get -q -y -o APT::Sandbox::User=root install --no-install-recommends policycoreutils selinux-policy-default selinux-utils
+printf 'SELINUX=permissive\nSELINUXTYPE=default\n' >/etc/selinux/config
+printf '%s\n' '/var/usrlocal /usr/local' '/var/opt /opt' '/var/home /home' '/var/roothome /root' >>/etc/selinux/default/contexts/files/file_contexts.subs_dist
+
 userdel --remove builder
 userdel --remove core
 rm -f /var/lib/systemd/linger/* /etc/sudoers.d/core
@@ -128,6 +135,7 @@ rm -rf /root
 ln -s var/roothome /root
 
 echo 'LABEL=root / ext4 rw 0 0' >/etc/fstab
+setfiles -m -F -e /proc /etc/selinux/default/contexts/files/file_contexts / # -m: a host without SELinux says of no mount that it has labels
 mv /boot/vmlinuz-* /boot/vmlinuz
 mv /boot/initrd.img-* /boot/initrd
 umount /proc

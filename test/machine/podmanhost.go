@@ -71,6 +71,13 @@ func podmanHost(ctx context.Context, suiteName string, say func(string, ...any))
 	return root, image, err
 }
 
+// PodmanImage returns the directory with the image that a podman machine is made of, and makes
+// it and its host's root first where they are missing.
+func PodmanImage(ctx context.Context, suite string, say func(string, ...any)) (string, error) {
+	_, image, err := podmanHost(ctx, suite, say)
+	return image, err
+}
+
 // derive makes a tree of another one by the recipe's script.
 func (r recipe) derive(ctx context.Context, base, tree string) error {
 	if _, err := output(ctx, "cp", "-a", "--reflink=auto", base, tree); err != nil {

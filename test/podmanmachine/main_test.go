@@ -67,9 +67,26 @@ func start() error {
 			return nil
 		}
 		fmt.Printf("podman machine start, after %s: %s\n", time.Since(began).Round(time.Second), out)
-		_, _ = ask("timeout 60 podman machine stop; pkill -KILL -u dev -x gvproxy; pkill -KILL -u dev qemu-system; rm -rf $XDG_RUNTIME_DIR/podman/*; sleep 1")
+		stop()
 	}
 	return errors.New(out)
+}
+
+// stop ends what there is of the machine, whatever state it is in.
+func stop() {
+	_, _ = ask("timeout 60 podman machine stop; pkill -KILL -u dev -x gvproxy; pkill -KILL -u dev qemu-system; rm -rf $XDG_RUNTIME_DIR/podman/*; sleep 1")
+}
+
+// reachable starts the machine unless it answers: each test has one, whatever the last has done.
+func reachable(t *testing.T) {
+	t.Helper()
+	if _, code := ask("timeout 60 podman machine ssh " + vm + " true"); code == 0 {
+		return
+	}
+	stop()
+	if err := start(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // onHost is a command line of the host's user, in a session of its own: the scheduler is
@@ -142,15 +159,18 @@ type build struct {
 // Source: podman-desktop packages/main/src/plugin/container-registry.ts, buildImage.
 const desktop = "Podman Desktop"
 
+// rootfully builds by the default connection of a machine that is rootful.
+const rootfully = "rootfully"
+
 // connections are podman's for the machine's user and for its root.
-var connections = map[string]string{"core": vm, "root": vm + "-root"}
+var connections = map[string]string{"core": "--connection " + vm, "root": "--connection " + vm + "-root", rootfully: ""}
 
 // startBuild starts a build of user in the machine: steps after FROM and COPY. The context is
 // in the home, which the machine sees too, or, for root, where it has to be sent.
 func startBuild(t *testing.T, user, steps string) *build {
 	t.Helper()
 	dir := home + "/context"
-	if user == "root" {
+	if user == "root" || user == rootfully {
 		dir = "/tmp/context"
 	}
 	mark := fmt.Sprintf("mark%d", time.Now().UnixNano())
@@ -160,7 +180,7 @@ func startBuild(t *testing.T, user, steps string) *build {
 		t.Fatal(err)
 	}
 	b := &build{t: t, mark: mark, ended: make(chan error, 1)}
-	client := "exec podman --remote --connection " + connections[user] + " build --no-cache --network=none -f " + file + " " + dir
+	client := "exec podman --remote " + connections[user] + " build --no-cache --network=none -f " + file + " " + dir
 	if user == desktop {
 		client = "tar --owner=0 --group=0 -C " + dir + " -cf ~/context.tar . && exec curl -sSN --unix-socket $XDG_RUNTIME_DIR/podman/" + vm + "-api.sock -X POST -H 'Content-Type: application/tar' --data-binary @context.tar " +
 			"'http://d/build?dockerfile=" + filepath.Base(file) + "&t=localhost/desktop&nocache=true&networkmode=none'"

@@ -49,7 +49,7 @@ func Run(args []string) error {
 func newRootfs(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rootfs",
-		Short: "Build and cache a root file system, or with --vm an image, and print where it is",
+		Short: "Build and cache a root file system, or with --vm or --podman-machine an image, and print where it is",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			stop := s.cancelOnSignal()
@@ -65,8 +65,11 @@ func newRootfs(s *session) *cobra.Command {
 }
 
 func (s *session) rootfs(ctx context.Context) (string, error) {
-	if s.vm {
+	switch {
+	case s.vm:
 		return machine.VMImage(ctx, *s.suite, s.kernel, say)
+	case s.podmanMachine:
+		return machine.PodmanImage(ctx, *s.suite, say)
 	}
 	return machine.Rootfs(ctx, *s.suite, say)
 }
