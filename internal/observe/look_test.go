@@ -1,9 +1,11 @@
 package observe
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -85,5 +87,34 @@ func TestNamespacesAreReadOnceForAllSteps(t *testing.T) {
 	v.uts[own] = nil
 	if len(v.inUTS(own)) != 0 {
 		t.Error("they were read again")
+	}
+}
+
+// TestALookThatFindsABuilderTellsOfIt, and begins no other look for that: where a look is slow,
+// each new process of podman's took two.
+func TestALookThatFindsABuilderTellsOfIt(t *testing.T) {
+	told := make(chan struct{})
+	self := open(t, selfPID).Identity
+	f := New(Options{Log: logrus.New(), Builder: func(context.Context, proc.Identity, time.Time) bool {
+		close(told)
+		return true
+	}})
+	var looks atomic.Int32
+	f.scan = func() (snapshot, error) {
+		if looks.Add(1) == 1 {
+			f.known[self] = false
+		}
+		return snapshot{self.PID: {Identity: self}}, nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- f.Run(ctx) }()
+	<-told
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := looks.Load(); n != 1 {
+		t.Errorf("%d looks", n)
 	}
 }
