@@ -27,11 +27,7 @@ type processes struct {
 // lookAtProcesses looks at those of the user.
 func lookAtProcesses() (processes, error) {
 	var found processes
-	fsys, err := procfs.NewDefaultFS()
-	if err != nil {
-		return found, err
-	}
-	all, err := fsys.AllProcs()
+	all, err := procfs.AllProcs()
 	if err != nil {
 		return found, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/procfs"
@@ -39,22 +40,13 @@ func letRebuild(ctx context.Context, builds func() bool) {
 // userBuilds reports whether a process of the user's makes a build and nothing else. Whether a
 // service does can't be told so.
 func userBuilds() bool {
-	fsys, err := procfs.NewDefaultFS()
-	if err != nil {
-		return false
-	}
-	all, err := fsys.AllProcs()
-	if err != nil {
-		return false
-	}
-	for _, process := range all {
+	all, _ := procfs.AllProcs()
+	return slices.ContainsFunc(all, func(process procfs.Proc) bool {
 		args, err := process.CmdLine()
 		if err != nil || len(args) == 0 || !podman.MakesStages(podman.ReadCommand(filepath.Base(args[0]), args).Name) {
-			continue
+			return false
 		}
-		if status, err := process.NewStatus(); err == nil && status.UIDs[1] == uint64(os.Geteuid()) {
-			return true
-		}
-	}
-	return false
+		status, err := process.NewStatus()
+		return err == nil && status.UIDs[1] == uint64(os.Geteuid())
+	})
 }

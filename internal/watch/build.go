@@ -310,7 +310,7 @@ func (b *build) note(before, after lifecycle.Status, m message, busy bool) (ende
 	now := time.Now()
 	b.learnEvent(m.event, busy)
 	if before.Open() && !after.Open() || before.State.Wanted() && !after.State.Wanted() {
-		b.overSince, b.cause = now, causeOf(m.event)
+		b.overSince, b.cause = now, causes[m.event]
 	}
 	if m.event == lifecycle.Emptied || after.State == api.StateGone && b.emptyAt.IsZero() {
 		b.emptyAt = now

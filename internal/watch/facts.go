@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"cmp"
 	"reflect"
 	"time"
 
@@ -93,50 +94,33 @@ func (b *build) learnRequest(now owners.News) {
 	b.doubt = now.Doubt
 }
 
-// causeOf is the fact by which an event ends a build; "" for one that does not.
-func causeOf(e lifecycle.Event) api.FactName {
-	switch e {
-	case lifecycle.OwnerExited:
-		return api.FactOwner
-	case lifecycle.WaiterExited:
-		return api.FactWaiters
-	case lifecycle.RequestEnded, lifecycle.RequestLeft:
-		return api.FactRequest
-	case lifecycle.DeadlinePassed:
-		return api.FactDeadline
-	case lifecycle.MaxRuntimePassed:
-		return api.FactMaxRuntime
-	case lifecycle.StalledTooLong:
-		return api.FactMotion
-	case lifecycle.StopRequested:
-		return api.FactStop
-	}
-	return ""
+// causes are the facts by which events end a build; those that end none are not among them.
+var causes = map[lifecycle.Event]api.FactName{
+	lifecycle.OwnerExited:      api.FactOwner,
+	lifecycle.WaiterExited:     api.FactWaiters,
+	lifecycle.RequestEnded:     api.FactRequest,
+	lifecycle.RequestLeft:      api.FactRequest,
+	lifecycle.DeadlinePassed:   api.FactDeadline,
+	lifecycle.MaxRuntimePassed: api.FactMaxRuntime,
+	lifecycle.StalledTooLong:   api.FactMotion,
+	lifecycle.StopRequested:    api.FactStop,
 }
 
-// sourceOf is where a fact is read.
-func sourceOf(about api.FactName) api.FactSource {
-	switch about {
-	case api.FactOwner, api.FactWaiters:
-		return api.SourcePidfd
-	case api.FactRequest:
-		return api.SourceConclusions
-	case api.FactDirectory:
-		return api.SourceInotify
-	case api.FactConnections:
-		return api.SourceDescriptors
-	case api.FactDeadline, api.FactMaxRuntime:
-		return api.SourceClock
-	case api.FactMotion:
-		return api.SourceCounters
-	case api.FactLimits:
-		return api.SourceSystemd
-	case api.FactMemory, api.FactTasks:
-		return api.SourceShortages
-	case api.FactStop:
-		return api.SourceUser
-	case api.FactPolicy:
-		return api.SourceConfig
-	}
-	return api.SourceProc
+// sources are where facts are read, if not in /proc.
+var sources = map[api.FactName]api.FactSource{
+	api.FactOwner:       api.SourcePidfd,
+	api.FactWaiters:     api.SourcePidfd,
+	api.FactRequest:     api.SourceConclusions,
+	api.FactDirectory:   api.SourceInotify,
+	api.FactConnections: api.SourceDescriptors,
+	api.FactDeadline:    api.SourceClock,
+	api.FactMaxRuntime:  api.SourceClock,
+	api.FactMotion:      api.SourceCounters,
+	api.FactLimits:      api.SourceSystemd,
+	api.FactMemory:      api.SourceShortages,
+	api.FactTasks:       api.SourceShortages,
+	api.FactStop:        api.SourceUser,
+	api.FactPolicy:      api.SourceConfig,
 }
+
+func sourceOf(about api.FactName) api.FactSource { return cmp.Or(sources[about], api.SourceProc) }

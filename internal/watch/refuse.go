@@ -35,7 +35,7 @@ func (b *build) refuseAgain() {
 	event := map[api.Reason]lifecycle.Event{
 		api.ReasonStopped: lifecycle.StopRequested, api.ReasonDeadline: lifecycle.MaxRuntimePassed, api.ReasonStalled: lifecycle.StalledTooLong,
 	}[why]
-	b.cause, b.overSince = causeOf(event), b.stateSince
+	b.cause, b.overSince = causes[event], b.stateSince
 	if b.cause != "" {
 		b.learn(api.Fact{Name: b.cause, Value: api.ValueBeforehand})
 	}
