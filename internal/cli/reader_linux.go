@@ -10,7 +10,7 @@ import (
 
 // readerGone calls gone when nobody can read any more what is written to out, a
 // pipe or a socket: `watch` may have nothing to write for days, and would not find
-// out. It waits aside until then, or until ctx ends.
+// out. It waits in the background until then, or until ctx ends.
 //
 // Source: poll(2), POLLERR for the writing end of a pipe, POLLHUP for a socket.
 func readerGone(ctx context.Context, out io.Writer, gone func()) {

@@ -16,7 +16,7 @@ import (
 )
 
 // topView is top on a terminal: what is shown, and what a key means then. It is changed
-// by Update alone. What takes time is done aside, and comes back as a message.
+// by Update alone. What takes time is done in the background, and comes back as a message.
 type topView struct {
 	ctx        context.Context // of the whole view: bubbletea has no other place for it
 	watched    *watched
@@ -58,7 +58,7 @@ func (a *app) topOnTerminal(ctx context.Context, v topView) error {
 	return err
 }
 
-// What comes back of what is done aside.
+// What comes back of what is done in the background.
 type (
 	looked struct {
 		glance glance

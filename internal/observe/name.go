@@ -11,11 +11,11 @@ import (
 // Bounds on the wait for a process's arguments, which lie in its own memory, so that it
 // can make who reads them wait.
 const (
-	nameLimit    = time.Second           // for one, aside
+	nameLimit    = time.Second           // for one, in the background
 	namePatience = 10 * time.Millisecond // in one look, for all that are asked
 )
 
-// names reads the arguments of processes that may be monitors, aside. A look takes
+// names reads the arguments of processes that may be monitors, in the background. A look takes
 // those that come at once; for the others it does not wait: they are taken by the
 // look that is asked for when they have come.
 type names struct {

@@ -228,7 +228,7 @@ func (f *Follower) lookOften() {
 // again is how long after a step was not taken up it is told of once more.
 const again = 5 * time.Second
 
-// tell passes on what was found. Each step is told of aside: who is told looks at its
+// tell passes on what was found. Each step is told of in the background: who is told looks at its
 // builder, which can make that wait.
 func (f *Follower) tell(ctx context.Context) {
 	f.mu.Lock()

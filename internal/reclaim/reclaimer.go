@@ -220,7 +220,7 @@ func (r *Reclaimer) entryFor(step Step) *waiting {
 	return w
 }
 
-// Seen takes up a step: what its monitor has mounted for it is looked at aside.
+// Seen takes up a step: what its monitor has mounted for it is looked at in the background.
 func (r *Reclaimer) Seen(step Step) {
 	if r.Mode == Off || r.life.Err() != nil {
 		return

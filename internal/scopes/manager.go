@@ -66,7 +66,7 @@ type Manager struct {
 
 // Open prepares a manager. keeper is the path of buildwatch-keeper. It fails
 // where the host is not in unified cgroup mode; a systemd that does not answer
-// is found out, and asked again, with each call. The connections are made aside,
+// is found out, and asked again, with each call. The connections are made in the background,
 // so that the first build that is cancelled does not wait for one.
 func Open(keeper string, accounts *proc.Accounts, metrics Metrics) (*Manager, error) {
 	root, err := openRoot(CgroupMount)
@@ -194,7 +194,7 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 // has not answered.
 var lateStarts = []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 3 * time.Second, 8 * time.Second}
 
-// discard stops the unit, aside. An order to start it that systemd has not answered
+// discard stops the unit, in the background. An order to start it that systemd has not answered
 // may be carried out late, when it has said already that there is no such unit: the
 // order to stop it comes by another connection.
 func (m *Manager) discard(s *Scope, answered bool) {

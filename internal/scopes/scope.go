@@ -422,7 +422,7 @@ func (s *Scope) Discard(ctx context.Context) {
 	}
 }
 
-// DiscardEmpty stops the unit, aside, if there is no process in its cgroup, and tells
+// DiscardEmpty stops the unit, in the background, if there is no process in its cgroup, and tells
 // whether that is so. The scope is then not to be used any more.
 func (s *Scope) DiscardEmpty() bool {
 	if populated, err := s.dir.populated(); populated || err != nil {
