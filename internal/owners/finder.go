@@ -47,7 +47,7 @@ func New(requests Requests, args *proc.Reader, log logrus.FieldLogger) *Finder {
 const (
 	maxBuildsOfUser  = 128
 	maxBuildsOfUsers = 1024
-	spareBuilds      = 256 // of these, for who has fewer than
+	spareBuilds      = 256 // of these, for users who have fewer than
 	fewBuilds        = 4
 )
 

@@ -51,7 +51,7 @@ func RuntimePaths() map[string][]string {
 	return paths
 }
 
-// CompiledIn is RuntimePaths of one runtime, for who has no memory to copy them to; none for
+// CompiledIn is RuntimePaths of one runtime, for callers who have no memory to copy them to; none for
 // a name that is not known here. The paths are not to be changed.
 func CompiledIn(name string) []string {
 	for i := range runtimes {

@@ -18,7 +18,7 @@ import (
 const (
 	readsOfUser  = 4
 	readsOfUsers = 48
-	readsSpare   = 12 // of these, for who has none under way
+	readsSpare   = 12 // of these, for users who have none under way
 	readsOfRoot  = 16
 )
 
@@ -170,7 +170,7 @@ func Within[T any](ctx context.Context, r *Reader, of share.Account, read func()
 	return Aside(ctx, release, read)
 }
 
-// Aside reads something that may hang, for who has a place for that. release is called
+// Aside reads something that may hang, for callers who have a place for that. release is called
 // when the read has ended, however late, before it is answered.
 func Aside[T any](ctx context.Context, release func(), read func() (T, error)) (T, error) {
 	type answer struct {

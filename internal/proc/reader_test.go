@@ -143,7 +143,7 @@ func TestOneUsersReadsThatHangKeepNobodyElseWaiting(t *testing.T) {
 			t.Errorf("%s process is not read: %v", name, err)
 		}
 	}
-	// Forty more users do the same: they take all but what is kept for who has none.
+	// Forty more users do the same: they take all but what is kept for users who have none.
 	for _, h := range bad[:80] {
 		waiting.Go(func() { _, _ = r.Args(ctx, h) })
 	}

@@ -16,12 +16,12 @@ import (
 const (
 	startsOfUser  = 2
 	startsOfUsers = 8
-	startsSpare   = 2 // of these, for who has none
+	startsSpare   = 2 // of these, for users who have none
 	startsOfRoot  = 4
 
 	endsOfUser  = 4
 	endsOfUsers = 16
-	endsSpare   = 4 // of these, for who has none
+	endsSpare   = 4 // of these, for users who have none
 	endsOfRoot  = 8
 )
 

@@ -28,7 +28,7 @@ const (
 const (
 	looksOfUser  = 2
 	looksOfUsers = 16
-	looksSpare   = 4 // of these, for who has none under way
+	looksSpare   = 4 // of these, for users who have none under way
 	looksOfRoot  = 8
 )
 

@@ -21,9 +21,9 @@ func Documented(t *testing.T, what string, b share.Bounds) {
 	users, root := fmt.Sprint(b.Users), "no bound"
 	switch {
 	case b.Few == 1:
-		users += fmt.Sprintf(", the last %d for who has none", b.Spare)
+		users += fmt.Sprintf(", the last %d for users who have none", b.Spare)
 	case b.Spare > 0:
-		users += fmt.Sprintf(", the last %d for who has fewer than %d", b.Spare, b.Few)
+		users += fmt.Sprintf(", the last %d for users who have fewer than %d", b.Spare, b.Few)
 	}
 	if b.Root > 0 {
 		root = fmt.Sprint(b.Root)
