@@ -146,7 +146,7 @@ func TestStepIsOfTheConnectionThatItsRequestCameBy(t *testing.T) {
 				t.Fatalf("the service has closed the connection of request %s: %+v, %v, %v", name, own, ok, err)
 			}
 		}
-		ends, err := sights(service, []Conn{{FD: noSocket}})
+		ends, err := sights(service, []Conn{{FD: noSocket}}, tells(t))
 		if err != nil || ends[0] != closed {
 			t.Errorf("%v, %v", ends, err)
 		}

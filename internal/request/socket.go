@@ -19,8 +19,6 @@ type Conn struct {
 	// Inode is of a socket that can't be looked at more closely, and may be no
 	// connection. Its number may be used again.
 	Inode uint64 `json:"inode,omitempty"`
-
-	peer int // the process that has connected; 0 where that is not known
 }
 
 // blind says that of the connection it is seen only whether the service has it.
@@ -112,9 +110,6 @@ func streamOf(fd int) (s stream, err error) {
 	if s.listens = listens != 0; err != nil || s.listens {
 		return s, err
 	}
-	if peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-		s.peer = int(peer.Pid) // of a unix connection
-	}
 	s.Cookie, err = cookieOf(fd)
 	return s, err
 }
@@ -179,8 +174,8 @@ func cookieOf(fd int) (uint64, error) {
 	return cookie, nil
 }
 
-// sights looks at connections as they are now.
-func sights(service *proc.Handle, conns []Conn) ([]end, error) {
+// sights looks at connections as they are now, and has what becomes of them later told.
+func sights(service *proc.Handle, conns []Conn, later *hangups) ([]end, error) {
 	files, err := service.Files()
 	if err != nil && !errors.Is(err, proc.ErrGone) {
 		return nil, err
@@ -193,14 +188,14 @@ func sights(service *proc.Handle, conns []Conn) ([]end, error) {
 	for i, c := range conns {
 		if gone {
 			ends[i] = closed
-		} else if ends[i], err = c.sight(files); err != nil {
+		} else if ends[i], err = c.sight(files, later); err != nil {
 			return nil, err
 		}
 	}
 	return ends, nil
 }
 
-func (c Conn) sight(files *proc.Files) (end, error) {
+func (c Conn) sight(files *proc.Files, later *hangups) (end, error) {
 	inode, err := socketAt(files, c.FD)
 	switch {
 	case errors.Is(err, proc.ErrGone):
@@ -216,6 +211,7 @@ func (c Conn) sight(files *proc.Files) (end, error) {
 	err = files.With(c.FD, func(fd int) error {
 		cookie, err := cookieOf(fd)
 		if err == nil && cookie == c.Cookie {
+			later.watch(cookie, fd) // first, so that nothing is missed
 			now, err = endOf(fd)
 		}
 		return err

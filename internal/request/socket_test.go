@@ -12,7 +12,7 @@ import (
 
 func endNow(t *testing.T, c Conn) end {
 	t.Helper()
-	ends, err := sights(self(t), []Conn{c})
+	ends, err := sights(self(t), []Conn{c}, tells(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,8 +191,9 @@ func BenchmarkSights(b *testing.B) {
 	for range 1000 {
 		conns = append(conns, conns[0])
 	}
+	later := tells(b)
 	for b.Loop() {
-		if _, err := sights(h, conns[:1000]); err != nil {
+		if _, err := sights(h, conns[:1000], later); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,7 +1,9 @@
 package request
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -11,13 +13,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 const (
-	// every is how often connections are looked at while a request is served.
-	every = 500 * time.Millisecond
+	// every is how often connections are looked at while a request is served, and rarely
+	// how often its own where the kernel tells of the client's end: what is left is that the
+	// service closes it first.
+	every  = 500 * time.Millisecond
+	rarely = 10 * time.Second
 	// first is the pause before the second look at a request whose directory is
 	// gone, or a peer; pauses double from there, up to quick while it is soon. The
 	// connection is closed right after the handler has removed the directory.
@@ -64,8 +70,8 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 	defer s.Close()
 	w.begin()
 	defer w.end()
-	peers := newPeers(ctx)
-	defer peers.close()
+	later := newHangups()
+	defer later.close()
 	f := follow(r.current())
 	search := newSearch(f.request)
 	defer search.close()
@@ -78,9 +84,8 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 		if search.due(told.Standing == Doubtful || told.Standing == Left, time.Now()) {
 			w.seek(ctx, s, search, f)
 		}
-		peers.wait(f.request.Conns)
 		began, removals := time.Now(), len(f.removals)
-		seen := f.see(w.look(ctx, s, f.request))
+		seen := f.see(w.look(ctx, s, f.request, later))
 		pace.see(seen.Standing == Left, f.stirs(), len(f.removals) > removals)
 		if seen.Standing == Over || seen != told && pace.sure() {
 			changed(seen)
@@ -89,10 +94,10 @@ func (w *Watcher) Wait(ctx context.Context, r Request, changed func(Sight)) erro
 		if seen.Standing == Over {
 			return nil
 		}
-		timer := time.NewTimer(pace.after(time.Since(began)))
+		timer := time.NewTimer(pace.after(time.Since(began), f.request.Own && later.tells(f.request.Conns[0])))
 		select {
 		case <-removed:
-		case <-peers.gone:
+		case <-later.told:
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -137,12 +142,16 @@ func since(when time.Time, holds bool) time.Time {
 // sure reports whether a directory has been gone for long enough to tell of it.
 func (p *pace) sure() bool { return p.left.IsZero() || time.Since(p.left) >= patience }
 
-// after is the pause after a look that took so long.
-func (p *pace) after(took time.Duration) time.Duration {
-	if p.pause == every {
-		return max(every, rest*took)
+// after is the pause after a look that took so long. told says that the end of the request's
+// client will be told.
+func (p *pace) after(took time.Duration, told bool) time.Duration {
+	switch {
+	case p.pause != every:
+		return p.pause
+	case told:
+		return max(rarely, rest*took)
 	}
-	return p.pause
+	return max(every, rest*took)
 }
 
 // service is an API service's process, and for whose account it is looked at.
@@ -177,12 +186,12 @@ func (w *Watcher) accountOf(h *proc.Handle) (share.Account, error) {
 }
 
 // look looks at the request's directories and connections.
-func (w *Watcher) look(ctx context.Context, service service, r Request) moment {
+func (w *Watcher) look(ctx context.Context, service service, r Request, later *hangups) moment {
 	// What is seen of the connections belongs to what is seen of the directories: that
 	// is the same before and after.
 	m := moment{gone: r.gone()}
 	for {
-		m.at, m.conns = time.Now(), w.lookAtConns(ctx, service, r)
+		m.at, m.conns = time.Now(), w.lookAtConns(ctx, service, r, later)
 		after := r.gone()
 		if slices.Equal(after, m.gone) {
 			return m
@@ -202,10 +211,10 @@ func (r Request) gone() []bool {
 
 // lookAtConns says of each connection how much of it is over, and returns nil where that
 // can't be seen.
-func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request) []end {
+func (w *Watcher) lookAtConns(ctx context.Context, service service, r Request, later *hangups) []end {
 	ctx, cancel := context.WithTimeoutCause(ctx, longLimit, errSlow)
 	defer cancel()
-	ends, err := proc.Within(ctx, w.reader, service.account, func() ([]end, error) { return sights(service.Handle, r.Conns) })
+	ends, err := proc.Within(ctx, w.reader, service.account, func() ([]end, error) { return sights(service.Handle, r.Conns, later) })
 	if err != nil {
 		return nil
 	}
@@ -278,8 +287,8 @@ func (w *Watcher) end() {
 	<-done
 }
 
-// calm is how long the reader pauses between two rounds: others may remove files
-// there as fast as they like.
+// calm is how long the reader pauses between two rounds: a user may remove such
+// directories as fast as it likes.
 const calm = time.Millisecond
 
 // read wakes those who wait for each batch of removals. What was removed they see
@@ -288,8 +297,12 @@ func (w *Watcher) read(notify *os.File, done chan struct{}) {
 	defer close(done)
 	events := make([]byte, 64<<10)
 	for {
-		if _, err := notify.Read(events); err != nil {
+		n, err := notify.Read(events)
+		if err != nil {
 			return // closed by end
+		}
+		if !tellsOfRequests(events[:n]) {
+			continue
 		}
 		w.mu.Lock()
 		close(w.removed)
@@ -297,6 +310,24 @@ func (w *Watcher) read(notify *os.File, done chan struct{}) {
 		w.mu.Unlock()
 		time.Sleep(calm)
 	}
+}
+
+// tellsOfRequests reports whether one of the events may be of a request's directory: others
+// remove files there as well.
+func tellsOfRequests(events []byte) bool {
+	for len(events) >= unix.SizeofInotifyEvent {
+		mask := binary.NativeEndian.Uint32(events[4:])
+		end := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(events[12:]))
+		if mask&(unix.IN_DELETE|unix.IN_MOVED_FROM) == 0 || end > len(events) {
+			return true // events were lost, or the parent is gone
+		}
+		name, _, _ := bytes.Cut(events[unix.SizeofInotifyEvent:end], []byte{0})
+		if podman.IsRequest(string(name)) {
+			return true
+		}
+		events = events[end:]
+	}
+	return false
 }
 
 func watchParents() (*os.File, error) {

@@ -114,13 +114,17 @@ func cancelOnce(dir string, signal unix.Signal, bare bool) (fromDeath, fromSigna
 }
 
 // outlived waits for the end of all processes, and returns when the first of
-// them ended, and when the last of the others did.
+// them ended, which may be left out (-1), and when the last of the others did.
 func outlived(pidfds []int) (owner, last time.Time, err error) {
 	waiting := make([]unix.PollFd, len(pidfds))
+	left := 0
 	for i, fd := range pidfds {
 		waiting[i] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		if fd >= 0 {
+			left++
+		}
 	}
-	for left := len(pidfds); left > 0; {
+	for left > 0 {
 		n, err := unix.Poll(waiting, 10_000)
 		if errors.Is(err, unix.EINTR) {
 			continue

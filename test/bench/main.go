@@ -6,9 +6,11 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"time"
 )
 
 func main() {
@@ -19,12 +21,30 @@ func main() {
 	passes := flag.Int("passes", 500, "calls of the runtime that are passed through, of each kind")
 	creates := flag.Int("creates", 100, "containers that are created, of each kind")
 	storage := flag.Int("storage", 0, "measure nothing but what so many cancels in a row leave in storage, and the build after a cancel")
+	apis := flag.Int("api", 0, "measure nothing but how soon API builds end with their clients, so often each")
+	scale := flag.Int("scale", 0, "measure nothing but what so many builds at once cost, and how fast they are ended")
+	before := flag.String("before", "", "a directory with other programs, which are measured in turn with those that are installed")
 	flag.Parse()
 	if err := inMachine(); err != nil {
 		exit(err)
 	}
 	if *storage > 0 {
 		exit(measureStorage(*storage))
+	}
+	daemons, err := daemonsOf(*before)
+	if err != nil {
+		exit(err)
+	}
+	if *scale > 0 {
+		exit(errors.Join(
+			measureScale(*scale, 20), afterAll(),
+			measureOneScope(10*(*scale)), afterAll(),
+			measureNeighbour(*scale, 100), afterAll(),
+			measureRate(10*time.Second),
+		))
+	}
+	if *apis > 0 {
+		exit(measureAPI(*apis, daemons))
 	}
 	exit(run(*rounds, *passes, *creates))
 }

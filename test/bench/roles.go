@@ -49,6 +49,8 @@ func play(role string) error {
 			return err
 		}
 		return killWithOwner(pid, args[1])
+	case "post":
+		return postAndWait(args[0], args[1], args[2])
 	case "builder":
 		out, err := runRole("monitor", "buildah-oci-runtime", args...)
 		fmt.Print(out)
