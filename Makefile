@@ -10,6 +10,9 @@ VMKERNEL    ?=
 VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestVersionTells|TestLimitsAreInForceInThe|TestCPUQuotaHolds|TestABuildOutOf|TestDaemonOutOf|TestAppArmor|TestSixWays|TestContentOfBuilds))
 MATRIX      ?= -matrix.all
 CANCELS     ?= 200
+ROUNDS      ?= 10
+BUILDS      ?= 1000
+BEFORE      ?=
 SEED        ?= 1
 MINUTES     ?= 1
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
@@ -35,7 +38,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-storage chaos lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-api bench-scale bench-peers bench-storage chaos lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -138,10 +141,23 @@ bench: build testmachine ## measure cancel-to-gone and what the wrapper costs (r
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench
 
-# What is done comes from the seed, when it is done from the machine's speed.
-chaos: build testmachine ## build, cancel and break at random, and check both laws meanwhile (root; SEED=1 MINUTES=1)
-	$(GO_BUILD) -o build/ ./test/chaos
-	$(MACHINE) -- build/chaos -seed $(SEED) -for $(MINUTES)m
+bench-api: build testmachine $(if $(BEFORE),build/before) ## measure how soon API builds end with their clients, and what waiting costs (root; ROUNDS=10 BEFORE=COMMIT)
+	$(GO_BUILD) -o build/ ./test/bench
+	$(MACHINE) -- build/bench -api $(ROUNDS) $(if $(BEFORE),-before build/before)
+
+bench-scale: build testmachine ## measure 1,000 builds at once, with stand-ins for containers (root; BUILDS=1000)
+	$(GO_BUILD) -o build/ ./test/bench
+	$(MACHINE) -- build/bench -scale $(BUILDS)
+
+bench-peers: build testmachine ## cancel one build under podman, with and without buildwatch, and under Docker with BuildKit (root; ROUNDS=10)
+	$(GO_BUILD) -o build/ ./test/bench
+	$(MACHINE) --with docker -- build/bench -peers $(ROUNDS)
+
+.PHONY: build/before
+build/before:
+	rm -rf build/before build/before.src && mkdir -p build/before.src
+	git archive '$(BEFORE)' | tar -x -C build/before.src
+	cd build/before.src && $(GO_BUILD) -buildvcs=false -o ../before/ ./cmd/buildwatchd
 
 bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes and the next build (root; CANCELS=200)
 	$(GO_BUILD) -o build/ ./test/bench

@@ -19,6 +19,10 @@ import (
 // lock for all of the hierarchy; seen on 6.18.
 const lookTime = 500 * time.Millisecond
 
+// Who asks for more than many builds waits for a glance: the rest is read while nobody waits,
+// for lookTime as well, and once for all who ask.
+const many, glance = 64, 8 * time.Millisecond
+
 // reading is what a build uses, by the kernel's own counts.
 type reading struct {
 	processes.Usage
@@ -63,40 +67,48 @@ func (s *sight[T]) known() (what T, at time.Time) {
 	return what, at
 }
 
-// inTime calls look with each of the builds, those first that were seen longest ago, and
-// returns when that is done, or its time is over. No other look is begun then, and the one
-// under way is left behind.
-func (w *Watcher) inTime(builds []*build, seen func(*build) time.Time, look func(context.Context, *build)) {
+// read reads the counts of the builds, for who wants to see them: those first that were read
+// longest ago. It returns when that is done, or its time is over; no other look is begun
+// then, and the one under way is left behind.
+func (w *Watcher) read(builds ...*build) {
+	if len(builds) <= many {
+		<-w.readAside(builds, func() {}).Done()
+		return
+	}
+	patience := time.NewTimer(glance)
+	defer patience.Stop()
+	select {
+	case <-w.reading:
+		select {
+		case <-w.readAside(builds, func() { w.reading <- struct{}{} }).Done():
+		case <-patience.C:
+		}
+	case <-patience.C:
+	}
+}
+
+// readAside reads them while nobody waits, and calls after when no look is under way. The
+// context ends when all are read, or with their time.
+func (w *Watcher) readAside(builds []*build, after func()) context.Context {
 	times := make(map[*build]time.Time, len(builds))
 	for _, b := range builds {
-		times[b] = seen(b)
+		_, times[b] = b.read.known()
 	}
 	builds = slices.SortedFunc(slices.Values(builds), func(a, b *build) int {
 		return cmp.Or(times[a].Compare(times[b]), cmp.Compare(a.id, b.id))
 	})
 	ctx, cancel := context.WithTimeout(w.life, lookTime)
-	done := make(chan struct{})
 	w.running.Go(func() {
+		defer after()
 		defer cancel()
-		defer close(done)
 		for _, b := range builds {
 			if ctx.Err() != nil {
 				return
 			}
-			look(ctx, b)
+			b.read.look(ctx, b.reading)
 		}
 	})
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
-// read reads the counts of the builds, for who wants to see them.
-func (w *Watcher) read(builds ...*build) {
-	w.inTime(builds, func(b *build) time.Time { _, at := b.read.known(); return at }, func(ctx context.Context, b *build) {
-		b.read.look(ctx, b.reading)
-	})
+	return ctx
 }
 
 // reading reads what the build uses now, without a look at a process.

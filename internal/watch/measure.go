@@ -55,6 +55,9 @@ func (w *Watcher) measureRounds() {
 			if b.unmeasured.Swap(false) || asked {
 				b.measure()
 			}
+			if _, at := b.read.known(); at.IsZero() { // so that a list of very many has something to show
+				b.read.look(w.life, b.reading)
+			}
 		}
 		if !asked {
 			return

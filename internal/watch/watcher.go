@@ -71,6 +71,7 @@ type Watcher struct {
 
 	begun     chan struct{} // holds a token after a build has begun, see WatchStalled
 	measuring chan struct{} // holds a token when a look is due, see measureBuilds
+	reading   chan struct{} // holds a token unless very many builds are being read
 	asked     atomic.Int64  // when the builds were last listed, after since
 
 	// Locks are taken in the order of their numbers, each of which stands where the lock is
@@ -102,9 +103,10 @@ func New(parts Parts, timeouts Timeouts, policy Policy) *Watcher {
 		host: parts.Host, owners: parts.Owners, examiner: parts.Examiner, storage: parts.Storage,
 		timeouts: timeouts, metrics: parts.Metrics, history: parts.History, log: parts.Log, buildLog: parts.BuildLog,
 		policy: policy, since: time.Now(), events: hub{alive: api.AliveInterval},
-		life: life, end: end, begun: make(chan struct{}, 1), measuring: make(chan struct{}, 1),
+		life: life, end: end, begun: make(chan struct{}, 1), measuring: make(chan struct{}, 1), reading: make(chan struct{}, 1),
 		byID: map[string]*build{}, byOwner: map[owners.Key]*build{},
 	}
+	w.reading <- struct{}{}
 	w.inStep = w.owners.InStep
 	w.asked.Store(-int64(attention))
 	w.running.Go(w.measureBuilds)

@@ -37,6 +37,7 @@ const (
 type apiCase struct {
 	client, end string
 	busy        bool // another client has a connection to the service
+	bare        bool // no daemon: the least that ends the build with its client
 }
 
 func (c apiCase) String() string {
@@ -44,13 +45,17 @@ func (c apiCase) String() string {
 	if c.busy {
 		service = "busy service"
 	}
+	if c.bare {
+		service = "floor: a bare program, pidfd and cgroup.kill"
+	}
 	return c.client + " " + c.end + ", " + service
 }
 
-func apiCases() (all []apiCase) {
+func apiCases() []apiCase {
+	all := []apiCase{{client: dockersBuild, end: death, bare: true}}
 	for _, client := range []string{remote, dockersBuild, podmansBuild} {
 		for _, end := range []string{death, disconnection} {
-			all = append(all, apiCase{client, end, false}, apiCase{client, end, true})
+			all = append(all, apiCase{client: client, end: end}, apiCase{client: client, end: end, busy: true})
 		}
 	}
 	return all
@@ -125,6 +130,13 @@ func leaveOnce(dir string, c apiCase) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	if c.bare {
+		resume, err := replaceDaemon(client.pid, detail.Cgroup)
+		if err != nil {
+			return 0, err
+		}
+		defer resume()
+	}
 	var fds []int
 	for _, p := range detail.ProcessTree {
 		fd, err := unix.PidfdOpen(p.PID, 0)
@@ -174,6 +186,7 @@ func waitForFamilies(n int) (families, error) {
 
 // apiClient is one that waits for its build. leave returns when it has gone.
 type apiClient struct {
+	pid   int // 0 for one in this process
 	leave func() (time.Time, error)
 	tidy  func()
 }
@@ -212,7 +225,7 @@ func startAPIClient(dir string, c apiCase) (*apiClient, error) {
 	if c.end == disconnection {
 		return &apiClient{leave: leaving(conns), tidy: tidy}, nil
 	}
-	return &apiClient{tidy: tidy, leave: func() (time.Time, error) {
+	return &apiClient{pid: cmd.Process.Pid, tidy: tidy, leave: func() (time.Time, error) {
 		fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
 		if err != nil {
 			return time.Time{}, err

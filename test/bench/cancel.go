@@ -91,18 +91,11 @@ func cancelOnce(dir string, signal unix.Signal, bare bool) (fromDeath, fromSigna
 		fds = append(fds, fd)
 	}
 	if bare {
-		if err := exec.Command("systemctl", "kill", "--signal=STOP", "buildwatchd.service").Run(); err != nil {
-			return 0, 0, err
-		}
-		defer func() { _ = exec.Command("systemctl", "kill", "--signal=CONT", "buildwatchd.service").Run() }()
-		killer, err := startRole("floor", fmt.Sprint(podman.Process.Pid), "/sys/fs/cgroup"+view.Cgroup+"/cgroup.kill")
+		resume, err := replaceDaemon(podman.Process.Pid, view.Cgroup)
 		if err != nil {
 			return 0, 0, err
 		}
-		defer func() {
-			_ = killer.Process.Kill()
-			_ = killer.Wait()
-		}()
+		defer resume()
 	}
 	time.Sleep(100 * time.Millisecond) // so that what was just started is at rest
 	sent := time.Now()
@@ -111,6 +104,25 @@ func cancelOnce(dir string, signal unix.Signal, bare bool) (fromDeath, fromSigna
 	}
 	owner, last, err := outlived(fds)
 	return last.Sub(owner), last.Sub(sent), err
+}
+
+// replaceDaemon stops the daemon until resume is called, and has a program end the cgroup with
+// the owner.
+func replaceDaemon(owner int, cgroup string) (resume func(), err error) {
+	if err := command("systemctl", "kill", "--signal=STOP", "buildwatchd.service"); err != nil {
+		return nil, err
+	}
+	goOn := func() { _ = command("systemctl", "kill", "--signal=CONT", "buildwatchd.service") }
+	killer, err := startRole("floor", fmt.Sprint(owner), "/sys/fs/cgroup"+cgroup+"/cgroup.kill")
+	if err != nil {
+		goOn()
+		return nil, err
+	}
+	return func() {
+		_ = killer.Process.Kill()
+		_ = killer.Wait()
+		goOn()
+	}, nil
 }
 
 // outlived waits for the end of all processes, and returns when the first of

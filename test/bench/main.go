@@ -23,6 +23,7 @@ func main() {
 	storage := flag.Int("storage", 0, "measure nothing but what so many cancels in a row leave in storage, and the build after a cancel")
 	apis := flag.Int("api", 0, "measure nothing but how soon API builds end with their clients, so often each")
 	scale := flag.Int("scale", 0, "measure nothing but what so many builds at once cost, and how fast they are ended")
+	others := flag.Int("peers", 0, "measure nothing but how builds end with each of podman, buildwatch and Docker, cancelled so often")
 	before := flag.String("before", "", "a directory with other programs, which are measured in turn with those that are installed")
 	flag.Parse()
 	if err := inMachine(); err != nil {
@@ -35,6 +36,9 @@ func main() {
 	if err != nil {
 		exit(err)
 	}
+	if *others > 0 {
+		exit(measurePeers(*others))
+	}
 	if *scale > 0 {
 		exit(errors.Join(
 			measureScale(*scale, 20), afterAll(),
@@ -46,7 +50,7 @@ func main() {
 	if *apis > 0 {
 		exit(measureAPI(*apis, daemons))
 	}
-	exit(run(*rounds, *passes, *creates))
+	exit(errors.Join(run(*rounds, *passes, *creates), measureAPI(max(1, *rounds/4), daemons)))
 }
 
 func inMachine() error {

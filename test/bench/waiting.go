@@ -25,7 +25,7 @@ func measureWaiting(dir string, daemons []daemon) error {
 		if err := d.use(); err != nil {
 			return err
 		}
-		for _, n := range []int{0, 1, apiBuilds} {
+		for _, n := range []int{apiBuilds, 1, 0} { // a daemon that has just begun has more to do
 			what, start := fmt.Sprintf("%d API builds", n), func() (func(), error) { return startAPIBuilds(dir, n) }
 			if n == 1 {
 				what, start = "a local build", func() (func(), error) { return startLocalBuild(dir) }
@@ -55,7 +55,7 @@ func startAPIBuilds(dir string, n int) (stop func(), err error) {
 		}
 	}
 	for range n {
-		c, err := startAPIClient(dir, apiCase{dockersBuild, disconnection, false})
+		c, err := startAPIClient(dir, apiCase{client: dockersBuild, end: disconnection})
 		if err != nil {
 			stop()
 			return nil, err

@@ -30,6 +30,8 @@ type Options struct {
 	// PodmanMachine asks for a machine that can be the host of a podman machine: with
 	// qemu, gvproxy and virtiofsd, the image of one in PodmanImageDir, and a user "dev".
 	PodmanMachine bool
+	// With is one of Withs, or "".
+	With string
 	// Say gets the lines that tell what is being done; nil drops them.
 	Say func(format string, args ...any)
 }
@@ -96,6 +98,10 @@ func Boot(ctx context.Context, opts Options) (*Machine, error) {
 func bootRoot(ctx context.Context, opts Options) (root, image string, err error) {
 	if opts.PodmanMachine {
 		return podmanHost(ctx, opts.Suite, opts.Say)
+	}
+	if opts.With != "" {
+		root, err = rootWith(ctx, opts.Suite, opts.With, opts.Say)
+		return root, "", err
 	}
 	root, err = Rootfs(ctx, opts.Suite, opts.Say)
 	return root, "", err

@@ -41,6 +41,7 @@ func Run(args []string) error {
 	root.PersistentFlags().BoolVar(&s.vm, "vm", false, "not a container: a virtual machine with a kernel of its own, emulated on one core")
 	root.PersistentFlags().StringVar(&s.kernel, "kernel", "", "with --vm: the suite that the kernel is from, such as trixie-backports; \"\" for the release's own")
 	root.PersistentFlags().BoolVar(&s.podmanMachine, "podman-machine", false, "a machine that can be the host of a podman machine: see docs/testing.md")
+	root.PersistentFlags().StringVar(&s.with, "with", "", "a machine that has more than all have: "+strings.Join(machine.Withs(), ", "))
 	root.AddCommand(newRootfs(s), newVersions(s), newPins(s), newRun(s), newShell(s))
 	root.SetArgs(args)
 	return root.ExecuteContext(ctx)

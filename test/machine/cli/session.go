@@ -23,6 +23,7 @@ type session struct {
 	vm            bool
 	kernel        string
 	podmanMachine bool
+	with          string
 	signals       chan os.Signal
 	cancel        context.CancelCauseFunc
 }
@@ -98,7 +99,7 @@ type guest interface {
 }
 
 func (s *session) boot(ctx context.Context, dir string, install bool) (guest, error) {
-	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), PodmanMachine: s.podmanMachine, Say: say}
+	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), PodmanMachine: s.podmanMachine, With: s.with, Say: say}
 	var m guest
 	var err error
 	if s.vm {
