@@ -111,7 +111,7 @@ const (
 
 var placements = meanings[Placement]{
 	{PlacementScope, "its RUN containers are born in a scope of its own"},
-	{PlacementObserved, "none came through the wrapper: its processes are watched where they are"},
+	{PlacementObserved, "none was born in a scope of its own: its processes are watched where they are"},
 }
 
 // Placements lists every placement.

@@ -184,7 +184,7 @@ func findings(builds []api.Build, now time.Time) []finding {
 		// No reason for an exit code: what it leaves is ended all the same.
 		{0, func(b api.Build) bool {
 			return b.Placement == api.PlacementObserved && b.State == api.StateRunning
-		}, "going round the wrapper: buildwatchctl doctor says what podman would run"},
+		}, "in no scope of its own: buildwatchctl doctor says whether podman goes round the wrapper, the journal why a step was not placed"},
 	} {
 		for _, b := range builds {
 			if kind.is(b) {

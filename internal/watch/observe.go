@@ -120,7 +120,7 @@ func (b *build) see(step processes.Followed) {
 	if first {
 		b.watcher.metrics.BuildStarted(b.record.Mode)
 		b.log.WithFields(logrus.Fields{"pid": b.record.Outermost().PID, "uid": b.record.UID, "placement": string(api.PlacementObserved)}).
-			Infof("Build %s of UID %d is observed: it did not come through the wrapper", b.id, b.record.UID)
+			Infof("Build %s of UID %d is observed: its step is in no scope of its own", b.id, b.record.UID)
 		b.tell(api.Event{Kind: api.EventStarted})
 	}
 }

@@ -210,7 +210,6 @@ func TestHowLongABuildTakes(t *testing.T) {
 		measure("without")
 		measure("without")
 		install(t)
-		measure("warm")
 		measure("with")
 		measure("with")
 	}
