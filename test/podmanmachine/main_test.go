@@ -213,6 +213,26 @@ func (b *build) wait() int {
 // family is a RUN step of five processes that goes on for an hour.
 const family = `RUN for i in 1 2 3 4; do /bin/busybox sleep 3600 & done; wait`
 
+// patient is a RUN step that goes on for an hour, or until goOn, and then says that it is whole.
+const patient = `RUN /bin/busybox sleep 3600; echo WHO''LE MARK`
+
+// goOn ends what the patient step waits for.
+func (b *build) goOn() {
+	b.t.Helper()
+	eventually(b.t, "the patient step", func() (string, bool) {
+		out := b.inContainer("[ $(cat /proc/$p/comm) = sh ] || { kill $p && echo ended; }")
+		return out, strings.Contains(out, "ended")
+	})
+}
+
+// whole waits for a build that has said so.
+func (b *build) whole() {
+	b.t.Helper()
+	if code := b.wait(); code != 0 || !strings.Contains(b.said.String(), "WHOLE "+b.mark) {
+		b.t.Errorf("the build: exit code %d\n%s", code, b.said.String())
+	}
+}
+
 // processes counts those of the build's RUN step in the machine.
 func (b *build) processes() int {
 	b.t.Helper()
