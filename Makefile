@@ -7,7 +7,8 @@ SUITE       ?= trixie
 SUITES      ?= trixie bookworm forky
 FUZZTIME    ?= 60s
 VMKERNEL    ?=
-VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestVersionTells|TestLimitsAreInForceInThe|TestCPUQuotaHolds|TestABuildOutOf|TestDaemonOutOf|TestAppArmor|TestSixWays|TestContentOfBuilds))
+SELINUX     ?=
+VMRUN       ?= $(if $(RUN),$(RUN),^(TestEveryController|TestVersionTells|TestLimitsAreInForce|TestCPUQuotaHolds|TestABuildOutOf|TestDaemonOutOf|TestDaemonWithTwenty|TestAppArmor|TestSixWays|TestContentOfBuilds))
 MATRIX      ?= -matrix.all
 CANCELS     ?= 200
 ROUNDS      ?= 10
@@ -106,9 +107,9 @@ integration: build packages testmachine ## run the integration tests in throwawa
 		--hide-summary=output --ignore-non-json-output-lines --raw-command -- build/suites $(RUN:%=-run '%') $(SUITE)
 
 # No part of CI: an emulated machine takes minutes to boot. docs/compatibility.md has the last result.
-vm: build testmachine ## run a selection in a VM: real PID 1, a kernel of its own, all controllers (root; SUITE=, VMKERNEL=trixie-backports)
+vm: build testmachine ## run a selection in a VM: real PID 1, a kernel of its own, all controllers (root; SUITE=, VMKERNEL=trixie-backports; SELINUX=1 RUN=TestSELinux)
 	$(GO) test -tags 'integration vm' -count=1 -v -timeout 3h -run '$(VMRUN)' \
-		-exec "$(CURDIR)/build/testmachine run --vm --kernel '$(VMKERNEL)' --suite $(SUITE) --" ./test/integration
+		-exec "$(CURDIR)/build/testmachine run --vm --kernel '$(VMKERNEL)' $(if $(SELINUX),--selinux) --suite $(SUITE) --" ./test/integration
 
 # No part of CI, likewise. docs/podman-machine.md says what it is made of, and what was seen.
 podman-machine: build testmachine ## try buildwatch in a real podman machine, emulated, from its host (root; RUN=REGEXP)

@@ -32,6 +32,11 @@ type Options struct {
 	PodmanMachine bool
 	// With is one of Withs, or "".
 	With string
+	// Kernel is the suite that a VM's kernel comes from, such as "trixie-backports"; ""
+	// for its own.
+	Kernel string
+	// SELinux asks for a VM with Debian's policy, permissive, in the place of AppArmor.
+	SELinux bool
 	// Say gets the lines that tell what is being done; nil drops them.
 	Say func(format string, args ...any)
 }

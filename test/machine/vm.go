@@ -38,16 +38,15 @@ type VM struct {
 // vmBootTimeout is how long a VM may take to boot. It takes one minute on an idle core.
 const vmBootTimeout = 20 * time.Minute
 
-// BootVM boots a VM and returns when it is up. kernel is the suite that its kernel comes
-// from, such as "trixie-backports", or "" for its own.
-func BootVM(ctx context.Context, opts Options, kernel string) (*VM, error) {
+// BootVM boots a VM and returns when it is up.
+func BootVM(ctx context.Context, opts Options) (*VM, error) {
 	if opts.Say == nil {
 		opts.Say = func(string, ...any) {}
 	}
 	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
 		return nil, errors.New("a VM needs qemu-system-x86_64: apt-get install qemu-system-x86")
 	}
-	image, err := VMImage(ctx, opts.Suite, kernel, opts.Say)
+	image, err := VMImage(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +84,10 @@ func (v *VM) boot(ctx context.Context) error {
 	if v.port, err = freePort(); err != nil {
 		return err
 	}
+	security := "apparmor"
+	if v.opts.SELinux {
+		security = "selinux selinux=1"
+	}
 	args := []string{
 		// No mitigations: they are for real processors, and dear on this one.
 		// Page tables of four levels, not five: each is walked by the emulator.
@@ -92,7 +95,7 @@ func (v *VM) boot(ctx context.Context) error {
 		"-icount", "shift=0,sleep=on",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-kernel", filepath.Join(v.image, vmKernel), "-initrd", filepath.Join(v.image, vmInitrd),
-		"-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off init_on_alloc=0 systemd.default_timeout_start_sec=600",
+		"-append", "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet mitigations=off init_on_alloc=0 systemd.default_timeout_start_sec=600 security=" + security,
 		"-serial", "file:" + filepath.Join(v.dir, "console"),
 		// What is written goes to a file that has no name any more.
 		"-drive", "if=virtio,format=raw,snapshot=on,file=" + filepath.Join(v.image, vmDisk),

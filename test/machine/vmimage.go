@@ -10,11 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
 //go:embed vm-setup.sh
 var vmSetup []byte
+
+//go:embed vm-selinux.sh
+var vmSELinux []byte
 
 // Files of a VM's image in the cache.
 const (
@@ -23,18 +27,22 @@ const (
 )
 
 // VMImage returns the directory of the suite's image from the cache, and makes it first
-// where it is missing: the same root as a machine's, with Debian's cloud kernel of the
-// suite that kernel names, or of its own.
-func VMImage(ctx context.Context, suiteName, kernel string, say func(string, ...any)) (string, error) {
-	root, err := Rootfs(ctx, suiteName, say)
+// where it is missing: the same root as a machine's, with Debian's cloud kernel.
+func VMImage(ctx context.Context, opts Options) (string, error) {
+	say := opts.Say
+	root, err := Rootfs(ctx, opts.Suite, say)
 	if err != nil {
 		return "", err
 	}
-	s, err := findSuite(suiteName)
+	s, err := findSuite(opts.Suite)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(append(vmSetup, kernel...))
+	setup := slices.Clone(vmSetup)
+	if opts.SELinux {
+		setup = append(setup, vmSELinux...)
+	}
+	sum := sha256.Sum256(append(slices.Clone(setup), opts.Kernel...))
 	image := root + ".vm-" + hex.EncodeToString(sum[:4])
 	if isDir(image) {
 		return image, nil
@@ -48,7 +56,7 @@ func VMImage(ctx context.Context, suiteName, kernel string, say func(string, ...
 		return image, nil
 	}
 	started := time.Now()
-	say("building the VM image of %s (a kernel, and a copy of the root file system; once)", suiteName)
+	say("building the VM image of %s (a kernel, and a copy of the root file system; once)", opts.Suite)
 	dir, err := os.MkdirTemp(filepath.Dir(root), unfinished)
 	if err != nil {
 		return "", err
@@ -56,9 +64,9 @@ func VMImage(ctx context.Context, suiteName, kernel string, say func(string, ...
 	tree := dir + ".root" // beside it, so that the log of what failed stays in the cache
 	defer func() { _ = errors.Join(removeTree(dir), removeTree(tree)) }()
 	r := newRecipe(s)
-	r.Setup, r.Pinning = vmSetup, nil
-	if err := makeImage(ctx, r, root, tree, dir, kernel); err != nil {
-		return "", fmt.Errorf("build the VM image of %s: %w", suiteName, err)
+	r.Setup, r.Pinning, r.env = setup, nil, []string{"KERNEL=" + opts.Kernel}
+	if err := makeImage(ctx, r, root, tree, dir); err != nil {
+		return "", fmt.Errorf("build the VM image of %s: %w", opts.Suite, err)
 	}
 	made := filepath.Join(dir, "image")
 	if err := os.Mkdir(made, 0o700); err != nil {
@@ -84,12 +92,8 @@ func VMImage(ctx context.Context, suiteName, kernel string, say func(string, ...
 }
 
 // makeImage makes the tree of the image, and in dir the key that opens the VM.
-func makeImage(ctx context.Context, r recipe, root, tree, dir, kernel string) error {
+func makeImage(ctx context.Context, r recipe, root, tree, dir string) error {
 	if _, err := output(ctx, "cp", "-a", "--reflink=auto", root, tree); err != nil {
-		return err
-	}
-	r.env = []string{"KERNEL=" + kernel}
-	if err := r.setUp(ctx, tree); err != nil {
 		return err
 	}
 	key := filepath.Join(dir, vmKey)
@@ -104,7 +108,10 @@ func makeImage(ctx context.Context, r recipe, root, tree, dir, kernel string) er
 	if err := os.MkdirAll(ssh, 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(ssh, "authorized_keys"), public, 0o600)
+	if err := os.WriteFile(filepath.Join(ssh, "authorized_keys"), public, 0o600); err != nil {
+		return err
+	}
+	return r.setUp(ctx, tree) // which may label all files
 }
 
 // sourceDisk makes a disk image of a checkout without its history, for a VM to mount.

@@ -40,6 +40,7 @@ func Run(args []string) error {
 	s := &session{suite: &suite, signals: signals, cancel: cancel}
 	root.PersistentFlags().BoolVar(&s.vm, "vm", false, "not a container: a virtual machine with a kernel of its own, emulated on one core")
 	root.PersistentFlags().StringVar(&s.kernel, "kernel", "", "with --vm: the suite that the kernel is from, such as trixie-backports; \"\" for the release's own")
+	root.PersistentFlags().BoolVar(&s.selinux, "selinux", false, "with --vm: SELinux in the place of AppArmor, permissive")
 	root.PersistentFlags().BoolVar(&s.podmanMachine, "podman-machine", false, "a machine that can be the host of a podman machine: see docs/testing.md")
 	root.PersistentFlags().StringVar(&s.with, "with", "", "a machine that has more than all have: "+strings.Join(machine.Withs(), ", "))
 	root.AddCommand(newRootfs(s), newVersions(s), newPins(s), newRun(s), newShell(s))
@@ -68,7 +69,7 @@ func newRootfs(s *session) *cobra.Command {
 func (s *session) rootfs(ctx context.Context) (string, error) {
 	switch {
 	case s.vm:
-		return machine.VMImage(ctx, *s.suite, s.kernel, say)
+		return machine.VMImage(ctx, s.options(""))
 	case s.podmanMachine:
 		return machine.PodmanImage(ctx, *s.suite, say)
 	}

@@ -22,6 +22,7 @@ type session struct {
 	suite         *string
 	vm            bool
 	kernel        string
+	selinux       bool
 	podmanMachine bool
 	with          string
 	signals       chan os.Signal
@@ -98,12 +99,16 @@ type guest interface {
 	Close() error
 }
 
+func (s *session) options(source string) machine.Options {
+	return machine.Options{Suite: *s.suite, Source: source, PodmanMachine: s.podmanMachine, With: s.with, Kernel: s.kernel, SELinux: s.selinux, Say: say}
+}
+
 func (s *session) boot(ctx context.Context, dir string, install bool) (guest, error) {
-	opts := machine.Options{Suite: *s.suite, Source: machine.FindSource(dir), PodmanMachine: s.podmanMachine, With: s.with, Say: say}
+	opts := s.options(machine.FindSource(dir))
 	var m guest
 	var err error
 	if s.vm {
-		m, err = machine.BootVM(ctx, opts, s.kernel)
+		m, err = machine.BootVM(ctx, opts)
 	} else {
 		m, err = machine.Boot(ctx, opts)
 	}
