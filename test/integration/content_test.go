@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // ticks is a RUN step that takes four seconds and leaves a line for each half.
@@ -98,6 +100,7 @@ func TestFiftyStepsStayInOneBuild(t *testing.T) {
 				gaps++
 			}
 		}
+		time.Sleep(5 * time.Millisecond)
 	}
 	close(stop)
 	b.succeed()
@@ -114,9 +117,14 @@ func TestFiftyStepsStayInOneBuild(t *testing.T) {
 	}
 }
 
+// alive reports whether a process has not ended; one that nobody has waited for yet has.
 func alive(pid int) bool {
-	_, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
-	return err == nil
+	h, err := proc.Open(pid)
+	if err != nil {
+		return false
+	}
+	defer h.Close()
+	return h.Alive()
 }
 
 // TestManyBuildsLeaveNoScope: one after another and four at once.

@@ -9,7 +9,6 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -84,7 +83,7 @@ func within(t *testing.T, limit time.Duration, condition func() (string, bool)) 
 		if time.Now().After(deadline) {
 			t.Fatal(said)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond * slower) // where there is one slow processor, it is for what is awaited
 	}
 }
 
@@ -119,9 +118,8 @@ func contextDir(t *testing.T, instructions string) string {
 func native(t *testing.T, instructions string) string {
 	t.Helper()
 	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o755))
-	sh(t, "chmod 755 %s/..; cp %s/amd64/busybox %s/busybox", dir, fixtures, dir)
-	write(t, dir+"/Containerfile", "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\n"+instructions)
+	sh(t, "chmod 755 %[1]s %[1]s/..; cp %[2]s/amd64/busybox %[1]s/busybox; cp %[2]s/amd64/busybox %[1]s/sh", dir, fixtures)
+	write(t, dir+"/Containerfile", "FROM scratch\nCOPY --chmod=755 busybox sh /bin/\n"+instructions)
 	return dir
 }
 
@@ -217,14 +215,13 @@ func show(id string) (api.BuildDetail, error) {
 	return c.Show(context.Background(), id)
 }
 
-// listed returns what `buildwatchctl list --json` shows.
+// listed returns the builds that the daemon knows. A test polls it, and starts no program for that.
 func listed(t *testing.T) []api.Build {
 	t.Helper()
-	var builds []api.Build
-	out := sh(t, ctl+" list --json")
-	if err := json.Unmarshal([]byte(out), &builds); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
+	c := control()
+	defer c.Close()
+	builds, err := c.List(context.Background())
+	must(t, err)
 	return builds
 }
 

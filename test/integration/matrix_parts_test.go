@@ -47,7 +47,7 @@ func (a *attempt) start(step string) *program {
 	case matrix.BuildahBuild:
 		line = "buildah build " + flags
 	case matrix.BuildahRun:
-		busybox := filepath.Join(dir, "busybox-"+a.cell.Platform)
+		busybox := filepath.Join(dir, "bin-"+a.cell.Platform, "busybox")
 		container := a.user.sh(a.t, "c=$(buildah from scratch) && buildah copy --quiet --chmod 755 $c %s /bin/busybox >&2 && buildah copy --quiet --chmod 755 $c %s /bin/sh >&2 && echo $c", busybox, busybox)
 		line = "buildah run --network=none " + lastLine(container) + " -- /bin/sh -c " + quoted(step)
 	case matrix.Remote, matrix.RemoteBusy:

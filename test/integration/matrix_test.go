@@ -220,10 +220,13 @@ func (a *attempt) contextDir(step string) string {
 	for _, arch := range a.cell.Targets() {
 		busybox, err := os.ReadFile(filepath.Join(fixtures, arch, "busybox"))
 		must(a.t, err)
-		write(a.t, filepath.Join(dir, "busybox-"+arch), string(busybox))
+		bin := filepath.Join(dir, "bin-"+arch)
+		must(a.t, os.Mkdir(bin, 0o755))
+		write(a.t, filepath.Join(bin, "busybox"), string(busybox))
+		write(a.t, filepath.Join(bin, "sh"), string(busybox))
 	}
 	// Which of them is COPYed depends on the platform.
-	file := "FROM scratch AS base\nARG TARGETARCH\nCOPY --chmod=755 busybox-$TARGETARCH /bin/busybox\nCOPY --chmod=755 busybox-$TARGETARCH /bin/sh\n"
+	file := "FROM scratch AS base\nARG TARGETARCH\nCOPY --chmod=755 bin-$TARGETARCH /bin\n"
 	if a.cell.Shape == matrix.Jobs {
 		copies := ""
 		for _, stage := range stages {

@@ -81,7 +81,7 @@ func TestLimitsAreInForceAsWithoutBuildwatch(t *testing.T) {
 	leakCheck(t)
 	const instructions = "RUN cat() { /bin/busybox cat \"$@\"; }; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max; echo end\n"
 	outcome := func() string {
-		b := startBuild(t, instructions, "--memory=64m", "--cpu-period=100000", "--cpu-quota=50000")
+		b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--memory=64m", "--cpu-period=100000", "--cpu-quota=50000", native(t, instructions))
 		code := b.wait()
 		var said []string
 		for line := range strings.Lines(b.out.String()) {

@@ -5,6 +5,7 @@ package integration
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -205,9 +206,13 @@ IOWeight = 20
 			container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000",
 			scope + "/memory.max": row.memory, scope + "/pids.max": row.tasks, scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default " + row.ioWt,
 		} {
-			if got := sh(t, "cat %s", file); got != want {
-				t.Errorf("%s: %s is %q, want %q", row.line, file, got, want)
-			}
+			// The runtime is in the container's cgroup before it writes the limits.
+			eventually(t, func() (string, bool) {
+				text, err := os.ReadFile(file)
+				must(t, err)
+				got := strings.TrimSpace(string(text))
+				return fmt.Sprintf("%s: %s is %q, want %q", row.line, file, got, want), got == want
+			})
 		}
 		sh(t, "%s stop %s", ctl, view.ID)
 	}
@@ -221,7 +226,9 @@ func TestCPUQuotaHoldsBack(t *testing.T) {
 	limited(t, "[limits]\nCPUQuota = \"10%\"\n")
 	view := startDetached(t, root, "podman build --no-cache --network=none "+native(t, "RUN while :; do :; done\n"), 1)
 	eventually(t, func() (string, bool) {
-		stat := sh(t, "cat /sys/fs/cgroup%s/cpu.stat", view.Cgroup)
+		text, err := os.ReadFile("/sys/fs/cgroup" + view.Cgroup + "/cpu.stat")
+		must(t, err)
+		stat := string(text)
 		return stat, !strings.Contains(stat, "nr_throttled 0\n")
 	})
 	sh(t, "%s stop %s", ctl, view.ID)
@@ -254,6 +261,60 @@ func TestDaemonOutOfMemoryHarmsNoBuild(t *testing.T) {
 	sh(t, "podman rmi --force ticks 2>/dev/null || true")
 }
 
+// TestDaemonOutOfTasksHarmsNoBuild: its own TasksMax lets it start no helper and no thread,
+// and systemd no other daemon. What is wanted goes on, what begins meanwhile is built, and
+// afterwards all is as before.
+func TestDaemonOutOfTasksHarmsNoBuild(t *testing.T) {
+	leakCheck(t)
+	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--tag", "ticks",
+		native(t, "RUN for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /ticks; /bin/busybox sleep 1; done\n"))
+	before := b.supervised(1)
+	t.Cleanup(func() { sh(t, "systemctl revert buildwatchd.service") })
+	sh(t, "systemctl set-property --runtime buildwatchd.service TasksMax=1")
+	startCommand(t, "podman", "build", "--no-cache", "--network=none", native(t, "RUN true\n")).succeed()
+	sh(t, "systemctl revert buildwatchd.service")
+	startDaemon(t)
+	if after := b.supervised(1); after.ID != before.ID {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+	b.succeed()
+	if got := fileInImage(t, "ticks", "ticks"); got != "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" {
+		t.Errorf("the image has the ticks %q", got)
+	}
+	sh(t, "podman rmi --force ticks 2>/dev/null || true")
+}
+
+// TestDaemonWithTwentyBuildsIsWithinItsLimits: neither its MemoryMax nor its TasksMax is
+// met while they run, or while they are all cancelled at once.
+func TestDaemonWithTwentyBuildsIsWithinItsLimits(t *testing.T) {
+	leakCheck(t)
+	mayLeaveStorage(t)
+	const builds = 20
+	steps := native(t, "RUN /bin/busybox sleep 1004 & /bin/busybox sleep 1004 & wait\n")
+	started := make([]*build, builds)
+	for i := range started {
+		started[i] = startCommand(t, "podman", "build", "--no-cache", "--network=none", steps)
+	}
+	eventually(t, func() (string, bool) {
+		n := 0
+		for _, view := range listed(t) {
+			if view.Processes >= 3 && view.Placement == api.PlacementScope {
+				n++
+			}
+		}
+		return fmt.Sprint(n, " builds run in scopes"), n == builds
+	})
+	for _, b := range started {
+		must(t, b.cmd.Process.Kill())
+	}
+	nothingListed(t)
+	const service = "/sys/fs/cgroup/system.slice/buildwatchd.service"
+	if out := sh(t, "grep -HE '^(max|oom|oom_kill) ' %[1]s/memory.events %[1]s/pids.events | grep -v ' 0$' || true", service); out != "" {
+		t.Errorf("a limit was met:\n%s", out)
+	}
+	t.Log(sh(t, "cd %s; for f in memory.peak memory.max pids.peak pids.max; do echo $f $(cat $f); done", service))
+}
+
 // TestAppArmorIsEnforcing beside it, and has denied buildwatch nothing.
 func TestAppArmorIsEnforcing(t *testing.T) {
 	leakCheck(t)
@@ -262,6 +323,23 @@ func TestAppArmorIsEnforcing(t *testing.T) {
 	}
 	startBuild(t, "RUN true\n").succeed()
 	if out := sh(t, "journalctl -q --no-pager -k | grep 'apparmor=\"DENIED\"' | grep -E 'buildwatch|podman|crun' || true"); out != "" {
+		t.Errorf("denied:\n%s", out)
+	}
+}
+
+// TestSELinuxIsEnforcing beside it, in a VM that was booted with it: a build of root's and
+// one of a user's are whole, a cancelled one leaves nothing, and buildwatch was denied nothing.
+func TestSELinuxIsEnforcing(t *testing.T) {
+	leakCheck(t)
+	sh(t, "setenforce 1")
+	t.Cleanup(func() { sh(t, "setenforce 0") })
+	cell := matrix.Cell{How: matrix.PodmanBuild, Runtime: matrix.Crun, Cancel: matrix.Kill}
+	inBothHands(t, 200, cell, func(a *attempt) {
+		a.cancelled()
+		a.completed()
+	})
+	t.Log(sh(t, "ps -eZ | grep -E 'buildwatch|podman|crun' || true; podman info --format '{{.Host.Security.SELinuxEnabled}}'"))
+	if out := sh(t, "journalctl -q --no-pager -k | grep 'avc: *denied' | grep -E 'comm=\"(buildwatch|podman|crun|buildah)' || true"); out != "" {
 		t.Errorf("denied:\n%s", out)
 	}
 }
