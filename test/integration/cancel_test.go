@@ -266,7 +266,10 @@ func TestStopAtAnyMomentOfAStep(t *testing.T) {
 		view := b.supervised(0)
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		started := time.Now()
-		sh(t, "%s stop %s", ctl, view.ID)
+		// Between two steps nothing is signalled, and where the next one is long in coming the stop says so.
+		if out, err := try("%s stop %s", ctl, view.ID); err != nil && !strings.Contains(out, "its next step is refused") {
+			t.Errorf("%v: %s", err, out)
+		}
 		if code := b.wait(); code == 0 {
 			t.Error("podman build reports success")
 		}
