@@ -87,8 +87,8 @@ var changes = meanings[Change]{
 	{ChangeProcessesEnd, "its processes end by themselves"},
 	{ChangeDeadline, "the time that its user gave it is over"},
 	{ChangeMaxRuntime, "max_runtime is over"},
-	{ChangeStop, "somebody who may asks by buildwatchctl stop"},
-	{ChangePolicy, "buildwatchd is restarted with another policy"},
+	{ChangeStop, "somebody runs buildwatchctl stop"},
+	{ChangePolicy, "buildwatchd is given another policy"},
 	{ChangeKernel, "the kernel lets go of what is left"},
 	{ChangeFreed, "what that waits for becomes the build's alone, and is ended: see ladder.abort_fuse"},
 }

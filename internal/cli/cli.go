@@ -14,11 +14,8 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/buildwatch/buildwatch/client"
@@ -108,25 +105,8 @@ func Main(args []string, environment Environment) int {
 		return exitFailure
 	}
 	// All that is no failure is about how the command was called.
-	a.complain(fmt.Sprintf("%s: see %q", inOurWords(err), command.CommandPath()+" --help"))
+	a.complain(fmt.Sprintf("%s: see %q", inOurWords(command, err), command.CommandPath()+" --help"))
 	return exitUsage
-}
-
-// inOurWords says what is wrong with a call without the names of Go's functions, which
-// the flags' package shows.
-//
-// Source: spf13/pflag, errors.go, InvalidValueError; strconv, NumError.
-func inOurWords(err error) string {
-	text := strings.TrimSpace(err.Error())
-	bad, isBad := errors.AsType[*pflag.InvalidValueError](err)
-	_, isNumber := errors.AsType[*strconv.NumError](err)
-	switch {
-	case isBad && isNumber:
-		return fmt.Sprintf("--%s %q: not a number that can be used", bad.GetFlag().Name, bad.GetValue())
-	case isBad:
-		return fmt.Sprintf("--%s %q: %s", bad.GetFlag().Name, bad.GetValue(), errors.Unwrap(bad))
-	}
-	return text
 }
 
 // complain prints one line to stderr.

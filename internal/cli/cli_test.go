@@ -145,11 +145,23 @@ func TestUsageErrors(t *testing.T) {
 		{"frobnicate", `unknown command "frobnicate": see "buildwatchctl --help"`},
 		{"ls --json", `unknown command "ls", did you mean list: see "buildwatchctl --help"`},
 		{"ps -q", `unknown command "ps", did you mean list: see "buildwatchctl --help"`},
-		{"--frob", `unknown flag: --frob: see "buildwatchctl --help"`},
-		{"list --frob", `unknown flag: --frob: see "buildwatchctl list --help"`},
+		{"--frob", `there is no flag --frob: see "buildwatchctl --help"`},
+		{"list --frob", `there is no flag --frob: see "buildwatchctl list --help"`},
+		{"list --fiter id=x", `there is no flag --fiter, did you mean --filter: see "buildwatchctl list --help"`},
+		{"list -Q", `there is no flag -Q: see "buildwatchctl list --help"`},
+		{"list --filter", `--filter needs a key=value: see "buildwatchctl list --help"`},
+		{"list -n", `--last needs a number: see "buildwatchctl list --help"`},
+		{"list -n 0", `--last "0": not a number above 0: see "buildwatchctl list --help"`},
+		{"list --quiet=x", `--quiet "x": takes no value but true or false: see "buildwatchctl list --help"`},
+		{"list --filter unit=[", `--filter "unit=[": neither the name of a unit nor a pattern: see "buildwatchctl list --help"`},
+		{"history -n 0", `--lines "0": not a number above 0: see "buildwatchctl history --help"`},
+		{"help lst", `unknown command "lst", did you mean list: see "buildwatchctl help --help"`},
+		{"help list x", `takes one command, got ["list" "x"]: see "buildwatchctl help --help"`},
+		{"completion", `takes one of bash, fish, powershell, zsh: see "buildwatchctl completion --help"`},
+		{"completion sh", `takes one of bash, fish, powershell, zsh: see "buildwatchctl completion --help"`},
 		{"list x", `takes no arguments, got "x": see "buildwatchctl list --help"`},
 		{"list --filter x", `--filter "x": not of the form key=value: see "buildwatchctl list --help"`},
-		{"list --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
+		{"list --filter x=y", `--filter "x=y": the keys are id, name, unit, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl list --help"`},
 		{"list --filter state=asleep", `--filter "state=asleep": the values are running, stalled, unsure, abandoned, terminating, killing, stuck: see "buildwatchctl list --help"`},
 		{"list --filter since=noon", `--filter "since=noon": neither a duration such as 10m nor a time such as 2026-01-02T15:04:05Z: see "buildwatchctl list --help"`},
 		{"list --sort x", `--sort "x": the values are created, id, state, processes, cpu: see "buildwatchctl list --help"`},
@@ -163,13 +175,13 @@ func TestUsageErrors(t *testing.T) {
 		{"stop x --all", `takes either IDs, or --all or --filter: see "buildwatchctl stop --help"`},
 		{"stop x --time -1", `--time -1: not between 0 and 3600 seconds: see "buildwatchctl stop --help"`},
 		{"stop x -t soon", `--time "soon": not a number that can be used: see "buildwatchctl stop --help"`},
-		{"stop --filter x=y", `--filter "x=y": the keys are id, name, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
+		{"stop --filter x=y", `--filter "x=y": the keys are id, name, unit, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
 		{"version x", `takes no arguments, got "x": see "buildwatchctl version --help"`},
 	} {
 		run(t, socket, strings.Fields(test.args)...).expect(t, exitUsage, "", "buildwatchctl: "+test.want+"\n")
 	}
 	// What was typed is shown, but does nothing to the terminal.
-	run(t, socket, "list", "--\x1b[2J\n\u202e").expect(t, exitUsage, "", "buildwatchctl: unknown flag: --\\x1b[2J\\n\\u202e: see \"buildwatchctl list --help\"\n")
+	run(t, socket, "list", "--\x1b[2J\n\u202e").expect(t, exitUsage, "", "buildwatchctl: there is no flag --\\x1b[2J\\n\\u202e: see \"buildwatchctl list --help\"\n")
 }
 
 func TestVersion(t *testing.T) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -37,6 +38,13 @@ func keysFor(states []api.State, reasons []api.Reason) []filterKey {
 			}
 			return func(b api.Build) bool { return b.Name != "" && pattern.MatchString(b.Name) }, nil
 		}},
+		{"unit", "the systemd unit that it was started in, with or without its type; * and ? as in a shell", func(value string, _ time.Time) (test, error) {
+			_, err := path.Match(value, "")
+			if err != nil {
+				err = errors.New("neither the name of a unit nor a pattern")
+			}
+			return func(b api.Build) bool { return isUnit(value, b.Owner.Unit) }, err
+		}},
 		wordKey("state", states, func(b api.Build) api.State { return b.State }),
 		{"user", "name or UID", func(value string, _ time.Time) (test, error) {
 			uid, err := strconv.ParseUint(value, 10, 32)
@@ -61,6 +69,17 @@ func keysFor(states []api.State, reasons []api.Reason) []filterKey {
 			return func(b api.Build) bool { return b.CreatedAt.Before(t) }, err
 		}},
 	}
+}
+
+// isUnit reports whether a pattern is for the unit.
+func isUnit(pattern, unit string) bool {
+	for _, name := range []string{unit, label("", unit)} {
+		fits, _ := path.Match(pattern, name)
+		if fits || pattern == name { // whose \x2d are no pattern's
+			return unit != ""
+		}
+	}
+	return false
 }
 
 // liveStates are those of builds that are listed: one that is gone is not.

@@ -9,7 +9,10 @@ import (
 
 // fitHelp has --help of a command and all below it fit a page.
 func fitHelp(root *cobra.Command) {
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", columnsOfPage)))
+	root.SetUsageTemplate(strings.NewReplacer(
+		".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", columnsOfPage), "Available Commands:", "Commands:", "Global Flags:", "Flags of every command:",
+		"Use \"{{.CommandPath}} [command] --help\" for more information about a command.", "\"{{.CommandPath}} COMMAND --help\" tells all of a command.",
+	).Replace(root.UsageTemplate()))
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		text := cmd.Long
 		if text == "" {

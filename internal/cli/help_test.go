@@ -4,6 +4,7 @@ package cli
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -14,11 +15,14 @@ import (
 // TestHelpFitsAPage of 80 columns, and examples do too.
 func TestHelpFitsAPage(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "nobody-is-asked")
-	for _, verb := range []string{"", "check", "config", "doctor", "history", "list", "run", "show", "stop", "top", "version", "wait", "watch"} {
+	for _, verb := range []string{"", "check", "completion", "config", "doctor", "help", "history", "prune", "list", "run", "show", "stop", "top", "version", "wait", "watch"} {
 		args := append(strings.Fields(verb), "--help")
 		r := run(t, socket, args...)
 		if r.code != 0 || !strings.Contains(r.out, "Usage:") {
 			t.Errorf("%q: %+v", args, r)
+		}
+		if words := regexp.MustCompile("(?i)autocompletion|sub-command|help for |for more information").FindString(r.out); words != "" {
+			t.Errorf("%q: the library says %q", args, words)
 		}
 		for line := range strings.Lines(strings.ReplaceAll(r.out, socket, api.ControlSocket)) {
 			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columnsOfPage {

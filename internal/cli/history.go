@@ -29,7 +29,7 @@ type historyFlags struct {
 	since, until string
 	follow       bool
 	filter       []string
-	lines        int
+	lines        atLeastOne
 }
 
 func (a *app) history() *cobra.Command {
@@ -64,7 +64,7 @@ If there are none it says so on standard error, and exits with 1.`,
 		},
 	}
 	f := cmd.Flags()
-	f.IntVarP(&flags.lines, "lines", "n", 0, "show only the last `number` of them")
+	f.VarP(&flags.lines, "lines", "n", "show only the last `number` of them")
 	f.StringVarP(&flags.since, "since", "S", "", "show only those that ended after the `time`")
 	f.StringVarP(&flags.until, "until", "U", "", "show only those that ended before the `time`")
 	f.BoolVarP(&flags.follow, "follow", "f", false, "go on with those that end from now on")
@@ -123,9 +123,6 @@ func (v endedView) printEach(all []api.Ended) error {
 }
 
 func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
-	if flags.lines < 0 {
-		return fmt.Errorf("--lines %d: not a number of builds", flags.lines)
-	}
 	p, err := historyTables.page(flags.tableFlags, endedRow{})
 	if err != nil {
 		return err
@@ -137,17 +134,20 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 	}
 	q := history.Query{Since: a.journalTimeOf(flags.since), Until: a.journalTimeOf(flags.until)}
 	if len(wanted) == 0 && !flags.follow {
-		q.Last = flags.lines
+		q.Last = int(flags.lines)
 	}
 	read, err := a.readAll(ctx, q)
-	if err != nil {
+	switch {
+	case errors.Is(err, history.ErrTimes):
+		return badTimes(flags.since, flags.until)
+	case err != nil:
 		return fail(err)
 	}
 	seen := map[string]bool{}
 	for _, e := range read {
 		seen[e.ID] = true
 	}
-	all := lastOf(wanted.ended(read), flags.lines)
+	all := lastOf(wanted.ended(read), int(flags.lines))
 	if view.json || strings.Contains(flags.format, "Storage") {
 		a.withStorage(ctx, q, all)
 	}
@@ -167,6 +167,18 @@ func (a *app) runHistory(ctx context.Context, flags historyFlags) error {
 		return a.sayNoHistory(ctx, len(wanted) > 0 || q.Since != "" || q.Until != "")
 	}
 	return nil
+}
+
+// badTimes is the error for what journalctl does not take.
+func badTimes(since, until string) error {
+	const like = `not a time such as yesterday, "2026-01-02 15:04", 10m or -2h`
+	switch {
+	case until == "":
+		return fmt.Errorf("--since %q: %s", since, like)
+	case since == "":
+		return fmt.Errorf("--until %q: %s", until, like)
+	}
+	return fmt.Errorf("--since %q and --until %q: not two times, the earlier one first", since, until)
 }
 
 // followHistory prints what ends after those that were read.

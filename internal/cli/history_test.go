@@ -212,3 +212,29 @@ func TestShowSaysThatMemoryWasShort(t *testing.T) {
 		}
 	}
 }
+
+// TestHistoryOfATimeThatIsNone is a wrong call, and says so without journalctl's words.
+func TestHistoryOfATimeThatIsNone(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"history --since noonish", `--since "noonish": not a time such as yesterday, "2026-01-02 15:04", 10m or -2h`},
+		{"history -U noonish", `--until "noonish": not a time such as yesterday, "2026-01-02 15:04", 10m or -2h`},
+		{"history --since today --until yesterday", `--since "today" and --until "yesterday": not two times, the earlier one first`},
+	} {
+		r, _ := runWith(t, "/nowhere", nil, history.ErrTimes, strings.Fields(test.args)...)
+		r.expect(t, exitUsage, "", "buildwatchctl: "+test.want+": see \"buildwatchctl history --help\"\n")
+	}
+}
+
+// TestFilterByTheUnitOfACIJob finds what the column NAME shows.
+func TestFilterByTheUnitOfACIJob(t *testing.T) {
+	for pattern, want := range map[string]string{
+		"gitlab-runner": "past2345\n", "gitlab-runner.service": "past2345\n", "gitlab-*": "past2345\n", "session-?": "pasz2345\n", "gitlab": "", "runner.service": "",
+	} {
+		if r, _ := runWith(t, "/nowhere", endedBuilds(), nil, "history", "--quiet", "--filter", "unit="+pattern); r.out != want {
+			t.Errorf("unit=%s: %q", pattern, r.out)
+		}
+	}
+	if !isUnit(`ci\x2djob@1.service`, `ci\x2djob@1.service`) || !isUnit("ci-job@*", "ci-job@42.service") || isUnit("*", "") {
+		t.Error("a name of systemd's does not fit itself, or no unit fits")
+	}
+}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +28,7 @@ type listFlags struct {
 	sort        string
 	all, latest bool
 	filter      []string
-	last, watch int
+	last, watch atLeastOne
 }
 
 func (a *app) list() *cobra.Command {
@@ -74,9 +73,9 @@ The placements:
 	}
 	f := cmd.Flags()
 	f.BoolVarP(&flags.all, "all", "a", false, "show builds that have ended in the last 24 hours, too")
-	f.IntVarP(&flags.last, "last", "n", 0, "show only the last `number` that began, with those that have ended")
+	f.VarP(&flags.last, "last", "n", "show only the last `number` that began, with those that have ended")
 	f.BoolVarP(&flags.latest, "latest", "l", false, "show only the last one that began, same as --last 1")
-	f.IntVarP(&flags.watch, "watch", "w", 0, "show the list again every so many `seconds`, until Ctrl+C")
+	f.VarP(&flags.watch, "watch", "w", "show the list again every so many `seconds`, until Ctrl+C")
 	flags.add(cmd, "print a JSON array, same as --format json")
 	f.StringArrayVarP(&flags.filter, "filter", "f", nil, "show only builds that `key=value` fits")
 	f.StringVar(&flags.sort, "sort", "created", "order by `key`: "+joinNames(sortNames()))
@@ -93,9 +92,6 @@ func (f listFlags) past() bool { return f.all || f.last > 0 || f.latest }
 func (a *app) runList(ctx context.Context, flags listFlags) error {
 	if flags.latest {
 		flags.last = 1
-	}
-	if flags.last < 0 || flags.watch < 0 {
-		return errors.New("--last and --watch take a number above 0")
 	}
 	v := listView{flags: flags}
 	var err error
@@ -164,7 +160,7 @@ func (a *app) listOnce(ctx context.Context, v listView) error {
 		builds = append(builds, ended...)
 		api.SortBuilds(builds)
 	}
-	builds = lastOf(v.wanted.apply(builds), v.flags.last)
+	builds = lastOf(v.wanted.apply(builds), int(v.flags.last))
 	slices.SortStableFunc(builds, v.order)
 	switch {
 	case v.json:

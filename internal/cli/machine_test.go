@@ -120,7 +120,7 @@ func TestOnAMacTheMachineNeedsNoFlag(t *testing.T) {
 		{"", "", "wait bcdf", exitUsage, "", `podman has no machine here, and builds are in one: "podman machine init --now" makes it`},
 		{`a\nb\n`, "", "list", exitUsage, "", `podman has the machines a, b, and none by default: name one by --machine=NAME`},
 		{"vm*\n", "", "--socket " + socket + " list -q", 0, "bcdz2345\nbcdf2345\n", ""},
-		{"vm*\n", "", "list --nonsense", exitUsage, "", `unknown flag: --nonsense: see "buildwatchctl list --help"`},
+		{"vm*\n", "", "list --nonsense", exitUsage, "", `there is no flag --nonsense: see "buildwatchctl list --help"`},
 	} {
 		for _, system := range []string{"darwin", "windows"} {
 			podmanmachinetest.Install(t, program, echo)

@@ -31,7 +31,6 @@ func TestManualPagesAreThoseOfTheCommands(t *testing.T) {
 	written := time.Date(2026, time.November, 24, 0, 0, 0, 0, time.UTC)
 	root := (&app{Environment: Environment{Getenv: func(string) string { return "" }}}).root(nil)
 	root.DisableAutoGenTag = true
-	root.InitDefaultCompletionCmd()
 	pages := map[string]bool{}
 	var all strings.Builder
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {

@@ -17,6 +17,10 @@ const (
 	socketVariable = "BUILDWATCH_SOCKET"
 )
 
+// maxMistyped is how many letters may be wrong in what is still taken for a mistyped name:
+// Levenshtein's distance. Cobra's own default is set on a path not taken here.
+const maxMistyped = 2
+
 func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "buildwatchctl",
@@ -44,7 +48,10 @@ Root sees all builds, everybody else their own.`,
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SetVersionTemplate("buildwatchctl {{.Version}}\n")
-	root.SuggestionsMinimumDistance = 2 // Levenshtein's; cobra's own default is set on a path not taken here
+	root.SuggestionsMinimumDistance = maxMistyped
+	root.CompletionOptions.DisableDefaultCmd = true // it has words of its own
+	help := a.help()
+	root.SetHelpCommand(help)
 
 	fitHelp(root)
 
@@ -60,7 +67,8 @@ Root sees all builds, everybody else their own.`,
 	for _, verb := range []*cobra.Command{a.list(), a.show(), a.history(), a.watch(), a.check(), a.doctor(), a.stop(), a.wait(), a.prune(), a.config(), a.version()} {
 		root.AddCommand(a.anywhere(verb))
 	}
-	root.AddCommand(a.run(), a.top())
+	root.AddCommand(a.run(), a.top(), a.completion())
+	wordFlags(append(root.Commands(), root, help)...)
 	return root
 }
 

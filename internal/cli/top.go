@@ -22,7 +22,7 @@ const (
 type topFlags struct {
 	batch      bool
 	delay      float64
-	iterations int
+	iterations atLeastOne
 	sort       string
 	filter     []string
 }
@@ -62,7 +62,7 @@ table is printed at each look.`,
 	f := cmd.Flags()
 	f.BoolVarP(&flags.batch, "batch", "b", false, "print a table at each look, on a terminal, too")
 	f.Float64VarP(&flags.delay, "delay", "d", topDelay, "`seconds` between two looks")
-	f.IntVarP(&flags.iterations, "iterations", "n", 0, "end after this `number` of looks")
+	f.VarP(&flags.iterations, "iterations", "n", "end after this `number` of looks")
 	f.StringArrayVarP(&flags.filter, "filter", "f", nil, "show only builds that `key=value` fits, as in list")
 	f.StringVar(&flags.sort, "sort", "cpu", "order by `key`, the most first: "+joinNames(topOrders()))
 	for _, name := range []string{"delay", "iterations"} {
@@ -97,8 +97,6 @@ func (a *app) runTop(ctx context.Context, from source, flags topFlags) error {
 	switch {
 	case !(flags.delay >= minTopDelay && flags.delay <= 3600): // no number either
 		return fmt.Errorf("--delay %v: not between %v and 3600 seconds", flags.delay, minTopDelay)
-	case flags.iterations < 0:
-		return errors.New("--iterations takes a number above 0")
 	case !slices.Contains(topOrders(), flags.sort):
 		return fmt.Errorf("--sort %q: the values are %s", flags.sort, joinNames(topOrders()))
 	}
@@ -109,7 +107,7 @@ func (a *app) runTop(ctx context.Context, from source, flags topFlags) error {
 	w := &watched{source: from, wanted: wanted, now: a.Now}
 	delay := time.Duration(flags.delay * float64(time.Second))
 	if a.hasTerminal() && !flags.batch {
-		return fail(a.topOnTerminal(ctx, newTopView(ctx, w, flags.sort, delay, flags.iterations, a.Colour)))
+		return fail(a.topOnTerminal(ctx, newTopView(ctx, w, flags.sort, delay, int(flags.iterations), a.Colour)))
 	}
 	err = a.topInPlain(ctx, w, flags, delay)
 	if unasked, ok := errors.AsType[noMachine](err); ok {
@@ -142,7 +140,7 @@ func (a *app) topInPlain(ctx context.Context, w *watched, flags topFlags, delay 
 		if err := g.print(a.Out, a.width()); err != nil {
 			return err
 		}
-		if n == flags.iterations {
+		if n == int(flags.iterations) {
 			return nil
 		}
 		select {

@@ -148,7 +148,7 @@ bcdf2345  running  17    1.5G  1.0M  5      72s    alice  -
 		"-d 0":        `--delay 0: not between 0.2 and 3600 seconds: see "buildwatchctl top --help"`,
 		"-d x":        `--delay "x": not a number that can be used: see "buildwatchctl top --help"`,
 		"-d NaN":      `--delay NaN: not between 0.2 and 3600 seconds: see "buildwatchctl top --help"`,
-		"-n -1":       `--iterations takes a number above 0: see "buildwatchctl top --help"`,
+		"-n -1":       `--iterations "-1": not a number above 0: see "buildwatchctl top --help"`,
 		"--sort size": `--sort "size": the values are cpu, memory, io, processes, age: see "buildwatchctl top --help"`,
 	} {
 		run(t, socket, append([]string{"top"}, strings.Fields(args)...)...).expect(t, exitUsage, "", "buildwatchctl: "+want+"\n")

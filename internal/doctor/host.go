@@ -94,6 +94,14 @@ var needed = map[api.FeatureName]State{
 	api.FeatureCgroupXattr: Warn, api.FeaturePidfdGetfd: Warn, api.FeatureWchan: Warn, api.FeatureFusectl: Warn, api.FeaturePids: Warn, api.FeatureMemory: Warn,
 }
 
+// mending says what brings a feature.
+func mending(name api.FeatureName) string {
+	if name == api.FeaturePids || name == api.FeatureMemory {
+		return "the kernel's command line has it switched off (cat /proc/cmdline; a Raspberry Pi needs cgroup_enable=memory), or this is a container that was not given it"
+	}
+	return "a newer kernel, or what keeps buildwatchd from it: buildwatchctl version"
+}
+
 // features takes what the daemon has tried, where it answers: it may more than others.
 func (h Host) features(context.Context) []Check {
 	tried := features.Kernel(h.path(cgroupMount))
@@ -103,7 +111,7 @@ func (h Host) features(context.Context) []Check {
 	var found []Check
 	for _, f := range tried {
 		if state := needed[f.Name]; !f.Found && state != "" {
-			found = append(found, Check{"feature", state, fmt.Sprintf("%s is not there (%s); it is for: %s", f.Name, f.Error, f.Name.Meaning()), "a newer kernel, or what keeps buildwatchd from it: buildwatchctl version"})
+			found = append(found, Check{"feature", state, fmt.Sprintf("%s is not there (%s); it is for: %s", f.Name, f.Error, f.Name.Meaning()), mending(f.Name)})
 		}
 	}
 	if len(found) == 0 {

@@ -156,7 +156,7 @@ func (h Host) leftovers(context.Context) []Check {
 		found = append(found, Check{"leftovers", Warn, "/etc/tmpfiles.d/buildwatch-removed.conf is from an earlier removal, and removes the wrapper at the next boot", "sudo rm /etc/tmpfiles.d/buildwatch-removed.conf"})
 	}
 	if len(found) == 0 && h.Daemon.Err == nil {
-		return one("builds", OK, fmt.Sprintf("%d builds, none that needs a person", len(h.Daemon.Builds)), "")
+		return one("builds", OK, fmt.Sprintf("no build needs a person (%d run)", len(h.Daemon.Builds)), "")
 	}
 	return found
 }

@@ -31,6 +31,9 @@ type Query struct {
 // ErrNoJournalctl is returned where there is no journalctl.
 var ErrNoJournalctl = errors.New("there is no journalctl on this host")
 
+// ErrTimes is returned for times that journalctl does not take.
+var ErrTimes = errors.New("not times that journalctl takes, the earlier one first")
+
 // unit is the daemon's. Of the fields that begin with an underscore journald believes
 // nobody: an entry that a user has made up does not have it.
 const unit = "buildwatchd.service"
@@ -126,6 +129,9 @@ func Read(ctx context.Context, q Query, each func(api.Ended) error) error {
 		return nil // what it complains of is a part of the journal, such as a damaged file
 	case complaint.Len() > 0:
 		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
+		if strings.HasPrefix(line, "Failed to parse timestamp") || strings.Contains(line, "must be before") {
+			return ErrTimes
+		}
 		return fmt.Errorf("read the journal: journalctl says: %s", line)
 	}
 	var exit *exec.ExitError

@@ -146,16 +146,16 @@ const whyTime = 3 * time.Second
 // tellWhy tells the user of a command that failed if it was the build that was ended:
 // podman knows of nothing but a step that failed.
 func (s *supervision) tellWhy() {
-	if limit := time.Duration(s.Request.Timeout); limit > 0 && time.Since(s.started) >= limit {
-		s.Say("the build was ended: its time is over")
-		return
+	line := ""
+	if s.Why != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), whyTime)
+		defer cancel()
+		line = s.Why(ctx, s.build)
 	}
-	if s.Why == nil {
-		return
+	if limit := time.Duration(s.Request.Timeout); line == "" && limit > 0 && time.Since(s.started) >= limit {
+		line = "the build was ended: its time is over" // no daemon is there to say more
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), whyTime)
-	defer cancel()
-	if line := s.Why(ctx, s.build); line != "" {
+	if line != "" {
 		s.Say(line)
 	}
 }

@@ -444,8 +444,11 @@ func TestRunHasADeadline(t *testing.T) {
 		held := hold(t, view)
 		code, _ := b.wait()
 		allGone(t, held)
-		if out := b.out.String(); code == 0 || !strings.Contains(out, "its time is over") || strings.Contains(out, `\r`) {
+		if out := b.out.String(); code == 0 || !strings.Contains(out, `its time was over; "buildwatchctl show `+view.ID+`" says more`) || strings.Contains(out, `\r`) {
 			t.Errorf("exit status %d:\n%s", code, out)
+		}
+		if said := sh(t, "%s show %s", ctl, view.ID); !strings.Contains(said, "gone (deadline)") {
+			t.Errorf("what was promised says\n%s", said)
 		}
 		eventually(t, func() (string, bool) {
 			now := metric(t, `buildwatch_builds_ended_total{reason="deadline"}`)
