@@ -85,7 +85,7 @@ type Metrics struct {
 	apiFailures       *counters
 
 	processesKilled *counters
-	survivors       prometheus.Counter
+	survivors       *counters
 	cpuSeconds      *spent
 	oomKills        prometheus.Counter
 	reclaimed       *counters
@@ -126,7 +126,7 @@ func New(o Options) *Metrics {
 		apiFailures:  newCounters("api_request_failures_total", "control socket", "verb", o.APIVerbs),
 
 		processesKilled: newCounters("processes_killed_total", "processes that were there when a build's end was begun", "arch", arches),
-		survivors:       newCounter("survivors_total", "processes that outlived SIGKILL, of builds that are gone"),
+		survivors:       newCounters("survivors_total", "processes that outlived SIGKILL, by the file system that they waited for then", "wait", words(api.WaitKinds())),
 		cpuSeconds:      &spent{ended: map[api.Mode]float64{}, shown: map[api.Mode]float64{}},
 		oomKills:        newCounter("oom_kills_total", "processes killed by the kernel for lack of memory, of builds that are gone"),
 		reclaimed:       newCounters("reclaim_items_total", "containers, bundles, request directories that dead builds had left", "outcome", []string{outcomeRemoved, outcomeKept}),
@@ -178,7 +178,6 @@ func (m *Metrics) Gone(e api.Ended) {
 	for arch, n := range e.ProcessesEnded {
 		m.processesKilled.WithLabelValues(within(arches, arch)).Add(float64(n))
 	}
-	m.survivors.Add(float64(max(0, e.Survivors)))
 	m.cpuSeconds.add(e.Mode, e.CPUSeconds)
 	m.oomKills.Add(float64(e.OOMKills))
 }
@@ -199,6 +198,13 @@ func (m *Metrics) RungUsed(used api.UsedRung) {
 
 // Freed counts a FUSE connection that was aborted because survivors waited for it.
 func (m *Metrics) Freed() { m.fuseAborts.Inc() }
+
+// Stuck counts processes that outlived SIGKILL, by what they wait for.
+func (m *Metrics) Stuck(survivors map[api.WaitKind]int) {
+	for kind, n := range survivors {
+		m.survivors.WithLabelValues(string(kind)).Add(float64(max(0, n)))
+	}
+}
 
 // Unstuck counts a stuck build that is gone, after so long.
 func (m *Metrics) Unstuck(after time.Duration) { m.stuckDuration.Observe(after.Seconds()) }

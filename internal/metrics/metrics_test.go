@@ -122,7 +122,7 @@ func TestEveryKnownSeriesExistsFromTheStart(t *testing.T) {
 		"fuse_aborts_total":                            {""},
 		"stuck_duration_seconds":                       {""},
 		"survivors":                                    {"fuse", "nfs", "other"},
-		"survivors_total":                              {""},
+		"survivors_total":                              {"fuse", "nfs", "other"},
 		"processes":                                    {"native", "aarch64", "arm", "i386", "ppc64le", "riscv64", "s390x", "x86_64", "other"},
 		"last_sweep_timestamp_seconds":                 {""},
 		"memory_bytes":                                 {""},
@@ -235,14 +235,21 @@ func TestCPUTimeOfLiveAndEndedBuildsNeverGoesBack(t *testing.T) {
 func TestWhatIsGoneIsCounted(t *testing.T) {
 	m := newMetrics()
 	m.Gone(api.Ended{
-		Mode: api.ModeAPI, CPUSeconds: 1.5, Survivors: 2, OOMKills: 3,
+		Mode: api.ModeAPI, CPUSeconds: 1.5, OOMKills: 3,
 		ProcessesEnded: map[string]int{"aarch64": 5, "native": 1, "hppa": 1, "forged\n": 1},
 	})
 	m.Gone(api.Ended{Mode: api.ModeAPI, CPUSeconds: 1, ProcessesEnded: map[string]int{"aarch64": 1}})
 	expect(t, m, "cpu_seconds_total", map[string]float64{"api": 2.5})
-	expect(t, m, "survivors_total", map[string]float64{"": 2})
 	expect(t, m, "oom_kills_total", map[string]float64{"": 3})
 	expect(t, m, "processes_killed_total", map[string]float64{"aarch64": 6, "native": 1, "other": 2})
+}
+
+// TestSurvivorsAreCountedByWhatTheyWaitFor when their build is stuck, not when it is gone: that may never be.
+func TestSurvivorsAreCountedByWhatTheyWaitFor(t *testing.T) {
+	m := newMetrics()
+	m.Stuck(map[api.WaitKind]int{api.WaitFuse: 2, api.WaitOther: 0})
+	m.Stuck(map[api.WaitKind]int{api.WaitFuse: 1, api.WaitNFS: 1})
+	expect(t, m, "survivors_total", map[string]float64{"fuse": 3, "nfs": 1})
 }
 
 func TestWhatTheDaemonReportsIsCounted(t *testing.T) {

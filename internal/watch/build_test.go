@@ -187,8 +187,8 @@ func TestBuildThatNothingEndsIsStuckUntilTheKernelLetsGo(t *testing.T) {
 	if _, err := w.Detail(b.id); !isNotFound(err) {
 		t.Errorf("it is still known: %v", err)
 	}
-	if w.seen.freed != 0 || len(w.seen.unstuck) != 1 || w.seen.unstuck[0] <= 0 {
-		t.Errorf("counted as freed %d times, unstuck after %v", w.seen.freed, w.seen.unstuck)
+	if w.seen.freed != 0 || len(w.seen.outlived) != 1 || w.seen.outlived[0][api.WaitOther] != 1 || len(w.seen.unstuck) != 1 || w.seen.unstuck[0] <= 0 {
+		t.Errorf("counted as freed %d times, survivors %v, unstuck after %v", w.seen.freed, w.seen.outlived, w.seen.unstuck)
 	}
 }
 

@@ -295,6 +295,7 @@ type recorder struct {
 	mu       sync.Mutex
 	used     []api.UsedRung
 	freed    int
+	outlived []map[api.WaitKind]int
 	unstuck  []time.Duration
 	stalled  atomic.Int32 // how often
 	short    []api.Resource
@@ -331,6 +332,12 @@ func (r *recorder) Freed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.freed++
+}
+
+func (r *recorder) Stuck(survivors map[api.WaitKind]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outlived = append(r.outlived, survivors)
 }
 
 func (r *recorder) Unstuck(after time.Duration) {

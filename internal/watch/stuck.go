@@ -104,6 +104,11 @@ func (b *build) logStuck(log *logrus.Entry) {
 	b.mu.Lock()
 	b.tell(api.Event{Kind: api.EventSurvivors, Survivors: left[:min(len(left), maxLogged)]})
 	b.mu.Unlock()
+	waits := map[api.WaitKind]int{api.WaitOther: omitted}
+	for _, p := range left {
+		waits[api.KindOfWait(p.Waits)]++
+	}
+	b.watcher.metrics.Stuck(waits)
 	if len(left) == 0 {
 		log.Errorf("Build %s is stuck: its owner survived SIGKILL", b.id)
 		return

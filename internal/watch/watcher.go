@@ -42,6 +42,8 @@ type Metrics interface {
 	RungUsed(used api.UsedRung)
 	// Freed: a FUSE connection that survivors waited for was aborted.
 	Freed()
+	// Stuck: processes of a build have outlived SIGKILL, so many by what they wait for.
+	Stuck(survivors map[api.WaitKind]int)
 	// Unstuck: a stuck build is gone, after so long.
 	Unstuck(after time.Duration)
 	BuildStalled()
