@@ -238,3 +238,13 @@ func TestFilterByTheUnitOfACIJob(t *testing.T) {
 		t.Error("a name of systemd's does not fit itself, or no unit fits")
 	}
 }
+
+// TestHistoryOfARunnerThatMayReadNoJournal says who may, and so does show.
+func TestHistoryOfARunnerThatMayReadNoJournal(t *testing.T) {
+	socket, _ := start(t)
+	for _, args := range []string{"history", "show zzzz2345"} {
+		if r, _ := runWith(t, socket, nil, history.ErrForbidden, strings.Fields(args)...); r.code != exitFailure || !strings.Contains(r.err, "in the group systemd-journal") {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+}

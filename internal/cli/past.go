@@ -91,7 +91,7 @@ func (a *app) lookupAmong(ctx context.Context, q history.Query, given string) (*
 }
 
 // orEnded looks for a build among those that have ended where it is not among those that
-// there are. That it is not there either, or that this can't be told, leaves the error as it is.
+// there are. That it is not there either leaves the error as it is.
 func (a *app) orEnded(ctx context.Context, given string, err error) (*api.Ended, error) {
 	if !isGone(err) && !errors.Is(err, client.ErrNotRunning) {
 		return nil, err
@@ -103,6 +103,8 @@ func (a *app) orEnded(ctx context.Context, given string, err error) (*api.Ended,
 		return &all[0], nil
 	case isAmbiguous(failed):
 		return nil, failed
+	case errors.Is(failed, history.ErrForbidden) && isGone(err):
+		return nil, fmt.Errorf("no build with ID %s runs, and %w", quote(given), failed)
 	}
 	return nil, err
 }

@@ -34,6 +34,10 @@ var ErrNoJournalctl = errors.New("there is no journalctl on this host")
 // ErrTimes is returned for times that journalctl does not take.
 var ErrTimes = errors.New("not times that journalctl takes, the earlier one first")
 
+// ErrForbidden is returned where who asks may read no journal at all, not even one of their own: the
+// entries of UIDs of the system's, as CI runners often have, are in the system's journal.
+var ErrForbidden = errors.New("ended builds are in the system's journal here, which root may read, and who is in the group systemd-journal")
+
 // unit is the daemon's. Of the fields that begin with an underscore journald believes
 // nobody: an entry that a user has made up does not have it.
 const unit = "buildwatchd.service"
@@ -131,6 +135,9 @@ func Read(ctx context.Context, q Query, each func(api.Ended) error) error {
 		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
 		if strings.HasPrefix(line, "Failed to parse timestamp") || strings.Contains(line, "must be before") {
 			return ErrTimes
+		}
+		if strings.Contains(line, "insufficient permissions") {
+			return ErrForbidden
 		}
 		return fmt.Errorf("read the journal: journalctl says: %s", line)
 	}

@@ -39,6 +39,7 @@ func TestReadOfAJournalInEveryState(t *testing.T) {
 		{"a file of it is damaged", "echo 'Journal file x is truncated, ignoring file.' >&2\n" + print, 1, ""},
 		{"no entry fits", "exit 1\n", 0, ""},
 		{"a time that is none", "echo 'Failed to parse timestamp: x' >&2; exit 1\n", 0, ErrTimes.Error()},
+		{"a runner of a UID of the system's", "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1\n", 0, ErrForbidden.Error()},
 		{"no journal", "", 0, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

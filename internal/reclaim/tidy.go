@@ -1,6 +1,7 @@
 package reclaim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -199,11 +200,12 @@ func run(ctx context.Context, program string, args []string) (string, error) {
 	cmd.Env = environment()
 	cmd.Cancel = func() error { return cmd.Process.Signal(unix.SIGTERM) }
 	cmd.WaitDelay = toolWait
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", program, err, cut(string(out)))
+	var out, said bytes.Buffer // podman warns a user without a session of that, and answers all the same
+	cmd.Stdout, cmd.Stderr = &out, &said
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", program, err, cut(out.String()+said.String()))
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // environment is what podman needs to find the user's storage. None of the build's is known.
