@@ -19,12 +19,16 @@ type chronicle struct {
 	hook    interface{ Gone(api.Ended) }
 }
 
-// Gone is part of watch.History.
-func (c chronicle) Gone(e api.Ended) {
+// Gone is part of watch.History. That a build was ended, or lacked something, is told under the unit
+// that it was started in too, such as that of a CI job: there its failure is looked for.
+func (c chronicle) Gone(e api.Ended, startedIn string) {
 	c.metrics.Gone(e)
 	fields := fieldsOf(api.EndedMessageID, history.Fields(e))
 	if e.Scope != "" {
 		fields[logging.FieldUnit] = e.Scope
+	}
+	if startedIn != "" && e.Reason != api.ReasonCompleted {
+		fields[logging.FieldOtherUnit] = startedIn
 	}
 	c.write(fields, e.User.UID, history.Sentence(e))
 	c.hook.Gone(e) // whose unit may look for the entry

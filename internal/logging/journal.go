@@ -60,7 +60,7 @@ func (h journalHook) Fire(e *logrus.Entry) error {
 	fields := make(map[string]string, len(e.Data)+2)
 	of, private := e.Data[FieldJournalOf].(uint32)
 	for name, value := range e.Data {
-		if name == FieldJournalOf {
+		if name == FieldJournalOf || name == FieldOtherUnit {
 			continue
 		}
 		fields[fieldName(name)] = printable(text(value))
@@ -70,6 +70,9 @@ func (h journalHook) Fire(e *logrus.Entry) error {
 	}
 	fields["SYSLOG_IDENTIFIER"] = identifier
 	r := record{message: message(e), priority: priority(e.Level), fields: fields}
+	if unit, ok := e.Data[FieldOtherUnit].(string); ok {
+		r.otherUnit = printable(unit)
+	}
 	if private {
 		r.journalOf = &of
 	}

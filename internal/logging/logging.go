@@ -25,6 +25,8 @@ const (
 	FieldUID       = "uid"        // whose build it is: users' entries are bounded
 	FieldUnit      = "unit"       // UNIT= and OBJECT_SYSTEMD_UNIT=: systemctl status of that unit shows the entry
 	FieldMessageID = "message_id" // MESSAGE_ID=: names the entry's catalogue text
+	// FieldOtherUnit is OBJECT_SYSTEMD_UNIT= once more. No user may have chosen it: it is believed.
+	FieldOtherUnit = "other_unit"
 	// FieldJournalOf, a uint32, is no field of the entry: it goes into the journal of
 	// that user, where there is one, and nowhere else.
 	FieldJournalOf = "journal_of"

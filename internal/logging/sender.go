@@ -23,13 +23,17 @@ type record struct {
 	message   string
 	priority  journal.Priority
 	fields    map[string]string
+	otherUnit string  // an objectUnit besides that of the fields; "" for none
 	journalOf *uint32 // the user whose journal it is for; nil for the system's
 }
 
 // sendRecord hands one entry to the journal.
 func sendRecord(r record) error {
-	if r.journalOf != nil {
+	switch {
+	case r.journalOf != nil:
 		return sendAs(*r.journalOf, r)
+	case r.otherUnit != "": // a field that is there twice, which the library can't say
+		return sendAs(0, r)
 	}
 	return journal.Send(r.message, r.priority, r.fields)
 }

@@ -45,5 +45,8 @@ func native(r record) []byte {
 	for name, value := range r.fields {
 		fmt.Fprintf(&b, "%s=%s\n", name, value)
 	}
+	if r.otherUnit != "" && r.journalOf == nil {
+		fmt.Fprintf(&b, "%s=%s\n", objectUnit, r.otherUnit)
+	}
 	return b.Bytes()
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sirupsen/logrus"
@@ -42,6 +43,21 @@ func TestEntryForAUsersJournalIsForThatOneOnly(t *testing.T) {
 func TestNativeEntryIsAFieldALine(t *testing.T) {
 	for _, r := range sent(t, func(l *Log) { l.WithField("comm", "a\nPRIORITY=0").WithField(FieldJournalOf, uint32(7)).Info("x\ny") }) {
 		if got := native(r); bytes.Count(got, []byte("\n")) != 2+len(r.fields) {
+			t.Errorf("%q", got)
+		}
+	}
+}
+
+// TestEntryIsToldUnderTheUnitOfAJobToo: journalctl -u finds it under each of the two; who may not say
+// so, a user's own journal, does not.
+func TestEntryIsToldUnderTheUnitOfAJobToo(t *testing.T) {
+	for _, r := range sent(t, func(l *Log) {
+		entry := l.WithField(FieldUnit, "buildwatch-k3v9.scope").WithField(FieldOtherUnit, "ci-job@42.service")
+		entry.Info("x")
+		entry.WithField(FieldJournalOf, uint32(7)).Info("x")
+	}) {
+		got := string(native(r))
+		if !strings.Contains(got, "\nOBJECT_SYSTEMD_UNIT=buildwatch-k3v9.scope\n") || strings.Contains(got, "\nOBJECT_SYSTEMD_UNIT=ci-job@42.service\n") == (r.journalOf != nil) {
 			t.Errorf("%q", got)
 		}
 	}

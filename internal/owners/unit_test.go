@@ -21,3 +21,20 @@ func TestUnitThatABuildWasStartedIn(t *testing.T) {
 		}
 	}
 }
+
+// TestNoUserChoosesWhereABuildsEndIsTold: a unit below one that is a user's may be called anything.
+func TestNoUserChoosesWhereABuildsEndIsTold(t *testing.T) {
+	for cgroup, want := range map[string]bool{
+		"/system.slice/gitlab-runner.service":                                 true,
+		"/system.slice/system-ci.slice/ci-job@7.service/payload":              true,
+		"/user.slice/user-1000.slice/session-3.scope":                         true,
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/ssh.service": false,
+		"/user.slice/user-1000.slice/user@1000.service/user@1000.service/x":   true,
+		"/user.slice/user-1000.slice/session-3.scope/gitlab-runner.service":   false,
+		"/system.slice/ci-job@7.service/ssh.service":                          false, "/ssh.service": true, "/x/ssh.service": false, "/": false, "": false,
+	} {
+		if got := belowSlices(cgroup, unitOf(cgroup)); got != want {
+			t.Errorf("%s: %v", cgroup, got)
+		}
+	}
+}

@@ -54,6 +54,7 @@ type state struct {
 	held       processes.Set
 	command    string // see api.Owner
 	ownerUnit  string // likewise
+	ofSystem   bool   // that unit is one of the system's manager
 	status     lifecycle.Status
 	entry      int       // counts the stages that were entered: one may be entered twice
 	stateSince time.Time // when it came to its state
@@ -102,13 +103,13 @@ func (w *Watcher) makeBuild(r owners.Record, o *owners.Owner, held processes.Set
 	}
 	b.placing <- struct{}{}
 	b.inspecting <- processes.NewSurvivors(w.examiner, r.UID)
-	unit := ""
+	unit, ofSystem := "", false
 	if o != nil {
-		unit = o.StartedIn()
+		unit, ofSystem = o.StartedIn()
 	}
 	b.mu.Lock()
 	defer b.unlock()
-	b.ownerUnit = unit
+	b.ownerUnit, b.ofSystem = unit, ofSystem
 	b.learnOwner()
 	return b
 }

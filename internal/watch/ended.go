@@ -10,9 +10,10 @@ import (
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
-// History is told of each build that is gone.
+// History is told of each build that is gone, and of the unit of the system's manager that it
+// was started in, if that is known.
 type History interface {
-	Gone(api.Ended)
+	Gone(e api.Ended, startedIn string)
 }
 
 // spent is what a build has used, as far as it was looked at while it was there: of

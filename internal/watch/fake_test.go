@@ -437,7 +437,7 @@ func (h *fakeHelper) Close() { h.closed.Store(true) }
 // past is a History.
 type past chan api.Ended
 
-func (p past) Gone(e api.Ended) { p <- e }
+func (p past) Gone(e api.Ended, _ string) { p <- e }
 
 // bench is a Watcher with fakes around it.
 type bench struct {

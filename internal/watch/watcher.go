@@ -253,9 +253,13 @@ func (w *Watcher) gone(b *build) {
 	b.mu.Lock()
 	held, reason, stopped := b.held, b.status.Reason, b.status.UnitStopped
 	cancel := b.tookToEnd()
+	startedIn := ""
+	if b.ofSystem {
+		startedIn = b.ownerUnit
+	}
 	b.mu.Unlock()
 	if e, ok := b.ended(); ok {
-		w.history.Gone(e) // first: who waits for the end may look for it there
+		w.history.Gone(e, startedIn) // first: who waits for the end may look for it there
 	}
 	b.settle()
 	if held.None() {
