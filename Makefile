@@ -14,6 +14,7 @@ CANCELS     ?= 200
 ROUNDS      ?= 10
 BUILDS      ?= 1000
 BEFORE      ?=
+RACE        ?=
 SEED        ?= 1
 MINUTES     ?= 1
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
@@ -46,6 +47,7 @@ help: ## say what can be made
 
 build: ## build the programs, static, into build/
 	$(GO_BUILD) -o build/ $(PROGRAMS:%=./cmd/%)
+	$(if $(RACE),$(subst CGO_ENABLED=0,CGO_ENABLED=1,$(GO_BUILD)) -race -o build/ ./cmd/buildwatchd ./cmd/buildwatchctl)
 # Its entry point is its own: see internal/early.
 	$(GO_BUILD:%'=% $(ENTRY)') -o build/ ./cmd/buildwatch-runtime
 # It relies on how this Go compiles (package early), and every container of podman's is started by it.
@@ -100,7 +102,7 @@ mutants: ## try whether the unit tests notice changed conditions (PACKAGES="surv
 		$(GO) run $(GREMLINS) unleash --invert-logical --timeout-coefficient 20 -S lt "./internal/$$package" || exit 1; \
 	done
 
-integration: build packages testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie)
+integration: build packages testmachine ## run the integration tests in throwaway machines (root; SUITE=trixie; RACE=1 for programs with the race detector)
 	$(GO) test -c -tags integration -o build/integration.test ./test/integration
 	$(GO_BUILD) -o build/ ./test/suites
 	$(GO) run $(GOTESTSUM) --format testname --jsonfile build/integration.json \

@@ -44,7 +44,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "integration tests run in the test machine only: use `make integration`")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	// Of programs that were built with the race detector (make integration RACE=1).
+	if races, _ := try("journalctl -q --no-pager -o cat -u buildwatchd.service | grep -A 40 '^WARNING: DATA RACE'"); races != "" {
+		fmt.Fprintf(os.Stderr, "the daemon has told of races:\n%s\n", races)
+		status = 1
+	}
+	os.Exit(status)
 }
 
 // sh runs a shell command and returns its output; it fails the test when the
