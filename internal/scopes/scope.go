@@ -213,6 +213,15 @@ func (m *Manager) enter(c *cgroup, pid int, act func() error, alive func() bool)
 // Kill sends SIGKILL to every process of the unit, through systemd, and then to
 // whoever that has left. A unit that is gone has none.
 func (s *Scope) Kill(ctx context.Context) error {
+	if err := s.killUnit(ctx); err != nil {
+		return err
+	}
+	return s.dir.endLeft(ctx)
+}
+
+// killUnit has the turn for no longer than systemd is asked: of many builds that are over at
+// once the next need not wait until this one's processes have ended.
+func (s *Scope) killUnit(ctx context.Context) error {
 	release, err := s.manager.turns.toEnd(ctx, s.account())
 	if err != nil {
 		return err
@@ -221,10 +230,10 @@ func (s *Scope) Kill(ctx context.Context) error {
 	err = s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
 		return conn.KillUnitWithTarget(ctx, s.unit, systemd.All, int32(syscall.SIGKILL))
 	})
-	if err != nil && !isNoSuchUnit(err) {
-		return err
+	if isNoSuchUnit(err) {
+		return nil
 	}
-	return s.dir.endLeft(ctx)
+	return err
 }
 
 // Stop stops the unit and waits for the job. A unit that is gone is stopped. Its

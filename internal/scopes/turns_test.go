@@ -88,3 +88,15 @@ func TestStartThatGetsNoTurnMakesNothing(t *testing.T) {
 		t.Errorf("another user's: %v", err)
 	}
 }
+
+// TestTurnIsGivenBackWhenSystemdHasAnswered: of a thousand builds that are over at once, the next
+// has its turn while the processes of those before it end.
+func TestTurnIsGivenBackWhenSystemdHasAnswered(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 54321)
+	var during int
+	f.set(func() { f.onCall = func(string) { during = m.turns.ends.InUse() } })
+	if err := s.killUnit(short(t)); err != nil || during != 1 || m.turns.ends.InUse() != 0 {
+		t.Errorf("%d turns while systemd is asked, %d afterwards, %v", during, m.turns.ends.InUse(), err)
+	}
+}
