@@ -73,6 +73,8 @@ release: packages cross ## make all that is published of a version, with checksu
 
 testmachine: specimens
 	$(GO_BUILD) -o build/ ./test/machine/cmd/testmachine
+# A daemon that a test can make fail at each step: see internal/failpoint.
+	$(GO_BUILD) -tags failpoints -o build/failpoints/ ./cmd/buildwatchd
 
 # Programs that tests run under emulation; hang-bare is one without a runtime, see there.
 specimens: GO_SPECIMEN = GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath

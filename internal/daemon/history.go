@@ -6,6 +6,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 	"github.com/buildwatch/buildwatch/internal/history"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/reclaim"
@@ -22,6 +23,7 @@ type chronicle struct {
 // Gone is part of watch.History. That a build was ended, or lacked something, is told under the unit
 // that it was started in too, such as that of a CI job: there its failure is looked for.
 func (c chronicle) Gone(e api.Ended, startedIn string) {
+	_ = failpoint.At(failpoint.Ended)
 	c.metrics.Gone(e)
 	fields := fieldsOf(api.EndedMessageID, history.Fields(e))
 	if e.Scope != "" {

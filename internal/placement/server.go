@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/owners"
 	"github.com/buildwatch/buildwatch/internal/peer"
@@ -185,6 +186,9 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller caller, c
 		return err
 	}
 	defer claim.close()
+	if err := failpoint.At(failpoint.Prepared); err != nil {
+		return err
+	}
 	if err := claim.sendWith(conn, wire.Message{Type: wire.Prepared, CgroupsPath: place.CgroupsPath()}); err != nil {
 		return errGivenUp
 	}
@@ -201,6 +205,9 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller caller, c
 		if err := caller.Runs(s.Wrapper); err != nil {
 			return err
 		}
+		if err := failpoint.At(failpoint.Claim); err != nil {
+			return err
+		}
 		if ctx.Err() != nil || !claim.take() {
 			return errGivenUp
 		}
@@ -209,6 +216,7 @@ func (s *Server) place(ctx context.Context, conn *net.UnixConn, caller caller, c
 	if err != nil {
 		return err
 	}
+	_ = failpoint.At(failpoint.Entered)
 	// The caller is placed, even if the request's time is over or the answer gets
 	// lost: a wrapper that misses it looks where it is.
 	_ = conn.SetWriteDeadline(time.Now().Add(answerTime))

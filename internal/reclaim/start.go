@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 )
 
 // Start has a helper's program started as a user, with these for its standard input and
@@ -16,6 +18,9 @@ func ByHelper(start Start) Runner {
 	return func(ctx context.Context, uid uint32, job Job) (Result, error) {
 		ctx, cancel := context.WithTimeout(ctx, unitLimit+toolWait)
 		defer cancel()
+		if err := failpoint.At(failpoint.Reclaim); err != nil {
+			return Result{}, err
+		}
 		jobOut, jobIn, err := os.Pipe()
 		if err != nil {
 			return Result{}, err

@@ -34,6 +34,7 @@ import (
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 	"github.com/buildwatch/buildwatch/internal/limits"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/wire"
@@ -170,7 +171,11 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		return nil, err
 	}
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, keeper: k, bounded: bounded}
-	if err := m.startUnit(ctx, spec, slice, uint32(k.pid)); err != nil {
+	err = failpoint.At(failpoint.Start)
+	if err == nil {
+		err = m.startUnit(ctx, spec, slice, uint32(k.pid))
+	}
+	if err != nil {
 		k.kill()
 		if isUnitExists(err) {
 			return nil, fmt.Errorf("%s: %w", s.unit, ErrUnitExists)
@@ -178,7 +183,11 @@ func (m *Manager) Start(ctx context.Context, spec Spec) (*Scope, error) {
 		m.discard(s, isAnswer(err))
 		return nil, fmt.Errorf("start %s: %w", s.unit, err)
 	}
-	if err := s.arrange(spec); err != nil {
+	err = failpoint.At(failpoint.Started)
+	if err == nil {
+		err = s.arrange(spec)
+	}
+	if err != nil {
 		k.kill()
 		m.discard(s, true)
 		if isGone(err) || errors.Is(err, errUnplaced) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/share"
 	"github.com/buildwatch/buildwatch/internal/wire"
@@ -134,6 +135,9 @@ func (s *Scope) delegate(c *cgroup) error {
 //
 // Source: cgroup-v2.rst, "Delegation", Model.
 func (c *cgroup) giveTo(uid, gid uint32) error {
+	if err := failpoint.At(failpoint.Delegate); err != nil {
+		return err
+	}
 	fd := int(c.dir.Fd())
 	err := unix.Fchown(fd, int(uid), int(gid))
 	for _, name := range []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
@@ -197,7 +201,13 @@ func (m *Manager) enter(c *cgroup, pid int, act func() error, alive func() bool)
 	if err := act(); err != nil {
 		return err
 	}
+	if err := failpoint.At(failpoint.Claimed); err != nil {
+		return err
+	}
 	if err := c.attach(pid); err != nil {
+		return err
+	}
+	if err := failpoint.At(failpoint.Moved); err != nil {
 		return err
 	}
 	if !alive() {
@@ -228,6 +238,9 @@ func (s *Scope) killUnit(ctx context.Context) error {
 	}
 	defer release()
 	err = s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
+		if err := failpoint.At(failpoint.Kill); err != nil {
+			return err
+		}
 		return conn.KillUnitWithTarget(ctx, s.unit, systemd.All, int32(syscall.SIGKILL))
 	})
 	if isNoSuchUnit(err) {
@@ -255,6 +268,9 @@ func (s *Scope) Stop(ctx context.Context) error {
 
 func (s *Scope) stopUnit(ctx context.Context) error {
 	err := s.manager.ending.callJob(ctx, StopUnit, func(conn *systemd.Conn, job chan<- string) error {
+		if err := failpoint.At(failpoint.Stop); err != nil {
+			return err
+		}
 		_, err := conn.StopUnitContext(ctx, s.unit, "replace", job)
 		return err
 	})
@@ -395,6 +411,9 @@ func (s *Scope) stepsDir() string {
 
 // SetRecord keeps what Find is to give back.
 func (s *Scope) SetRecord(record []byte) error {
+	if err := failpoint.At(failpoint.Record); err != nil {
+		return err
+	}
 	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, record, 0); err != nil {
 		return fmt.Errorf("keep the record of %s: %w", s.unit, err)
 	}
