@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -37,8 +36,9 @@ func send(conn *net.UnixConn, m wire.Message) error {
 
 // claim is the byte that decides who acts on a request, see package wire.
 type claim struct {
-	own   int // our own open file description: the caller can't make its reads block
-	given int // the caller's
+	own    int // our own open file description: the caller can't make its reads block
+	given  int // the caller's
+	acting int // the writing end: the caller sees by it that nothing is done any more
 }
 
 func newClaim() (*claim, error) {
@@ -46,17 +46,17 @@ func newClaim() (*claim, error) {
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("make a claim: %w", err)
 	}
-	defer unix.Close(pipe[1])
-	if _, err := unix.Write(pipe[1], []byte{1}); err != nil {
-		unix.Close(pipe[0])
-		return nil, fmt.Errorf("make a claim: %w", err)
+	_, err := unix.Write(pipe[1], []byte{1})
+	own := -1
+	if err == nil {
+		own, err = unix.Open("/proc/self/fd/"+strconv.Itoa(pipe[0]), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	}
-	own, err := unix.Open("/proc/self/fd/"+strconv.Itoa(pipe[0]), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		unix.Close(pipe[0])
-		return nil, &os.PathError{Op: "reopen", Path: "claim", Err: err}
+		unix.Close(pipe[1])
+		return nil, fmt.Errorf("make a claim: %w", err)
 	}
-	return &claim{own: own, given: pipe[0]}, nil
+	return &claim{own: own, given: pipe[0], acting: pipe[1]}, nil
 }
 
 // sendWith sends a message and the caller's end of the claim.
@@ -72,7 +72,9 @@ func (c *claim) take() bool {
 	return err == nil && n == 1
 }
 
+// close is for when nothing will be done any more by the claim.
 func (c *claim) close() {
 	unix.Close(c.own)
 	unix.Close(c.given)
+	unix.Close(c.acting)
 }

@@ -253,6 +253,38 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
+// TestCallerSeesWhenNothingIsDoneAnyMore: one that comes too late to take its request back
+// waits for that.
+func TestCallerSeesWhenNothingIsDoneAnyMore(t *testing.T) {
+	acting, goOn := make(chan struct{}), make(chan struct{})
+	d := serve(t, listen(t), &fakePlaces{enter: func(_ context.Context, _ owners.Caller, act func() error) error {
+		err := act()
+		close(acting)
+		<-goOn
+		return err
+	}}, Options{})
+	c := connect(t, d)
+	c.want(t, prepare, wire.Prepared)
+	over := func(patience int) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(c.claim)}}, patience)
+		return err == nil && n == 1
+	}
+	if err := c.say(enter); err != nil {
+		t.Fatal(err)
+	}
+	<-acting
+	if c.takeClaim() || over(0) {
+		t.Error("the caller is about to be moved, and does not see it")
+	}
+	close(goOn)
+	if m, err := c.hear(); err != nil || m.Type != wire.Entered {
+		t.Errorf("heard %+v, %v", m, err)
+	}
+	if !over(int(patience / time.Millisecond)) {
+		t.Error("the caller was moved, and does not see it")
+	}
+}
+
 // Attacks 2 and 4: the first half of a conversation, then something else.
 func TestHalfAConversationMovesNobody(t *testing.T) {
 	const limit = 100 * time.Millisecond

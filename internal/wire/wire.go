@@ -22,7 +22,8 @@
 // reads it acts: the daemon takes it immediately before it moves the caller, a
 // wrapper that has waited too long takes it back. So a request that the wrapper
 // gave up is never served when the runtime has already begun to place the
-// container by itself.
+// container by itself. A wrapper that comes too late waits: as long as the daemon may
+// still act, and lives, it keeps the pipe's other end open.
 package wire
 
 import (

@@ -13,6 +13,9 @@ import (
 // errPatience is returned when the daemon has not answered in time.
 var errPatience = errors.New("buildwatchd did not answer in time")
 
+// errLost is returned when the daemon has ended the conversation without a word.
+var errLost = errors.New("buildwatchd closed the connection")
+
 // daemon is a connection to buildwatchd. It speaks to the kernel directly: the
 // net package would cost every call of the runtime its start-up time.
 type daemon struct {
@@ -59,7 +62,7 @@ func (d *daemon) enter() (wire.Message, error) { return d.ask(wire.Message{Type:
 
 func (d *daemon) ask(m wire.Message) (wire.Message, error) {
 	if err := unix.Sendmsg(d.socket, wire.Encode(m), nil, nil, unix.MSG_NOSIGNAL); err != nil {
-		return wire.Message{}, fmt.Errorf("send request: %w", err)
+		return wire.Message{}, fmt.Errorf("send request: %w", lost(err))
 	}
 	return d.receive()
 }
@@ -76,6 +79,26 @@ func (d *daemon) takeBack() bool {
 	}
 }
 
+// awaitOutcome waits until the daemon, which has claimed the request, has acted on it, or has
+// ended. There is no time for that: the runtime must not begin while this process may be
+// moved. A daemon that hangs meanwhile is ended by its watchdog.
+func (d *daemon) awaitOutcome() {
+	for d.claim >= 0 {
+		poll := []unix.PollFd{{Fd: int32(d.claim)}}
+		if _, err := unix.Poll(poll, -1); !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// lost turns the errors of a connection whose other end is closed into errLost.
+func lost(err error) error {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return errLost
+	}
+	return err
+}
+
 // receive waits for the next message until the deadline.
 func (d *daemon) receive() (wire.Message, error) {
 	packet := make([]byte, wire.MaxMessage+1)
@@ -84,14 +107,14 @@ func (d *daemon) receive() (wire.Message, error) {
 		n, controlLen, _, _, err := unix.Recvmsg(d.socket, packet, control, unix.MSG_CMSG_CLOEXEC)
 		switch {
 		case err == nil && n == 0:
-			return wire.Message{}, errors.New("buildwatchd closed the connection")
+			return wire.Message{}, errLost
 		case err == nil:
 			d.keepClaim(control[:controlLen])
 			return wire.Decode(packet[:n])
 		case errors.Is(err, unix.EINTR):
 			continue
 		case !errors.Is(err, unix.EAGAIN):
-			return wire.Message{}, fmt.Errorf("read answer: %w", err)
+			return wire.Message{}, fmt.Errorf("read answer: %w", lost(err))
 		}
 		left := time.Until(d.deadline)
 		if left <= 0 {

@@ -15,8 +15,8 @@ import (
 
 const config = `{"linux":{}}`
 
-// fakeDaemon answers one connection with script and returns its socket.
-func fakeDaemon(t *testing.T, script func(conn *net.UnixConn)) string {
+// fakeDaemon answers one connection after the other, each with its script, and returns its socket.
+func fakeDaemon(t *testing.T, scripts ...func(conn *net.UnixConn)) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
 	listener, err := net.Listen("unixpacket", socket)
@@ -26,12 +26,14 @@ func fakeDaemon(t *testing.T, script func(conn *net.UnixConn)) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		conn, err := listener.Accept()
-		if err != nil {
-			return
+		for _, script := range scripts {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			script(conn.(*net.UnixConn))
+			conn.Close()
 		}
-		defer conn.Close()
-		script(conn.(*net.UnixConn))
 	}()
 	t.Cleanup(func() {
 		listener.Close()
@@ -180,6 +182,75 @@ func TestGivenUpRequestIsWithdrawn(t *testing.T) {
 		t.Error("the daemon could still act")
 	}
 	close(release)
+}
+
+// TestRequestThatTheDaemonHasClaimedIsAwaited, however long it takes: the runtime must not begin
+// while the daemon may still move it. When that has ended instead, nothing was done.
+func TestRequestThatTheDaemonHasClaimedIsAwaited(t *testing.T) {
+	dir := makeBundle(t, config)
+	var pipe [2]int
+	must(unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	gone := make(chan struct{})
+	socket := fakeDaemon(t, func(conn *net.UnixConn) {
+		hear(t, conn, wire.Prepare)
+		answer(conn, prepared, pipe[0]) // without the byte: it has been taken
+		hear(t, conn, wire.Enter)
+		<-gone
+	})
+	const patience = 50 * time.Millisecond
+	done := make(chan error, 1)
+	go func() {
+		_, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), time.Now().Add(patience))
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		t.Fatalf("not awaited: %v", err)
+	case <-time.After(4 * patience):
+	}
+	must(unix.Close(pipe[1]))
+	if err := <-done; !errors.Is(err, errPatience) {
+		t.Errorf("error %v", err)
+	}
+	if got := contents(t, dir); got[configName] != config || len(got) != 1 {
+		t.Errorf("the bundle holds %v", got)
+	}
+	close(gone)
+}
+
+// TestDaemonThatEndsMidwayIsAskedOnceMore: systemd starts another, and holds the socket meanwhile.
+func TestDaemonThatEndsMidwayIsAskedOnceMore(t *testing.T) {
+	for name, first := range map[string]func(t *testing.T, conn *net.UnixConn){
+		"when it is asked":  func(*testing.T, *net.UnixConn) {},
+		"when it has heard": func(t *testing.T, conn *net.UnixConn) { hear(t, conn, wire.Prepare) },
+		"when it has made a place": func(t *testing.T, conn *net.UnixConn) {
+			hear(t, conn, wire.Prepare)
+			answer(conn, prepared, newPipe(t))
+		},
+		"when it is to move the caller": func(t *testing.T, conn *net.UnixConn) {
+			hear(t, conn, wire.Prepare)
+			answer(conn, prepared, newPipe(t))
+			hear(t, conn, wire.Enter)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := makeBundle(t, config)
+			socket := fakeDaemon(t, func(conn *net.UnixConn) { first(t, conn) }, func(conn *net.UnixConn) {
+				hear(t, conn, wire.Prepare)
+				if got := contents(t, dir); got[configName] != config || len(got) != 1 {
+					t.Errorf("the bundle holds %v", got)
+				}
+				answer(conn, prepared, newPipe(t))
+				hear(t, conn, wire.Enter)
+				answer(conn, wire.Message{Type: wire.Entered}, -1)
+			})
+			placed, err := place(creation{bundle: dir, container: "buildah-buildah1"}, on(socket), time.Now().Add(10*time.Second))
+			if !placed || err != nil {
+				t.Errorf("placed %v, error %v", placed, err)
+			}
+		})
+	}
 }
 
 func TestPlaceDoesNotStartAContainerOfAnEndedBuild(t *testing.T) {

@@ -82,7 +82,18 @@ type surroundings struct {
 // build's scope. It returns whether config.json now names the scope, in which
 // case the runtime has to be called with c.placed; with an error that is not an
 // endedError the container runs unwatched.
+//
+// A daemon that ends meanwhile is started again at once, and its socket is there all the
+// time: the next one is asked once more.
 func place(c creation, around surroundings, deadline time.Time) (placed bool, err error) {
+	placed, err = placeOnce(c, around, deadline)
+	if !placed && errors.Is(err, errLost) {
+		return placeOnce(c, around, deadline)
+	}
+	return placed, err
+}
+
+func placeOnce(c creation, around surroundings, deadline time.Time) (placed bool, err error) {
 	d, dialErr := dial(around.socket, deadline)
 	if dialErr == nil {
 		defer d.close()
@@ -115,8 +126,11 @@ func place(c creation, around surroundings, deadline time.Time) (placed bool, er
 	}
 	entered, err := d.enter()
 	err = unlessAnswered(entered, err, wire.Entered)
-	if err != nil && !d.takeBack() && inLeafOf(prepared.CgroupsPath) {
-		err = nil // the move was made, only its answer is missing
+	if err != nil && !d.takeBack() {
+		d.awaitOutcome()
+		if inLeafOf(prepared.CgroupsPath) {
+			err = nil // the move was made, only its answer is missing
+		}
 	}
 	if err == nil {
 		b.commit()
