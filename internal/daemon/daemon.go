@@ -280,13 +280,20 @@ func adopt(manager *scopes.Manager, watcher *watch.Watcher, log logrus.FieldLogg
 		if err == nil {
 			err = watcher.Adopt(s, record)
 		}
-		if err != nil && !s.DiscardEmpty() {
+		if err != nil && !s.DiscardEmpty() && !discardUnfinished(s) {
 			// Whose it is can't be told, so nothing is done to it. It has a keeper
 			// that ends it.
 			log.WithError(err).WithField(logging.FieldUnit, s.Unit()).Errorf("Scope %s is left alone", s.Unit())
 			s.Close()
 		}
 	}
+}
+
+// discardUnfinished is Scope.DiscardUnfinished for the time that systemd may take.
+func discardUnfinished(s *scopes.Scope) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return s.DiscardUnfinished(ctx)
 }
 
 func places(watcher *watch.Watcher) placement.Places {

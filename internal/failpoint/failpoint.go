@@ -9,10 +9,11 @@ type Point string
 
 // The moments at which a step is placed, in their order.
 const (
+	Witness  Point = "witness"  // before what was seen of its storage is kept
 	Start    Point = "start"    // before systemd is asked for a scope
 	Started  Point = "started"  // when it has made it
+	Delegate Point = "delegate" // when a cgroup is a user's, and its files are not yet
 	Record   Point = "record"   // before the scope's record is written
-	Delegate Point = "delegate" // before a cgroup becomes a user's
 	Prepared Point = "prepared" // before the wrapper is told of its place
 	Claim    Point = "claim"    // before the claim is taken
 	Claimed  Point = "claimed"  // when it is taken, before the move
@@ -22,13 +23,14 @@ const (
 
 // The moments at which a build is ended, in their order.
 const (
-	Kill    Point = "kill"    // before systemd is told to kill a scope's processes
-	Stop    Point = "stop"    // before it is told to stop the scope
-	Ended   Point = "ended"   // before the build's end is told
-	Reclaim Point = "reclaim" // before storage is removed
+	Gathered Point = "gathered" // when systemd has made the scope of a dead build's orphans
+	Kill     Point = "kill"     // before systemd is told to kill a scope's processes
+	Stop     Point = "stop"     // before it is told to stop the scope
+	Ended    Point = "ended"    // before the build's end is told
+	Reclaim  Point = "reclaim"  // before storage is removed
 )
 
 // Points lists all of them.
 func Points() []Point {
-	return []Point{Start, Started, Record, Delegate, Prepared, Claim, Claimed, Moved, Entered, Kill, Stop, Ended, Reclaim}
+	return []Point{Witness, Start, Started, Delegate, Record, Prepared, Claim, Claimed, Moved, Entered, Gathered, Kill, Stop, Ended, Reclaim}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 )
 
 // ledger keeps entries in a directory of the daemon's own, a file each: they outlive the
@@ -48,7 +50,7 @@ func (l ledger) keep(e *entry) error {
 		return err
 	}
 	_, err = file.Write(encode(e))
-	err = errors.Join(err, file.Sync(), file.Close())
+	err = errors.Join(err, file.Sync(), file.Close(), failpoint.At(failpoint.Witness))
 	if err == nil {
 		err = os.Rename(file.Name(), l.path(e.key()))
 	}

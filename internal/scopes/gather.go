@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/buildwatch/buildwatch/internal/failpoint"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -32,6 +33,9 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 	s := &Scope{manager: m, unit: unit, uid: spec.UID, gid: spec.GID, gathered: true}
 	first, err := m.startWithOne(ctx, spec, orphans)
 	if err == nil {
+		err = failpoint.At(failpoint.Gathered)
+	}
+	if err == nil {
 		if err = s.findOrphan(first); err == nil {
 			err = s.Attach(orphans)
 		}
@@ -47,8 +51,7 @@ func (m *Manager) Gather(ctx context.Context, spec Spec, orphans []*proc.Handle)
 		m.discard(s, isAnswer(err))
 		return nil, fmt.Errorf("gather into %s: %w", unit, err)
 	}
-	// What is left to do for a daemon that finds the scope later does not need
-	// the record to be there: without one it is left alone, not taken for another.
+	// A daemon that finds the scope later does not need the record: see DiscardUnfinished.
 	_ = s.SetRecord(spec.Record)
 	return s, nil
 }

@@ -259,6 +259,10 @@ func (m *Manager) startUnit(ctx context.Context, spec Spec, slice string, pids .
 // it stops a scope.
 const stopTimeoutUSec = 1_000_000
 
+// description is that of each build's scope. Every user can read it: nothing of the build may
+// stand in it.
+const description = "Container build supervised by buildwatch"
+
 // properties are those of a build's scope.
 //
 // Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5).
@@ -267,8 +271,7 @@ func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Pr
 		return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
 	}
 	list := []systemd.Property{
-		// Readable by every user: nothing of the build may stand in it.
-		systemd.PropDescription("Container build supervised by buildwatch"),
+		systemd.PropDescription(description),
 		systemd.PropSlice(slice),
 		systemd.PropPids(pids...),
 		property("Delegate", true),

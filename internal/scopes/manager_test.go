@@ -422,6 +422,38 @@ func TestOnlyAnEmptyScopeIsDiscardedAsThat(t *testing.T) {
 	}
 }
 
+// TestScopeThatWasNotDoneIsDiscarded: the daemon has died before it wrote the record. Somebody
+// else's that is called so is left alone, and so is one whose record can't be read.
+func TestScopeThatWasNotDoneIsDiscarded(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(s *Scope, f *fakeSystemd) error
+		want   bool
+	}{
+		{"no record", func(s *Scope, _ *fakeSystemd) error { return unix.Fremovexattr(int(s.dir.dir.Fd()), recordXattr) }, true},
+		{"another's", func(s *Scope, f *fakeSystemd) error {
+			f.set(func() { f.props["Description"] = "[systemd-run] make" })
+			return unix.Fremovexattr(int(s.dir.dir.Fd()), recordXattr)
+		}, false},
+		{"a record of a later version", func(s *Scope, _ *fakeSystemd) error { return s.SetRecord([]byte("later")) }, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m, f := newManager(t)
+			s := startScope(t, m, startIn(t, nil, ""), 0)
+			if err := row.change(s, f); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.DiscardUnfinished(short(t)); got != row.want {
+				t.Errorf("discarded: %t", got)
+			}
+			m.background.Wait()
+			if gone := f.unit(s.Unit()) == ""; gone != row.want {
+				t.Errorf("the unit has gone: %t", gone)
+			}
+		})
+	}
+}
+
 // TestScopeThatBecameEmptyAfterItsEndIsForgotten: its cgroup is removed before systemd has
 // read that it is empty, which nothing would tell it again.
 func TestScopeThatBecameEmptyAfterItsEndIsForgotten(t *testing.T) {

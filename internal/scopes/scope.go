@@ -74,7 +74,8 @@ func (s *Scope) Close() {
 }
 
 // arrange finds the unit's cgroup by the kernel's word on where the keeper is,
-// and makes the cgroups in it.
+// and makes the cgroups in it. The record comes last: a scope that has one is whole, and one
+// without has never had a container (see DiscardUnfinished).
 func (s *Scope) arrange(spec Spec) error {
 	where, err := proc.CgroupOf(s.keeper.pid)
 	if err != nil {
@@ -84,9 +85,6 @@ func (s *Scope) arrange(spec Spec) error {
 		return fmt.Errorf("%w: it is in %s", errUnplaced, where)
 	}
 	if s.dir, err = s.manager.root.sub(strings.TrimPrefix(where, "/")); err != nil {
-		return err
-	}
-	if err := s.SetRecord(spec.Record); err != nil {
 		return err
 	}
 	sleeping, err := s.dir.ensure(supervisorDir)
@@ -105,15 +103,20 @@ func (s *Scope) arrange(spec Spec) error {
 	if err := errors.Join(s.dir.delegateControllers(), containers.delegateControllers()); err != nil {
 		return err
 	}
-	if err := s.delegate(containers); err != nil || !spec.Command {
+	if err := s.delegate(containers); err != nil {
 		return err
 	}
-	command, err := s.dir.ensure(commandDir)
-	if err != nil {
-		return err
+	if spec.Command {
+		command, err := s.dir.ensure(commandDir)
+		if err != nil {
+			return err
+		}
+		defer command.close()
+		if err := s.delegate(command); err != nil {
+			return err
+		}
 	}
-	defer command.close()
-	return s.delegate(command)
+	return s.SetRecord(spec.Record)
 }
 
 // delegate makes a cgroup in the scope its build's user's, within bounds. Root's
@@ -135,11 +138,8 @@ func (s *Scope) delegate(c *cgroup) error {
 //
 // Source: cgroup-v2.rst, "Delegation", Model.
 func (c *cgroup) giveTo(uid, gid uint32) error {
-	if err := failpoint.At(failpoint.Delegate); err != nil {
-		return err
-	}
 	fd := int(c.dir.Fd())
-	err := unix.Fchown(fd, int(uid), int(gid))
+	err := errors.Join(unix.Fchown(fd, int(uid), int(gid)), failpoint.At(failpoint.Delegate))
 	for _, name := range []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
 		err = errors.Join(err, unix.Fchownat(fd, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW))
 	}
@@ -458,4 +458,25 @@ func (s *Scope) DiscardEmpty() bool {
 	}
 	s.manager.discard(s, true)
 	return true
+}
+
+// DiscardUnfinished stops the unit, aside, if the daemon that made it ended before it had
+// written the record, and tells whether that is so. Nobody wants what is in there: no
+// container has been, or it is a dead build's orphans. The scope is then not to be used any more.
+func (s *Scope) DiscardUnfinished(ctx context.Context) bool {
+	if _, err := s.Record(); !errors.Is(err, unix.ENODATA) || !s.isOurs(ctx) {
+		return false
+	}
+	s.manager.discard(s, true)
+	return true
+}
+
+// isOurs asks systemd whether a daemon has made the unit: anybody's may be called like one.
+func (s *Scope) isOurs(ctx context.Context) bool {
+	var properties map[string]any
+	err := s.manager.ending.call(ctx, GetProperties, func(conn *systemd.Conn) (err error) {
+		properties, err = conn.GetUnitTypePropertiesContext(ctx, s.unit, "Unit")
+		return err
+	})
+	return err == nil && properties["Description"] == description
 }

@@ -121,6 +121,7 @@ func (f *fakeSystemd) serve(conn *dbus.Conn) error {
 		conn.ExportMethodTable(map[string]any{
 			"StartTransientUnit": f.startTransientUnit, "KillUnit": f.killUnit, "StopUnit": f.stopUnit,
 		}, "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"),
+		conn.ExportSubtreeMethodTable(map[string]any{"GetAll": f.getAll}, "/org/freedesktop/systemd1/unit", "org.freedesktop.DBus.Properties"),
 	)
 	if err != nil {
 		return err
@@ -232,6 +233,17 @@ func (f *fakeSystemd) startTransientUnit(unit, mode string, list []property, _ [
 		}
 	}
 	return f.job(unit), nil
+}
+
+// getAll has the properties of the unit that was started last.
+func (f *fakeSystemd) getAll(string) (map[string]dbus.Variant, *dbus.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := map[string]dbus.Variant{}
+	for name, value := range f.props {
+		all[name] = dbus.MakeVariant(value)
+	}
+	return all, nil
 }
 
 func (f *fakeSystemd) unit(unit string) string {
