@@ -13,7 +13,10 @@ import (
 
 // ledger keeps entries in a directory of the daemon's own, a file each: they outlive the
 // daemon, and a loss of power.
-type ledger struct{ dir string } // "" keeps nothing
+type ledger struct {
+	dir  string // "" keeps nothing
+	sync func(*os.File) error
+}
 
 const (
 	entrySuffix    = ".json"
@@ -28,7 +31,7 @@ func openLedger(dir string) (ledger, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return ledger{}, err
 	}
-	return ledger{dir}, nil
+	return ledger{dir, (*os.File).Sync}, nil
 }
 
 func (l ledger) path(k key) string {
@@ -50,7 +53,7 @@ func (l ledger) keep(e *entry) error {
 		return err
 	}
 	_, err = file.Write(encode(e))
-	err = errors.Join(err, file.Sync(), file.Close(), failpoint.At(failpoint.Witness))
+	err = errors.Join(err, l.sync(file), file.Close(), failpoint.At(failpoint.Witness))
 	if err == nil {
 		err = os.Rename(file.Name(), l.path(e.key()))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -74,8 +75,14 @@ func (s Sum) and(next Sum) Sum {
 	return Sum{s.Removed + next.Removed, next.Left, s.Bytes + next.Bytes, s.Took + next.Took, next.Why}
 }
 
-// helpers is how many helpers may run at the same time: one of each user.
-var helpers = share.Bounds{User: 1, Users: 4, Spare: 1, Few: 1, Root: 1}
+// What there may be at the same time: dead builders whose leavings are not done with; helpers
+// that run, one of each user; and entries that are written down, each by a thread, for as long
+// as the disk takes.
+var (
+	dead    = share.Bounds{User: 1024, Users: 2048, Spare: 512, Few: 16, Root: 1024}
+	helpers = share.Bounds{User: 1, Users: 4, Spare: 1, Few: 1, Root: 1}
+	writes  = share.Bounds{User: 2, Users: 8, Spare: 2, Few: 1, Root: 4}
+)
 
 // Reclaimer waits for the end of builders, and then has removed what they have left. Its
 // methods are safe for concurrent use, and never wait for a user.
@@ -84,6 +91,8 @@ type Reclaimer struct {
 	ledger ledger
 	boot   string
 	places *share.Pool
+	writes *share.Pool
+	dead   *share.Pool
 	alone  *share.Pool // of builders without a step
 
 	life    context.Context
@@ -102,9 +111,10 @@ type waiting struct {
 	once sync.Once
 	// named is closed when a step of the builder's was seen, and so its build has an ID.
 	named chan struct{}
-	// writing is held while the entry is written down.
-	writing sync.Mutex // lock order: 2
-	release func()     // its place among the builders without a step
+	// writing is held while the entry is written down; unwritten: somebody is about to.
+	writing   sync.Mutex // lock order: 2
+	unwritten atomic.Bool
+	release   func() // its place among the builders without a step
 	// waits are the processes that only wait for the builder.
 	waits []proc.Identity
 	// looks are the looks at steps that are under way: the builder's end waits for them.
@@ -131,7 +141,7 @@ func newWaiting(e entry) *waiting {
 // before Begin.
 func New(options Options) *Reclaimer {
 	life, end := context.WithCancel(context.Background())
-	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), alone: share.NewPool(builders), entries: map[key]*waiting{}}
+	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), writes: share.NewPool(writes), dead: share.NewPool(dead), alone: share.NewPool(builders), entries: map[key]*waiting{}}
 	if r.pauses == nil {
 		r.pauses = pauses
 	}
@@ -263,8 +273,18 @@ func (r *Reclaimer) look(w *waiting, monitor proc.Identity) {
 	w.use(used)
 }
 
-// keep writes the entry down, as it is now. It is called without the lock: a disk takes its time.
+// keep writes the entry down, as it is now, or leaves that to who is about to. It is called
+// without the lock: a disk takes its time.
 func (r *Reclaimer) keep(w *waiting) {
+	if w.unwritten.Swap(true) {
+		return
+	}
+	release, err := r.writes.Wait(context.Background(), r.Accounts.OfUID(w.UID))
+	if err != nil {
+		return
+	}
+	defer release()
+	w.unwritten.Store(false)
 	w.writing.Lock()
 	defer w.writing.Unlock()
 	r.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/buildwatch/buildwatch/internal/logging"
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
@@ -28,6 +29,13 @@ func (r *Reclaimer) wait(w *waiting) {
 	if !r.waitForEnd(w) {
 		return
 	}
+	release, ok := r.dead.Take(r.Accounts.OfUID(w.UID))
+	if !ok {
+		r.Log.WithField(logging.FieldID, w.Build).Debugf("Build %s: its user has many dead builds: what it has left in storage stays", w.Build)
+		r.giveUp(w)
+		return
+	}
+	defer release()
 	w.looks.Wait()
 	for try := 0; !r.reclaim(w, try); {
 		switch {

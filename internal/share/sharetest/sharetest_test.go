@@ -17,8 +17,11 @@ func TestEveryRowIsCompared(t *testing.T) {
 		"units that systemd kills or stops at the same time",
 		"processes held of builds that did not come through the wrapper", // observe
 		"events that wait for one reader",                                // watch
-		"entries in the journal about a user's builds",                   // logging
-		"connections to the metrics",                                     // metrics
+		"dead builds whose leavings in storage are not yet removed",
+		"helpers that remove what dead builds have left", // reclaim
+		"files that are written about what builds use in storage",
+		"entries in the journal about a user's builds", // logging
+		"connections to the metrics",                   // metrics
 	}
 	var rows []string
 	for _, row := range Rows(t) {
