@@ -404,6 +404,35 @@ func TestAnOwnerIsNotSignalledWhileNoStepRuns(t *testing.T) {
 	}
 }
 
+// TestSparedOwnerIsNeverSignalled: whatever happens, no path leads to a rung that signals it,
+// though who waited for it has ended.
+func TestSparedOwnerIsNeverSignalled(t *testing.T) {
+	events := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted,
+		requestCertain, waiterExited, stopRequested, stopRequestedIdle, deadlinePassed, deadlinePassedIdle, maxRuntimePassed, maxRuntimePassedIdle,
+		stalledSeen, stalledTooLong, stalledTooLongIdle, stepRefused, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver, ownerGoesOn}
+	for _, kind := range []func(*Status){func(*Status) {}, isReportOnly, isHelped, isDeserted} {
+		seen := map[Status]bool{}
+		var walk func(Status)
+		walk = func(s Status) {
+			if seen[s] {
+				return
+			}
+			seen[s] = true
+			if s.Stage == StageTerm || s.Stage == StageKillOwner {
+				t.Errorf("it comes to %+v", s)
+			}
+			for _, e := range events {
+				after, _ := e.to(s)
+				walk(after)
+			}
+		}
+		walk(with(with(running, isSpared), kind))
+		if len(seen) < 10 {
+			t.Errorf("%d states were seen", len(seen))
+		}
+	}
+}
+
 // TestWhatNobodyEndedHasCompleted: also where somebody has asked for its end.
 func TestWhatNobodyEndedHasCompleted(t *testing.T) {
 	if s, _ := ownerExitedIdle.to(refusing); s.Reason != api.ReasonCompleted {

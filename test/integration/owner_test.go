@@ -4,8 +4,10 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,7 +142,18 @@ spec:
 // startApplication runs it, and returns the process of podman.
 func startApplication(t *testing.T, step string) *build {
 	t.Helper()
-	dir := t.TempDir()
+	dir := makeApplication(t, step)
+	wait := "" // 4.3 has no --wait, and ends when the application runs
+	if _, err := try("podman kube play --help | grep -q -- --wait"); err == nil {
+		wait = "--wait"
+	}
+	return startCommand(t, "bash", "-c", "cd "+dir+" && exec podman kube play --build "+wait+" pod.yaml")
+}
+
+// makeApplication makes the directory of one, and sees to it that it can run.
+func makeApplication(t *testing.T, step string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	must(t, exec.Command("cp", "-r", contextDir(t, step), filepath.Join(dir, "app")).Run())
 	write(t, filepath.Join(dir, "pod.yaml"), application)
 	t.Cleanup(func() {
@@ -150,11 +163,7 @@ func startApplication(t *testing.T, step string) *build {
 	const unlimited = "/etc/containers/containers.conf.d/99-unlimited.conf"
 	write(t, unlimited, "[containers]\npids_limit = 0\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n")
 	t.Cleanup(func() { sh(t, "rm "+unlimited) })
-	wait := "" // 4.3 has no --wait, and ends when the application runs
-	if _, err := try("podman kube play --help | grep -q -- --wait"); err == nil {
-		wait = "--wait"
-	}
-	return startCommand(t, "bash", "-c", "cd "+dir+" && exec podman kube play --build "+wait+" pod.yaml")
+	return dir
 }
 
 // TestApplicationThatWasBuiltByKubePlayGoesOn: the build is over when its step is, and
@@ -196,4 +205,67 @@ func TestKubePlayThatIsKilledWhileItBuildsLeavesNothing(t *testing.T) {
 	b.wait()
 	allGone(t, held)
 	nothingListed(t)
+}
+
+// TestOwnerThatIsNoBuilderAloneGetsNoSignal, not even one that does not see the end of its step
+// because it is stopped: it fails by itself, when it goes on.
+func TestOwnerThatIsNoBuilderAloneGetsNoSignal(t *testing.T) {
+	const step = "RUN /bin/busybox sleep 1717\n"
+	const factory = "/opt/imagefactory"
+	rows := map[string]string{
+		"kube play":          "podman kube play --build pod.yaml",
+		"flags amid it":      "podman --log-level error kube play --build=true --log-driver=none pod.yaml",
+		"play kube":          "podman play kube --build pod.yaml",
+		"buildah built in":   factory + " build --isolation oci --no-cache --network=none --platform " + arch64 + " app",
+		"built in, round it": factory + " build --isolation chroot --no-cache --network=none --platform " + arch64 + " app",
+	}
+	const quadlet = "/usr/libexec/podman/quadlet"
+	if _, err := os.Stat(quadlet); err == nil { // since podman 4.4
+		rows["a .kube unit"] = ""
+	}
+	sh(t, "install -m 755 /usr/bin/buildah %s", factory)
+	t.Cleanup(func() { must(t, os.Remove(factory)) })
+	for name, line := range rows {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			mayLeaveStorage(t)
+			dir := makeApplication(t, step)
+			if line == "" {
+				line = "systemctl start --wait application.service"
+				write(t, "/etc/containers/systemd/application.kube", "[Kube]\nYaml="+dir+"/pod.yaml\nPodmanArgs=--build\nSetWorkingDirectory=yaml\n")
+				t.Cleanup(func() {
+					sh(t, "systemctl stop application.service; rm /etc/containers/systemd/application.kube; systemctl daemon-reload; systemctl reset-failed application.service || true")
+				})
+				sh(t, "systemctl daemon-reload")
+			}
+			b := startCommand(t, "bash", "-c", "cd "+dir+" && exec "+line)
+			var view api.Build
+			eventually(t, func() (string, bool) {
+				for _, one := range listed(t) {
+					if one.Processes > 0 {
+						view = one
+					}
+				}
+				return fmt.Sprintf("%+v\n%s", listed(t), b.out.String()), view.ID != ""
+			})
+			owner := holdPID(t, view.Owner.PID)
+			must(t, owner.Signal(syscall.SIGSTOP))
+			sh(t, "%s stop %s", ctl, view.ID)
+			nothingListed(t)
+			if state := sh(t, "awk '/^State/ {print $2}' /proc/%d/status", owner.PID); state != "T" {
+				t.Errorf("its state is %s", state)
+			}
+			pending, err := strconv.ParseUint(sh(t, "awk '/^ShdPnd/ {print $2}' /proc/%d/status", owner.PID), 16, 64)
+			must(t, err)
+			for _, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
+				if pending&(1<<(signal-1)) != 0 {
+					t.Errorf("it got %v", signal)
+				}
+			}
+			must(t, owner.Signal(syscall.SIGCONT))
+			if code := b.wait(); code == 0 || !b.cmd.ProcessState.Exited() {
+				t.Errorf("it ends with %v:\n%s", b.cmd.ProcessState, b.out.String())
+			}
+		})
+	}
 }
