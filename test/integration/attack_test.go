@@ -4,6 +4,7 @@ package integration
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -59,20 +60,34 @@ func resident(t *testing.T, pid string) int {
 	return kib << 10
 }
 
-// TestAttack03OneUserFloodsTheSockets: 10,000 connections that say nothing, then
-// 10,000 requests, at each socket. Another user's steps are placed meanwhile.
-func TestAttack03OneUserFloodsTheSockets(t *testing.T) {
+// floodRequests is how many of each kind each user makes at each socket; 170000 are a million
+// requests, and take minutes.
+var floodRequests = flag.Int("flood.requests", 3000, "how many requests each user of TestAttack03ThreeUsersFloodTheSockets makes at each socket")
+
+// TestAttack03ThreeUsersFloodTheSockets: connections that say nothing, then requests, at each
+// socket. A fourth user's steps are placed meanwhile, and root's.
+func TestAttack03ThreeUsersFloodTheSockets(t *testing.T) {
 	unharmed := underAttack(t)
-	done := make(chan string, 2)
+	t.Cleanup(func() { core.tidy(t) })
+	attackers := []uint32{uint32(userIDs[builder]), 30001, 30002}
+	done := make(chan string, 2*len(attackers))
 	for _, socket := range []string{wire.Socket, api.ControlSocket} {
-		go func() { done <- builder.as(t, "flood", socket, "10000") }()
+		for _, uid := range attackers {
+			go func() { done <- asUID(t, uid, "flood", socket, fmt.Sprint(*floodRequests)) }()
+		}
 	}
-	placed := metric(t, "buildwatch_placements_total")
-	startBuild(t, strings.Repeat("RUN true\n", 5), "--layers=false").succeed()
-	if now := metric(t, "buildwatch_placements_total"); now == placed {
-		t.Error("no step was placed during the flood")
+	context := sharedContext(t, strings.Repeat("RUN true\n", 5))
+	for first := true; first || len(done) < cap(done); first = false {
+		for _, who := range []user{root, core} {
+			placed := metric(t, "buildwatch_placements_total")
+			who.sh(t, "podman build --layers=false --network=none --platform %s %s", arch64, context)
+			if now := metric(t, "buildwatch_placements_total"); now == placed {
+				t.Errorf("no step of %s's was placed during the flood", who)
+			}
+			who.sh(t, "%s list", ctl)
+		}
 	}
-	for range 2 {
+	for range cap(done) {
 		t.Log(<-done)
 	}
 	unharmed()

@@ -37,14 +37,18 @@ func init() {
 // as runs a role as the user and returns what it says.
 func (u user) as(t *testing.T, role string, args ...string) string {
 	t.Helper()
+	return asUID(t, uint32(userIDs[u]), role, args...)
+}
+
+func asUID(t *testing.T, id uint32, role string, args ...string) string {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), roleEnv+"="+role)
 	cmd.Dir = "/"
-	id := uint32(userIDs[u])
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s as %s: %v\n%s", role, u, err, out)
+		t.Errorf("%s as UID %d: %v\n%s", role, id, err, out)
 	}
 	return string(out)
 }

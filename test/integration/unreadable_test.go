@@ -61,7 +61,7 @@ func TestAttack32UserWhoseCommandLinesHang(t *testing.T) {
 	unharmed := underAttack(t)
 	mayLeaveStorage(t)
 	t.Cleanup(func() { core.tidy(t) })
-	server := startFUSE(t, builder, "allow_other")
+	server := startFUSE(t, builder)
 	family := exec.Command("/proc/self/exe", server.dir+"/hang")
 	family.Env, family.Dir = append(os.Environ(), roleEnv+"=unreadable family"), "/"
 	id := uint32(userIDs[builder])
