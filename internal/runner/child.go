@@ -74,18 +74,27 @@ func Child(args []string, environment []string) int {
 	return ExitCannotInvoke
 }
 
-// ask has the daemon place this process.
+// ask has the daemon place this process. A daemon that ends amid it is started again at once,
+// and its socket is there all the time: the next one is asked once more.
 func ask(o order) report {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := client.New(o.Socket)
 	defer c.Close()
-	b, err := c.Run(ctx, o.Request)
-	if err != nil {
+	for again := false; ; again = true {
+		b, err := c.Run(ctx, o.Request)
 		var refusal *api.Error
-		return report{Error: err.Error(), Part: errors.As(err, &refusal) && refusal.Code == api.CodePart}
+		refused := errors.As(err, &refusal)
+		part := refused && refusal.Code == api.CodePart
+		switch {
+		case err == nil:
+			return report{ID: b.ID}
+		case again && part:
+			return report{} // it is placed: the answer was lost
+		case again || refused || ctx.Err() != nil:
+			return report{Error: err.Error(), Part: part}
+		}
 	}
-	return report{ID: b.ID}
 }
 
 func send(fd int, document any) error {

@@ -4,9 +4,15 @@ package runner
 
 import (
 	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -53,5 +59,48 @@ func TestChildWithoutAParentRunsNothing(t *testing.T) {
 		if code := Child(args, nil); code != ExitOwn {
 			t.Errorf("%q: %d", args, code)
 		}
+	}
+}
+
+// TestDaemonThatEndsMidwayIsAskedOnceMore: systemd starts another, and holds the socket meanwhile.
+func TestDaemonThatEndsMidwayIsAskedOnceMore(t *testing.T) {
+	const lost, placed, part, refused = "", `200 {"id":"bcdfghjk"}`, `409 {"code":"part","message":"a part"}`, `403 {"code":"x","message":"no"}`
+	for name, row := range map[string]struct {
+		answers []string
+		want    report
+	}{
+		"it is placed":                      {[]string{placed}, report{ID: "bcdfghjk"}},
+		"by the next one":                   {[]string{lost, placed}, report{ID: "bcdfghjk"}},
+		"its answer was lost":               {[]string{lost, part}, report{}},
+		"it is part of another":             {[]string{part}, report{Part: true, Error: "a part"}},
+		"it is refused, and not once more":  {[]string{refused, placed}, report{Error: "no"}},
+		"it is refused by the next one too": {[]string{lost, refused}, report{Error: "no"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			socket := filepath.Join(t.TempDir(), "s")
+			listener, err := net.Listen("unix", socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				answer := row.answers[asked]
+				asked++
+				status, body, _ := strings.Cut(answer, " ")
+				code, err := strconv.Atoi(status)
+				if err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(code)
+				_, _ = io.WriteString(w, body)
+			}))
+			server.Listener = listener
+			server.Start()
+			defer server.Close()
+			if got := ask(order{Socket: socket}); got != row.want {
+				t.Errorf("%+v, want %+v", got, row.want)
+			}
+		})
 	}
 }
