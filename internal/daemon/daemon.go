@@ -127,7 +127,7 @@ func open(settings *settings, log *logging.Log) (*parts, error) {
 		Log: p.entries,
 	})
 	// RUNTIME_DIRECTORY: systemd.exec(5).
-	p.onEnd = hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), p.manager.StartUnit, p.entries)
+	p.onEnd = hook.New(cfg.OnEnd.Start, os.Getenv("RUNTIME_DIRECTORY"), p.manager.StartUnit, p.reader.OfUID, p.entries)
 	p.finder = owners.New(request.NewWatcher(p.reader), p.reader, log)
 	p.watcher = watch.New(watch.Parts{
 		Host:     acting{p.manager, cfg.Limits.Builds},

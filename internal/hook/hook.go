@@ -14,18 +14,26 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/internal/history"
+	"github.com/buildwatch/buildwatch/internal/share"
+)
+
+// A user who ends builds as fast as they can must neither fill the memory nor keep others'
+// units from being started.
+var (
+	// waits is how many builds may wait for their unit. Those beyond it have none.
+	waits = share.Bounds{User: 16, Users: 64, Spare: 16, Few: 4, Root: 64}
+	// turns is how many units are started at the same time: users take turns.
+	turns = share.Bounds{User: 1, Users: 1, Root: 1}
 )
 
 const (
-	// waiting is how many builds may wait for their unit to be started: a user who ends
-	// builds as fast as they can must not fill the memory. Those beyond it have none.
-	waiting = 64
 	// kept is how many files of facts are there at the same time; a unit has that long to
 	// begin.
 	kept = 256
@@ -43,16 +51,32 @@ type Hook struct {
 	template string
 	dir      string
 	start    func(ctx context.Context, unit string) error
+	account  func(uid uint32) share.Account
 	log      *logrus.Entry
-	queue    chan api.Ended
-	files    []string // the oldest first; Run's own
+
+	places, turns *share.Pool
+	queue         chan ended // has room for all who have a place
+
+	mu sync.Mutex // lock order: 7
+	// +checklocks:mu
+	files []string // the oldest first
+}
+
+// ended is a build that waits for its unit.
+type ended struct {
+	api.Ended
+	account share.Account
+	release func()
 }
 
 // New returns a hook that starts instances of the template, such as
 // "notify-build@.service"; none where it is empty. The facts are written below dir, which
-// may be "" for nowhere.
-func New(template, dir string, start func(ctx context.Context, unit string) error, log *logrus.Entry) *Hook {
-	return &Hook{template: template, dir: dir, start: start, log: log, queue: make(chan api.Ended, waiting)}
+// may be "" for nowhere. account says which UIDs are one user.
+func New(template, dir string, start func(ctx context.Context, unit string) error, account func(uid uint32) share.Account, log *logrus.Entry) *Hook {
+	return &Hook{
+		template: template, dir: dir, start: start, account: account, log: log,
+		places: share.NewPool(waits), turns: share.NewPool(turns), queue: make(chan ended, waits.Users+waits.Root),
+	}
 }
 
 // Gone has the unit started for a build.
@@ -60,29 +84,43 @@ func (h *Hook) Gone(e api.Ended) {
 	if h.template == "" {
 		return
 	}
-	select {
-	case h.queue <- e:
-	default:
-		h.log.Debugf("Build %s: too many builds end at once: no unit is started for it", e.ID)
+	account := h.account(e.User.UID)
+	release, ok := h.places.Take(account)
+	if !ok {
+		h.log.Debugf("Build %s: too many of its user's builds end at once: no unit is started for it", e.ID)
+		return
 	}
+	h.queue <- ended{e, account, release}
 }
 
 // Run starts units until the context ends.
 func (h *Hook) Run(ctx context.Context) {
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
 	for {
 		select {
 		case e := <-h.queue:
-			if err := h.begin(ctx, e); err != nil && ctx.Err() == nil {
-				h.log.WithError(err).Warnf("Build %s: %s is not started", e.ID, h.unit(e))
-			}
+			waiting.Go(func() { h.serve(ctx, e) })
 		case <-ctx.Done():
 			return
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
+	}
+}
+
+// serve starts a build's unit, when it is its user's turn.
+func (h *Hook) serve(ctx context.Context, e ended) {
+	defer e.release()
+	done, err := h.turns.Wait(ctx, e.account)
+	if err != nil {
+		return
+	}
+	defer done()
+	if err := h.begin(ctx, e.Ended); err != nil && ctx.Err() == nil {
+		h.log.WithError(err).Warnf("Build %s: %s is not started", e.ID, h.unit(e.Ended))
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
 	}
 }
 
@@ -110,6 +148,8 @@ func (h *Hook) write(e api.Ended) error {
 	if err := os.Rename(file+".tmp", file); err != nil {
 		return err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.files = append(h.files, file)
 	for len(h.files) > kept {
 		_ = os.Remove(h.files[0])

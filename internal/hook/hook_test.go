@@ -14,6 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/share"
+	"github.com/buildwatch/buildwatch/internal/share/sharetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,6 +26,42 @@ func quiet() *logrus.Entry {
 	return logrus.NewEntry(log)
 }
 
+func byUID(uid uint32) share.Account { return share.Account{UID: uid} }
+
+func TestBoundsAreThoseOfTheDocs(t *testing.T) {
+	sharetest.Documented(t, "builds that wait for the unit of `on_end.start`", waits)
+}
+
+// TestUserWhoseBuildsEndWithoutEndKeepsNobodysUnitWaiting.
+func TestUserWhoseBuildsEndWithoutEndKeepsNobodysUnitWaiting(t *testing.T) {
+	started := make(chan string)
+	h := New("x@.service", "", func(ctx context.Context, unit string) error {
+		select {
+		case started <- unit:
+		case <-ctx.Done():
+		}
+		return nil
+	}, byUID, quiet())
+	for range 10 * waits.Users {
+		h.Gone(api.Ended{ID: "one", User: api.User{UID: 30000}})
+	}
+	h.Gone(api.Ended{ID: "another", User: api.User{UID: 30001}})
+	h.Gone(api.Ended{ID: "root"})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); h.Run(ctx) }()
+	got := map[string]int{}
+	for range waits.User + 2 {
+		unit := <-started
+		got[unit]++
+	}
+	if got["x@one.service"] != waits.User || got["x@another.service"] != 1 || got["x@root.service"] != 1 {
+		t.Errorf("started: %v", got)
+	}
+	stop()
+	<-done
+}
+
 // TestUnitIsStartedForEachBuildThatIsGone, with the ID as its instance and the facts in a
 // file that only root reads; one that fails does not keep the next from it.
 func TestUnitIsStartedForEachBuildThatIsGone(t *testing.T) {
@@ -31,7 +69,7 @@ func TestUnitIsStartedForEachBuildThatIsGone(t *testing.T) {
 	h := New("notify-build@.service", dir, func(_ context.Context, unit string) error {
 		started <- unit
 		return errors.New("no such unit")
-	}, quiet())
+	}, byUID, quiet())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); h.Run(ctx) }()
@@ -64,8 +102,8 @@ func TestWhatAUserHasChosenMeansNothingToTheUnit(t *testing.T) {
 // TestThousandsOfEndsFillNothing: neither memory nor /run.
 func TestThousandsOfEndsFillNothing(t *testing.T) {
 	dir := t.TempDir()
-	h := New("x@.service", dir, func(context.Context, string) error { return nil }, quiet())
-	for range 10 * waiting {
+	h := New("x@.service", dir, func(context.Context, string) error { return nil }, byUID, quiet())
+	for range 10 * waits.Users {
 		h.Gone(api.Ended{ID: "bcdf2345"}) // nobody runs: it must not wait
 	}
 	for i := range kept + 50 {
@@ -77,5 +115,5 @@ func TestThousandsOfEndsFillNothing(t *testing.T) {
 	if err != nil || len(files) != kept {
 		t.Errorf("%d files, %v", len(files), err)
 	}
-	New("", dir, nil, quiet()).Gone(api.Ended{}) // none is wanted
+	New("", dir, nil, byUID, quiet()).Gone(api.Ended{}) // none is wanted
 }

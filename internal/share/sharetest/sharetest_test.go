@@ -20,8 +20,9 @@ func TestEveryRowIsCompared(t *testing.T) {
 		"dead builds whose leavings in storage are not yet removed",
 		"helpers that remove what dead builds have left", // reclaim
 		"files that are written about what builds use in storage",
-		"entries in the journal about a user's builds", // logging
-		"connections to the metrics",                   // metrics
+		"builds that wait for the unit of `on_end.start`", // hook
+		"entries in the journal about a user's builds",    // logging
+		"connections to the metrics",                      // metrics
 	}
 	var rows []string
 	for _, row := range Rows(t) {
