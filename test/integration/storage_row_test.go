@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -195,6 +196,39 @@ func TestStorageOfEveryDriverIsReclaimed(t *testing.T) {
 				out, _ := try("pgrep -a -u builder -x fuse-overlayfs")
 				return out, out == ""
 			})
+		})
+	}
+}
+
+// TestHelpersOfRootsStorageEndWithTheBuild: of a storage that flags name, or a configuration of
+// the caller's, which the daemon does not read.
+func TestHelpersOfRootsStorageEndWithTheBuild(t *testing.T) {
+	const helper = "/usr/bin/fuse-overlayfs"
+	stages := "RUN echo a > /a\nFROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\nCOPY --from=0 /a /a\nRUN /bin/busybox sleep 1717\n"
+	for name, line := range map[string]string{
+		"flags":                         "podman --root %[1]s/graph --runroot %[1]s/run --storage-opt overlay.mount_program=" + helper + " build",
+		"a configuration":               "env CONTAINERS_STORAGE_CONF=%s/storage.conf podman build",
+		"a configuration, of buildah's": "env CONTAINERS_STORAGE_CONF=%s/storage.conf buildah build --isolation oci",
+	} {
+		t.Run(name, func(t *testing.T) {
+			leakCheck(t)
+			dir, err := os.MkdirTemp("/var/lib", "helpers-")
+			must(t, err)
+			t.Cleanup(func() { sh(t, "umount --lazy %s/graph/overlay 2>/dev/null; rm -rf %[1]s /var/tmp/buildah*", dir) })
+			write(t, dir+"/storage.conf", fmt.Sprintf("[storage]\ndriver = \"overlay\"\ngraphroot = \"%[1]s/graph\"\nrunroot = \"%[1]s/run\"\n[storage.options.overlay]\nmount_program = %q\n", dir, helper))
+			p := startProgram(t, root, fmt.Sprintf(line, dir)+" --no-cache --network=none "+native(t, stages), false)
+			serving := func() string {
+				out, _ := try("pgrep -a -x fuse-overlayfs")
+				return out
+			}
+			eventually(t, func() (string, bool) {
+				_, err := try("pgrep -f '[s]leep 1717$'")
+				return p.said() + serving(), err == nil && serving() != ""
+			})
+			p.signal(t, syscall.SIGKILL)
+			p.wait(t)
+			eventually(t, func() (string, bool) { return "left: " + serving(), serving() == "" })
+			nothingListed(t)
 		})
 	}
 }
