@@ -87,7 +87,7 @@ func failAt(t *testing.T, point failpoint.Point, action string, wanted user) {
 		out, _ := try("pgrep -f '[s]leep 1717$'")
 		return out
 	}
-	eventually(t, func() (string, bool) {
+	within(t, 4*long, func() (string, bool) {
 		list, err := try(ctl + " list --json")
 		seen := err == nil && strings.Contains(list, fmt.Sprintf(`"pid": %d,`, doomed.pid))
 		return "not seen at work: " + list + doomed.said(), seen && step() != ""

@@ -240,7 +240,7 @@ func TestOwnerThatIsNoBuilderAloneGetsNoSignal(t *testing.T) {
 			}
 			b := startCommand(t, "bash", "-c", "cd "+dir+" && exec "+line)
 			var view api.Build
-			eventually(t, func() (string, bool) {
+			within(t, 4*long, func() (string, bool) {
 				for _, one := range listed(t) {
 					if one.Processes > 0 {
 						view = one

@@ -221,7 +221,7 @@ func TestHelpersOfRootsStorageEndWithTheBuild(t *testing.T) {
 				out, _ := try("pgrep -a -x fuse-overlayfs")
 				return out
 			}
-			eventually(t, func() (string, bool) {
+			within(t, 4*long, func() (string, bool) {
 				_, err := try("pgrep -f '[s]leep 1717$'")
 				return p.said() + serving(), err == nil && serving() != ""
 			})

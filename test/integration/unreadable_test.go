@@ -80,7 +80,7 @@ func TestAttack32UserWhoseCommandLinesHang(t *testing.T) {
 		for way, flags := range map[string]string{"placed": "", "observed": "--runtime " + realRuntime(t)} {
 			p := startProgram(t, who, "podman "+flags+" build --no-cache --network=none "+native(t, "RUN /bin/busybox sleep 1717\n"), false)
 			var view string
-			eventually(t, func() (string, bool) {
+			within(t, 4*long, func() (string, bool) {
 				for _, b := range listed(t) {
 					if b.Owner.PID == p.pid && b.Processes > 0 {
 						view = string(b.Placement)
