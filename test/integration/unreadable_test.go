@@ -62,7 +62,11 @@ func TestAttack32UserWhoseCommandLinesHang(t *testing.T) {
 	mayLeaveStorage(t)
 	t.Cleanup(func() { core.tidy(t) })
 	server := startFUSE(t, builder)
-	family := exec.Command("/proc/self/exe", server.dir+"/hang")
+	// A program that is root's, on the host's own file system: others' names are not asked for.
+	const program = "/opt/unreadable"
+	sh(t, "install -m 755 /proc/%d/exe %s", os.Getpid(), program)
+	t.Cleanup(func() { must(t, os.Remove(program)) })
+	family := exec.Command(program, server.dir+"/hang")
 	family.Env, family.Dir = append(os.Environ(), roleEnv+"=unreadable family"), "/"
 	id := uint32(userIDs[builder])
 	family.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}, Setpgid: true}
