@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 	"github.com/buildwatch/buildwatch/internal/share"
 	"github.com/buildwatch/buildwatch/internal/share/sharetest"
@@ -57,12 +58,13 @@ func TestSlowDiskHasAThreadOfAFewWritesOnly(t *testing.T) {
 		return nil
 	}
 	builder, _ := aBuilder(t, "podman build")
+	gone := proc.Identity{PID: 1 << 22, Start: 1} // so that there is nothing to look at
 	of := func(uid uint32, builds, steps int) {
 		builder := builder
 		builder.UID = uid
 		for n := range builds {
 			for range steps {
-				b.Seen(Step{Build: fmt.Sprint(uid, "-", n), Builder: builder, Monitor: builder.Identity})
+				b.Seen(Step{Build: fmt.Sprint(uid, "-", n), Builder: builder, Monitor: gone})
 			}
 		}
 	}

@@ -217,7 +217,7 @@ func TestOwnerThatIsNoBuilderAloneGetsNoSignal(t *testing.T) {
 		"flags amid it":      "podman --log-level error kube play --build=true --log-driver=none pod.yaml",
 		"play kube":          "podman play kube --build pod.yaml",
 		"buildah built in":   factory + " build --isolation oci --no-cache --network=none --platform " + arch64 + " app",
-		"built in, round it": factory + " build --isolation chroot --no-cache --network=none --platform " + arch64 + " app",
+		"built in, round it": factory + " build --isolation chroot --no-cache --platform " + arch64 + " app",
 	}
 	const quadlet = "/usr/libexec/podman/quadlet"
 	if _, err := os.Stat(quadlet); err == nil { // since podman 4.4
