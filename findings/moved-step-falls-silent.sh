@@ -21,6 +21,7 @@ build() { # build MOVE: status, lines in the log, what crun says of the containe
 		podman build --network host --no-cache -f ticks . >log 2>&1 & build=$!
 		members() { cat /sys/fs/cgroup/system.slice/crun-buildah-*.scope/container/cgroup.procs 2>/dev/null; }
 		until grep -q "^tick 2" log; do sleep 0.1; done
+		until [ -n "$(members)" ]; do sleep 0.1; done
 		set -- $(members | sort -n)
 		if $move; then
 			busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit \
