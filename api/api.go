@@ -151,8 +151,8 @@ type StopRequest struct {
 	OwnerTimeout *Seconds `json:"owner_timeout_seconds,omitempty"`
 }
 
-// RunRequest is the body of POST PathRun: the caller's own process is to become
-// a build's client, in a scope of its own. Who that is, is the kernel's to say.
+// RunRequest is the body of POST PathRun: the caller's own process is to become a build's
+// command, in a scope of its own. Who the caller is, the kernel says.
 type RunRequest struct {
 	Name       string   `json:"name,omitempty"`       // see package limits
 	Properties []string `json:"properties,omitempty"` // NAME=VALUE, see package limits

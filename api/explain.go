@@ -194,7 +194,7 @@ const (
 	DecidesEnd  Decides = "end"  // because of it the build is over
 )
 
-// FactValue is what is so.
+// FactValue is what is known, or that nothing is.
 type FactValue string
 
 // The values known to this version.

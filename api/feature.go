@@ -49,7 +49,7 @@ func FeatureNames() []FeatureName { return features.words() }
 // Meaning says for people what the feature is used for.
 func (n FeatureName) Meaning() string { return features.of(n) }
 
-// A Feature is what came of trying one.
+// Feature is one of the things that buildwatch uses, and whether it was found by trying it.
 type Feature struct {
 	Name  FeatureName `json:"name"`
 	Found bool        `json:"found"`

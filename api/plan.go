@@ -1,7 +1,7 @@
 package api
 
-// Plan answers POST PathPlan: what a stop would do to a build as it is now.
-// Nothing of it was done.
+// Plan answers POST PathPlan: what a stop would do to a build as it is now. None of it has been
+// done.
 type Plan struct {
 	Build   BuildHead    `json:"build"`
 	Actions []PlanAction `json:"actions"` // in the order of the ladder; never null

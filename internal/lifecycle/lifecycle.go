@@ -1,6 +1,6 @@
-// Package lifecycle decides what becomes of a build: what state it comes to by an
-// event, and which rung of the ladder ends it. It knows no process, does no I/O,
-// and keeps no time: events come from package watch, which has what they ask for done.
+// Package lifecycle decides what becomes of a build: to which state an event takes it, and which
+// rung of the ladder ends it. It knows no process, does no I/O and keeps no time: package watch
+// sends it events, and has carried out what it asks for.
 package lifecycle
 
 import "github.com/buildwatch/buildwatch/api"
@@ -96,8 +96,8 @@ const (
 	TimeOver         Event = "time over" // the stage's own
 )
 
-// Means is the reason for which a build ends that ends by itself after the event; "" for
-// one that does not matter.
+// Means is the reason of a build that ends by itself after the event; "" for an event that is
+// none.
 func (e Event) Means() api.Reason {
 	switch e {
 	case MemoryShort:
@@ -115,8 +115,8 @@ func (s Status) StepBegan() Status {
 	return s
 }
 
-// AsksBusy reports whether it matters for what the event means that containers are
-// left. For all others Next does not look at busy.
+// AsksBusy reports whether the meaning of the event depends on containers that are left. For all
+// others Next ignores busy.
 func (e Event) AsksBusy() bool {
 	switch e {
 	case OwnerExited, RequestEnded, RequestLeft, StopRequested, DeadlinePassed, MaxRuntimePassed, StalledTooLong:

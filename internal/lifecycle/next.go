@@ -6,20 +6,20 @@ import (
 	"github.com/buildwatch/buildwatch/api"
 )
 
-// Next is the state machine: what a build becomes by an event, and what is to be
-// done then. busy says whether containers are left; an event that means nothing in
-// a state changes nothing.
+// Next is the state machine: it returns what a build becomes by an event, and what is to be done
+// then. busy says whether containers are left. An event that means nothing in a state changes
+// nothing.
 //
-// The order of the ladder: let an owner that lives start the containers that it is
-// making, for only then does it notice their end; kill the containers; give a living
-// owner time to tidy up, then end it; stop the unit; cgroup.kill; free what is left.
-// A rung that leaves processes is followed by the next; one that leaves none, by what
-// remains to be done for an empty scope. Where the command is inside, killing is done
-// twice: the containers first, and when the owner has gone all that is left.
+// The order of the ladder: let a living owner start the containers that it is making, for only
+// then does it notice their end; kill the containers; give a living owner time to tidy up, then
+// end it; stop the unit; cgroup.kill; free what is left. A rung that leaves processes is followed
+// by the next one; one that leaves none, by what remains to be done for an empty scope. With the
+// command inside, killing is done twice: first the containers, and when the owner has gone all
+// that is left.
 //
-// An owner is told to end only while a RUN step of its runs, or where it works for nobody:
-// in between it may do what is no build, or complete. Then its next step is refused, of
-// which it ends by itself.
+// An owner is told to end only while one of its RUN steps runs, or if it works for nobody:
+// between two steps it may do something else than build, or complete. Its next step is refused
+// then, which makes it end by itself.
 func Next(s Status, e Event, busy bool) (Status, Action) {
 	// Who removes a request's directory is its handler, at its end, or a cleaner: with
 	// nothing running it does not matter which.

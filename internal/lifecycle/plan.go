@@ -39,7 +39,7 @@ const (
 	OwnerAndCommand
 )
 
-// Held is by what a build's processes are held, and whether its owner is there.
+// Held says where a build's processes are held, and whether its owner is there.
 type Held struct {
 	Scope     bool // in a scope that they were born in
 	Elsewhere bool // where they were seen

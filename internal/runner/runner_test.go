@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestStatusIsAsAShellHasIt(t *testing.T) {
@@ -102,5 +104,43 @@ func TestDaemonThatEndsMidwayIsAskedOnceMore(t *testing.T) {
 				t.Errorf("%+v, want %+v", got, row.want)
 			}
 		})
+	}
+}
+
+// TestProcessBecomesTheCommandOnlyWhenItIsToldTo: who waits for it has the last word, with limits
+// that the daemon did not take.
+func TestProcessBecomesTheCommandOnlyWhenItIsToldTo(t *testing.T) {
+	for told, want := range map[bool]int{false: ExitOwn, true: ExitCannotInvoke} {
+		nothing := filepath.Join(t.TempDir(), "nothing")
+		ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers := make(chan report, 2)
+		go func() {
+			defer close(answers)
+			defer unix.Close(ends[0])
+			answer := func() (r report) {
+				if receive(ends[0], &r) == nil {
+					answers <- r
+				}
+				return r
+			}
+			if send(ends[0], order{Socket: nothing}) == nil && answer().Error != "" && told {
+				_ = send(ends[0], struct{}{})
+				answer()
+			}
+		}()
+		if code := Child([]string{strconv.Itoa(ends[1]), nothing, "nothing"}, nil); code != want {
+			t.Errorf("told %v: %d", told, code)
+		}
+		unix.Close(ends[1])
+		var last report
+		for answer := range answers {
+			last = answer
+		}
+		if tried := last.Errno == unix.ENOENT; tried != told {
+			t.Errorf("told %v: %+v", told, last)
+		}
 	}
 }

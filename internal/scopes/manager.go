@@ -65,10 +65,9 @@ type Manager struct {
 	plainScopes atomic.Bool
 }
 
-// Open prepares a manager. keeper is the path of buildwatch-keeper. It fails
-// where the host is not in unified cgroup mode; a systemd that does not answer
-// is found out, and asked again, with each call. The connections are made in the background,
-// so that the first build that is cancelled does not wait for one.
+// Open prepares a manager. keeper is the path of buildwatch-keeper. It fails if the host is not
+// in unified cgroup mode. Whether systemd answers, each call finds out anew. The connections are
+// made in the background, so that the first cancelled build does not wait for one.
 func Open(keeper string, accounts *proc.Accounts, metrics Metrics) (*Manager, error) {
 	root, err := openRoot(CgroupMount)
 	if err != nil {

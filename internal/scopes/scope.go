@@ -42,8 +42,8 @@ const recordXattr = "user.buildwatch.build"
 // MaxRecord is the size of the largest record, in bytes.
 const MaxRecord = 4096
 
-// Scope is the transient scope of one build. It is safe for concurrent use. When its
-// cgroup is gone its methods return the errors of that.
+// Scope is the transient scope of one build. It is safe for concurrent use. Once its cgroup is
+// gone, its methods fail as isGone recognises.
 type Scope struct {
 	manager  *Manager
 	unit     string

@@ -13,10 +13,9 @@ import (
 // lives.
 const adoptPause = time.Second
 
-// Adopt takes over a scope that an earlier daemon has made, and says whether
-// there was anything to take over: a build whose owner lives goes on, one whose
-// owner ended meanwhile is ended. Where it can't be told, nothing is done to the
-// build, and it is tried again until it can.
+// Adopt takes over a scope that an earlier daemon has made: a build whose owner lives goes on,
+// one whose owner has ended is ended. While that can't be told, nothing is done to the build. The
+// error says why the record can't be read.
 func (w *Watcher) Adopt(s processes.Scope, content []byte) error {
 	r, err := owners.Decode(content)
 	if err != nil {

@@ -110,10 +110,10 @@ func (b *build) tell(e api.Event) {
 
 var errStopping = errors.New("the daemon stops")
 
-// Watch calls each with the builds that there are and, from then on, with all that
-// happens to builds, of those users that may lets pass; until ctx ends, the daemon
-// stops, or each fails, whose error it returns. Where each is too slow events are
-// dropped: that is told, and the builds that there are then are told again.
+// Watch calls each with the builds that there are and, from then on, with all that happens to
+// builds, of those users that may lets pass. It returns when ctx ends, the daemon stops, or each
+// fails, with the error that says which. If each is too slow, events are dropped: it is told how
+// many, and then of all builds anew.
 func (w *Watcher) Watch(ctx context.Context, may func(api.User) bool, each func(api.Event) error) error {
 	q := w.events.follow(may)
 	defer w.events.leave(q)
@@ -156,8 +156,8 @@ func (w *Watcher) Watch(ctx context.Context, may func(api.User) bool, each func(
 	}
 }
 
-// Follow calls each when something has become of any build, until ctx ends or the daemon
-// stops. What happens while it runs is one call more. It costs nothing meanwhile.
+// Follow calls each when something about any build has changed, until ctx ends or the daemon
+// stops. Changes during a call lead to one more call. It costs nothing in between.
 func (w *Watcher) Follow(ctx context.Context, each func()) {
 	q := w.events.follow(func(api.User) bool { return true })
 	defer w.events.leave(q)

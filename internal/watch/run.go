@@ -12,8 +12,7 @@ import (
 	"github.com/buildwatch/buildwatch/internal/processes"
 )
 
-// Run is a build that is to be in its scope from its first instruction, who waits for it
-// included.
+// Run asks for a build whose command is in its scope as well, from its first instruction.
 type Run struct {
 	Name    string         // has passed limits.CheckName, or is empty
 	Spec    processes.Spec // its limits alone: the rest is filled in

@@ -19,7 +19,7 @@ type Stalled struct {
 	KillAfter time.Duration // for which it has been stalled, until it is ended; 0: it is not
 }
 
-// Hang finds out whether one build hangs: package stall. It is used by one goroutine.
+// Hang finds out whether one build hangs (package stall). It is used by one goroutine at a time.
 type Hang interface {
 	// Look returns since when the build hangs, if it has done so for the time after, and
 	// what of it hangs, for people.
@@ -41,8 +41,7 @@ type stalledBuild struct {
 // within that time and two pauses.
 const looks, maxPause = 30, 30 * time.Second
 
-// WatchStalled looks after builds that hang for as long as there are any builds. It
-// is called once.
+// WatchStalled looks for builds that hang, as long as there are any builds. It is called once.
 func (w *Watcher) WatchStalled(rules Stalled, open func(uid uint32) Hang) {
 	w.running.Go(func() {
 		for {

@@ -84,8 +84,8 @@ func (w *Watcher) Detail(id string) (api.BuildDetail, error) {
 	return api.BuildDetail{Build: view, ProcessTree: tree, ProcessesOmitted: omitted, Ladder: b.history(), Explanation: b.explain()}, nil
 }
 
-// Stop ends a build that may still be wanted, and returns when it is gone, or
-// stuck. Where no step of it runs, it returns when the owner's time is over at the latest.
+// Stop ends a build that may still be wanted, and returns when it is gone or stuck. If none of
+// its steps runs, it returns at the latest when the owner's time is over.
 func (w *Watcher) Stop(ctx context.Context, id string, by uint32, request api.StopRequest) (api.Build, error) {
 	b, err := w.find(id)
 	if err != nil {

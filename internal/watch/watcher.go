@@ -1,8 +1,8 @@
-// Package watch knows which builds there are, and what becomes of each: it keeps the time,
-// turns what happens into the events that package lifecycle decides on, has done what is
-// decided, and tells those who watch. Whom a build belongs to, package owners finds; what
-// is done to its processes, package processes does. It looks at no process itself, speaks to
-// nobody, writes no file, and believes nothing that a message says of who sent it.
+// Package watch is the registry of builds. It keeps the time, turns what happens to a build into
+// the events that package lifecycle decides on, has the decision carried out, and informs those
+// who watch. Package owners finds whom a build belongs to; package processes acts on its
+// processes. This package looks at no process itself, speaks to nobody, writes no file, and
+// believes nothing that a message says about its sender.
 package watch
 
 import (
@@ -86,7 +86,7 @@ type Watcher struct {
 	byOwner map[owners.Key]*build
 }
 
-// Parts are what a watcher acts and looks by.
+// Parts are what a watcher works with.
 type Parts struct {
 	Host     processes.Host
 	Owners   *owners.Finder
