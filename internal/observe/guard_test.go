@@ -287,3 +287,36 @@ func TestNamespaceIsTheStepsOnlyIfNobodyElseIsInIt(t *testing.T) {
 		}
 	}
 }
+
+// TestStepIsMissedOnlyWhenMonitorAndBuilderHaveEnded: while one of them lives it says what is the
+// step's. A cgroup's name alone, without a bundle that was seen, is nobody's.
+func TestStepIsMissedOnlyWhenMonitorAndBuilderHaveEnded(t *testing.T) {
+	held := func(lives bool) *proc.Handle {
+		child := proctest.Shell(t, "")
+		h := open(t, child.Process.Pid)
+		if !lives {
+			child.End()
+			_ = child.Wait()
+		}
+		return h
+	}
+	for name, row := range map[string]struct {
+		monitor, builder bool // live
+		bundle           string
+		told, placed     bool
+		want             bool
+	}{
+		"both have ended":       {bundle: "buildah1", want: true},
+		"the builder lives":     {builder: true, bundle: "buildah1"},
+		"the monitor lives":     {monitor: true, bundle: "buildah1"},
+		"no bundle was seen":    {},
+		"it was told of":        {bundle: "buildah1", told: true},
+		"it is in a scope":      {bundle: "buildah1", placed: true},
+		"nothing of it is over": {monitor: true, builder: true, bundle: "buildah1"},
+	} {
+		s := &Step{Monitor: held(row.monitor), Builder: held(row.builder), bundle: row.bundle, told: row.told, placed: row.placed}
+		if got := s.missed(); got != row.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

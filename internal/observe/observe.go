@@ -425,11 +425,11 @@ func (f *Follower) believes(p pair) bool {
 func (f *Follower) isMonitor(monitor, builder *proc.Handle, args []string) (program proc.FileID, chroot, ok bool) {
 	its, err := monitor.Program()
 	parents, parentsErr := builder.Program()
-	if err != nil || parentsErr != nil || !seen(its, nil).RunsProgramOf(seen(parents, nil)) || !f.programs.trustsProcess(builder, parents) {
+	if err != nil || parentsErr != nil {
 		return proc.FileID{}, false, false
 	}
 	chroot, ok = podman.Monitor(seen(its, args), seen(parents, nil))
-	return its.FileID, chroot, ok
+	return its.FileID, chroot, ok && f.programs.trustsProcess(builder, parents)
 }
 
 // maxAbove bounds the way from a builder up to PID 1.

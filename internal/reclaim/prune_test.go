@@ -22,6 +22,7 @@ func leftoversIn(t *testing.T, s aStore, look func() (processes, error)) (Leftov
 }
 
 func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.created = time.Now().Add(-time.Hour)
 	s.add(hex('1'), hex('a'), "{}")
@@ -51,6 +52,7 @@ func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
 }
 
 func TestPruneLeavesWhatIsYoungAndWhatMayBeALivingBuilds(t *testing.T) {
+	t.Parallel()
 	s := newStore(t)
 	s.created = time.Now().Add(-time.Hour)
 	s.add(hex('1'), hex('a'), "{}")

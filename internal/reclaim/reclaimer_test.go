@@ -116,6 +116,7 @@ func aBuilder(t *testing.T, command string) (Builder, *proctest.Child) {
 }
 
 func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	builder, child := aBuilder(t, "podman build")
@@ -142,6 +143,7 @@ func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
 // TestAWitnessOutlivesTheDaemonAndTheHost: the builder ended while the daemon was away, or with
 // the host.
 func TestAWitnessOutlivesTheDaemonAndTheHost(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	builder, child := aBuilder(t, "podman build")
 	first := newBench(t, dir, Own)
@@ -172,6 +174,7 @@ func TestAWitnessOutlivesTheDaemonAndTheHost(t *testing.T) {
 }
 
 func TestABadFileIsNamedAndLeft(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "reclaim"), 0o700))
 	bad := filepath.Join(dir, "reclaim", "x.json")
@@ -188,6 +191,7 @@ func TestABadFileIsNamedAndLeft(t *testing.T) {
 
 // TestWhatABuildKeepsOnPurposeStays: --rm=false, buildah run, an API request that ended in order.
 func TestWhatABuildKeepsOnPurposeStays(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	keeping, keeps := aBuilder(t, "podman build")
@@ -214,6 +218,7 @@ func TestWhatABuildKeepsOnPurposeStays(t *testing.T) {
 // TestOfTwoBuildsOnlyTheDeadOnesIsTaken: what a build without steps has made can't be told from
 // another's that lives.
 func TestOfTwoBuildsOnlyTheDeadOnesIsTaken(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	dead, child := aBuilder(t, "podman build")
 	lives, other := aBuilder(t, "podman build")
@@ -234,6 +239,7 @@ func TestOfTwoBuildsOnlyTheDeadOnesIsTaken(t *testing.T) {
 
 // TestARequestsContainersWaitForTheService: while it lives it may be tidying up itself.
 func TestARequestsContainersWaitForTheService(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	service, child := aBuilder(t, "podman system service")
 	service.Serves = true
@@ -250,6 +256,7 @@ func TestARequestsContainersWaitForTheService(t *testing.T) {
 }
 
 func TestReportRemovesNothingAndOffLooksAtNothing(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []Mode{Report, Off} {
 		dir := t.TempDir()
 		b := newBench(t, dir, mode)
@@ -280,6 +287,7 @@ func identity(t *testing.T, child *proctest.Child) proc.Identity {
 
 // TestWhatCouldNotBeToldIsTriedAgainWhenTheOtherBuildHasEnded, not only when the pause is over.
 func TestWhatCouldNotBeToldIsTriedAgainWhenTheOtherBuildHasEnded(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	dead, child := aBuilder(t, "podman build")
 	lives, other := aBuilder(t, "podman build")

@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 // TestLookAtAProcessWhoseFirstThreadIsAZombie: what it waits for, its other threads
 // say.
 func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
+	t.Parallel()
 	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +40,7 @@ func TestLookAtAProcessWhoseFirstThreadIsAZombie(t *testing.T) {
 // TestUserOfAMountWhoseFirstThreadHasEnded: its files are in use, and it is not on its
 // way out.
 func TestUserOfAMountWhoseFirstThreadHasEnded(t *testing.T) {
+	t.Parallel()
 	e, err := New(true, proc.NewReader())
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 // TestDecide is the rule, row by row: each row changes one thing of a connection that
 // is aborted.
 func TestDecide(t *testing.T) {
+	t.Parallel()
 	ours := facts{waiting: 3, waited: 2 * time.Second, mounter: 1000, owner: 1000, serving: byBuild}
 	for _, row := range []struct {
 		name   string
@@ -47,6 +48,7 @@ func TestDecide(t *testing.T) {
 // TestWho: whoever of the servers is least the build's decides. Where the kernel does
 // not say whose connection is whose, each that holds one counts.
 func TestWho(t *testing.T) {
+	t.Parallel()
 	const here, elsewhere = "pid:[1]", "pid:[2]"
 	of := func(pid int, uid uint64, namespace string) process {
 		p := process{uids: [4]uint64{uid, uid, uid, uid}, pidNamespace: namespace}
@@ -86,6 +88,7 @@ func TestWho(t *testing.T) {
 
 // TestFamily: who works for the build is no stranger to its mounts.
 func TestFamily(t *testing.T) {
+	t.Parallel()
 	var s scan
 	for pid, parent := range map[int]int{
 		1: 0, 10: 1 /* a shell */, 20: 10 /* podman */, 30: 20 /* a monitor */, 40: 30 /* the step */, 41: 40,
@@ -119,6 +122,7 @@ func TestFamily(t *testing.T) {
 // TestCopied: a mount that another namespace has only because it was made as a copy,
 // or hears from it, is nobody's use.
 func TestCopied(t *testing.T) {
+	t.Parallel()
 	const host, service, monitor, container, propagated = "mnt:[1]", "mnt:[2]", "mnt:[3]", "mnt:[4]", "mnt:[5]"
 	fuse := func(point string, peers ...string) mount {
 		return mount{device: 65, root: "/", point: point, peers: peers, fuse: true}

@@ -31,6 +31,7 @@ func FuzzParseDevice(f *testing.F) {
 }
 
 func TestParseDevice(t *testing.T) {
+	t.Parallel()
 	for majorMinor, want := range map[string]uint32{"0:65": 65, "8:1": 8<<20 | 1, "0:1048575": 1<<20 - 1} {
 		if got, ok := parseDevice(majorMinor); !ok || got != want {
 			t.Errorf("%s is %d, %v", majorMinor, got, ok)
@@ -44,6 +45,7 @@ func TestParseDevice(t *testing.T) {
 }
 
 func TestMountsOf(t *testing.T) {
+	t.Parallel()
 	mounts := mountsOf([]*procfs.MountInfo{
 		{MountID: 1, MajorMinorVer: "0:65", Root: "/", MountPoint: "/mnt", FSType: "fuse.sshfs",
 			SuperOptions: map[string]string{"user_id": "1000", "allow_other": ""}, OptionalFields: map[string]string{"shared": "7", "master": "9"}},
@@ -66,6 +68,7 @@ func TestMountsOf(t *testing.T) {
 // TestWaits: for the file of its system call, or for each FUSE mount in reach that has
 // requests waiting.
 func TestWaits(t *testing.T) {
+	t.Parallel()
 	hung, idle, disk := mount{id: 1, device: 65, point: "/a", fstype: "fuse", fuse: true},
 		mount{id: 2, device: 66, point: "/b", fstype: "fuse", fuse: true}, mount{id: 3, device: 8 << 20, point: "/", fstype: "ext4"}
 	twice := hung
@@ -111,6 +114,7 @@ func emptyFIFO(t *testing.T) string {
 // TestControlIsTheKernelsOwn: a directory that anybody could have made is not taken
 // for a FUSE connection.
 func TestControlIsTheKernelsOwn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "7"), 0o700); err != nil {
 		t.Fatal(err)
@@ -124,6 +128,7 @@ func TestControlIsTheKernelsOwn(t *testing.T) {
 
 // TestLookAtALivingProcess: what a read waits for is found by its descriptor.
 func TestLookAtALivingProcess(t *testing.T) {
+	t.Parallel()
 	fifo := emptyFIFO(t)
 	cmd := exec.Command("cat", fifo)
 	if err := cmd.Start(); err != nil {
@@ -149,6 +154,7 @@ func TestLookAtALivingProcess(t *testing.T) {
 }
 
 func TestInScopeOf(t *testing.T) {
+	t.Parallel()
 	builders := []proc.Identity{{PID: 12}, {PID: 34}}
 	for cgroup, want := range map[string]bool{
 		"/user.slice/user-1000.slice/user@1000.service/user.slice/podman-34.scope": true,

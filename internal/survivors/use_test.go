@@ -89,6 +89,7 @@ func (f *fixture) devices(t *testing.T) []uint32 {
 
 // TestWhoUsesAMount: each row is one way to use it, or not to.
 func TestWhoUsesAMount(t *testing.T) {
+	t.Parallel()
 	self := uint32(os.Getuid())
 	for _, row := range []struct {
 		name, script string
@@ -174,6 +175,7 @@ func fakeConnection(t *testing.T, waiting string) (conn opened, aborted func() s
 // TestConnectionThatSomebodyElseUsesIsNotAborted: the rule on a connection that is
 // looked at, not only on facts. Each row changes one thing.
 func TestConnectionThatSomebodyElseUsesIsNotAborted(t *testing.T) {
+	t.Parallel()
 	const inUse = `exec 7<"$DIR/file"`
 	broken := errors.New("broken")
 	for _, row := range []struct {
@@ -247,6 +249,7 @@ func TestConnectionThatSomebodyElseUsesIsNotAborted(t *testing.T) {
 // TestOnlyTheOwnersHelpersAreTheBuilds: one that is older than the build's owner, or
 // serves neither its containers nor its builders' scopes, is somebody else's.
 func TestOnlyTheOwnersHelpersAreTheBuilds(t *testing.T) {
+	t.Parallel()
 	owner, builder := proc.Identity{PID: 100, Start: 5000}, proc.Identity{PID: 200, Start: 6000}
 	builders, roots := []proc.Identity{owner, builder}, []uint32{7, 8}
 	const scope, other = "/user.slice/podman-200.scope", "/user.slice/podman-201.scope"
@@ -277,6 +280,7 @@ func TestOnlyTheOwnersHelpersAreTheBuilds(t *testing.T) {
 // TestOnlyTheHostsFuseOverlayfsIsAHelper: a program of that name that a user could
 // have made is none, nor is another one of root's.
 func TestOnlyTheHostsFuseOverlayfsIsAHelper(t *testing.T) {
+	t.Parallel()
 	shell, err := filepath.EvalSymlinks("/bin/sh")
 	if err != nil {
 		t.Fatal(err)
@@ -323,6 +327,7 @@ func TestOnlyTheHostsFuseOverlayfsIsAHelper(t *testing.T) {
 
 // TestHelpersFileIsRootsAlone, of that name, wherever it is installed.
 func TestHelpersFileIsRootsAlone(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		exe  string
 		uid  uint32
@@ -345,6 +350,7 @@ func TestHelpersFileIsRootsAlone(t *testing.T) {
 // TestHelperEndsOnceNobodyUsesItsMount by SIGTERM, or else by SIGKILL; what somebody
 // uses stays.
 func TestHelperEndsOnceNobodyUsesItsMount(t *testing.T) {
+	t.Parallel()
 	info, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
