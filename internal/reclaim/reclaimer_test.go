@@ -2,6 +2,7 @@ package reclaim
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -90,6 +91,17 @@ func (b *aBench) usedBy(step Step, layer byte) {
 		kept = w
 	}, step.Build)
 	b.keep(kept)
+}
+
+// pidfds is how many pidfds of another process this one has.
+func pidfds(pid int) (n int) {
+	files, _ := filepath.Glob("/proc/self/fdinfo/*")
+	for _, file := range files {
+		if content, _ := os.ReadFile(file); strings.Contains(string(content), fmt.Sprintf("\nPid:\t%d\n", pid)) {
+			n++
+		}
+	}
+	return n
 }
 
 func (b *aBench) change(do func(*waiting), build string) {
@@ -222,8 +234,13 @@ func TestOfTwoBuildsOnlyTheDeadOnesIsTaken(t *testing.T) {
 	b := newBench(t, t.TempDir(), Own)
 	dead, child := aBuilder(t, "podman build")
 	lives, other := aBuilder(t, "podman build")
+	held := pidfds(lives.PID)
 	b.uses("bcdf2345", dead, 'a')
 	b.uses("bcdf2346", lives, 'b')
+	var entry *waiting
+	b.change(func(w *waiting) { entry = w }, "bcdf2346")
+	entry.looks.Wait()
+	proctest.Eventually(t, "the end of the living one is waited for: else it may be missed", func() bool { return pidfds(lives.PID) > held })
 	child.End()
 	b.Over("bcdf2345", false)
 	job := b.job()
