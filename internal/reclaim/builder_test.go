@@ -16,7 +16,6 @@ import (
 var longAgo = time.Unix(1, 0)
 
 func TestWhatABuilderHasLeftThatDiedBeforeItsFirstStepIsReclaimed(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	builder, child := aBuilder(t, "podman build")
@@ -35,7 +34,6 @@ func TestWhatABuilderHasLeftThatDiedBeforeItsFirstStepIsReclaimed(t *testing.T) 
 
 // TestABuildersFirstStepNamesItsBuild: there is one entry of it, in memory and on the disk.
 func TestABuildersFirstStepNamesItsBuild(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	builder, child := aBuilder(t, "podman build")
@@ -54,7 +52,6 @@ func TestABuildersFirstStepNamesItsBuild(t *testing.T) {
 
 // TestWhoOnlyWaitsForABuilderIsNone: rootless, podman executes itself in a user namespace.
 func TestWhoOnlyWaitsForABuilderIsNone(t *testing.T) {
-	t.Parallel()
 	outer, _ := aBuilder(t, "podman build")
 	inner, _ := aBuilder(t, "podman build")
 	for _, row := range []struct {
@@ -82,7 +79,6 @@ func TestWhoOnlyWaitsForABuilderIsNone(t *testing.T) {
 // TestWhatIsNoBuildIsNotWaitedFor: the API service makes what its clients ask for, and keeps it
 // if they ask for that.
 func TestWhatIsNoBuildIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	for _, command := range []string{"podman", "podman run", "buildah", "buildah run", "skopeo copy"} {
 		builder, _ := aBuilder(t, command)
@@ -95,7 +91,6 @@ func TestWhatIsNoBuildIsNotWaitedFor(t *testing.T) {
 
 // TestOfAServiceThatDiesItsRequestsDirectoriesGo, but no container: somebody may have asked for that.
 func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	service, child := aBuilder(t, "podman system service")
 	service.Serves = true
@@ -139,7 +134,6 @@ func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
 
 // TestWhatWasMadeWhileNobodyLookedIsInDoubt: somebody may have made it who has kept it, and ended.
 func TestWhatWasMadeWhileNobodyLookedIsInDoubt(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	builder, child := aBuilder(t, "podman build")
 	time.Sleep(30 * time.Millisecond)
@@ -155,7 +149,6 @@ func TestWhatWasMadeWhileNobodyLookedIsInDoubt(t *testing.T) {
 
 // TestABuilderThatKeepsIsDoubtAboutTheOthers, also when it has had no step and has ended.
 func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	keeper, keepersEnd := aBuilder(t, "podman build")
 	keeper.Keeps = true
@@ -177,7 +170,6 @@ func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
 
 // TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen, and so are bundles.
 func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	l, dir := leftoversIn(t, s, alone)
@@ -222,7 +214,6 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 
 // TestWhenABuilderEndedThatNobodySawEnd: with the host, or at some time while the daemon was away.
 func TestWhenABuilderEndedThatNobodySawEnd(t *testing.T) {
-	t.Parallel()
 	_, boot, err := proc.Boot()
 	must(t, err)
 	seen := boot.Add(-time.Hour).UnixMicro()
@@ -256,7 +247,6 @@ func TestWhenABuilderEndedThatNobodySawEnd(t *testing.T) {
 
 // TestADaemonKilledWhileItReclaimsGoesOnLater: the end of the builder was seen.
 func TestADaemonKilledWhileItReclaimsGoesOnLater(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	first := newBench(t, dir, Own)
 	first.answer = []Item{{Kind: KindContainer, What: hex('1'), Why: WhyUsed}}
@@ -274,7 +264,6 @@ func TestADaemonKilledWhileItReclaimsGoesOnLater(t *testing.T) {
 
 // TestAUserWithManyBuildersCostsNoMoreThanOthers: what is beyond the bound is doubt about the rest.
 func TestAUserWithManyBuildersCostsNoMoreThanOthers(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	const uid = 1234
 	builder, child := aBuilder(t, "podman build")
@@ -309,7 +298,6 @@ func TestAUserWithManyBuildersCostsNoMoreThanOthers(t *testing.T) {
 
 // TestWhatStaysInSpiteOfAllTriesIsForgotten: no file of it is left for good.
 func TestWhatStaysInSpiteOfAllTriesIsForgotten(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	b.pauses = []time.Duration{time.Millisecond, time.Millisecond}
@@ -326,7 +314,6 @@ func TestWhatStaysInSpiteOfAllTriesIsForgotten(t *testing.T) {
 
 // TestTheLastTryIsTheNextDaemonsWhenThisOneStops: its file stays.
 func TestTheLastTryIsTheNextDaemonsWhenThisOneStops(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	b.pauses = []time.Duration{}

@@ -24,7 +24,6 @@ func hex(digit byte) string {
 }
 
 func TestOnlyWhatIsTheBuildsIsRemoved(t *testing.T) {
-	t.Parallel()
 	stage := Record{ID: hex('1'), Layer: hex('a'), Created: begun + 10, Stage: true}
 	copied := Record{ID: hex('2'), Layer: hex('b'), Created: begun + 10, Stage: true} // of an instruction without a step
 	alone := func(int64) bool { return false }

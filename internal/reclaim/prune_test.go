@@ -22,7 +22,6 @@ func leftoversIn(t *testing.T, s aStore, look func() (processes, error)) (Leftov
 }
 
 func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.created = time.Now().Add(-time.Hour)
 	s.add(hex('1'), hex('a'), "{}")
@@ -52,7 +51,6 @@ func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {
 }
 
 func TestPruneLeavesWhatIsYoungAndWhatMayBeALivingBuilds(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.created = time.Now().Add(-time.Hour)
 	s.add(hex('1'), hex('a'), "{}")

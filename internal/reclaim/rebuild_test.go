@@ -41,7 +41,6 @@ func TestNextBuildIsLetGoFirst(t *testing.T) {
 }
 
 func TestBuildOfTheUserIsSeen(t *testing.T) {
-	t.Parallel()
 	proctest.Shell(t, ":", func(cmd *exec.Cmd) {
 		cmd.Args = append([]string{"podman"}, append(cmd.Args[1:3], "build", ".")...) // -c has a value there, too
 	})
@@ -50,7 +49,6 @@ func TestBuildOfTheUserIsSeen(t *testing.T) {
 
 // TestManyCancelsInARowAreNotHeldUp: where others wait for their turn, no build is let go first.
 func TestManyCancelsInARowAreNotHeldUp(t *testing.T) {
-	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	first, child := aBuilder(t, "podman build")
 	second, other := aBuilder(t, "podman build")

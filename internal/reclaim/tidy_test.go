@@ -93,7 +93,6 @@ func (s aStore) job() Job {
 }
 
 func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")                                       // its step's
 	s.add(hex('2'), hex('b'), "{}")                                       // an instruction's
@@ -115,7 +114,6 @@ func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
 }
 
 func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	podman, calls := s.tool(hex('1'))
@@ -133,7 +131,6 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 }
 
 func TestAContainerThatAProcessUsesStays(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	file, err := os.Open(filepath.Join(s.Layer(hex('a')), "diff", "file"))
@@ -159,7 +156,6 @@ func bundle(t *testing.T, dir string) {
 }
 
 func TestADeadBuildsBundleIsRemoved(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	job := aJob()
 	job.Layers, job.Span = nil, Span{time.Now().Add(-time.Minute).UnixMicro(), time.Now().Add(time.Minute).UnixMicro()}
@@ -186,7 +182,6 @@ func TestADeadBuildsBundleIsRemoved(t *testing.T) {
 }
 
 func TestAnotherDirectoryByTheRequestsNameStays(t *testing.T) {
-	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "libpod_builder7")
 	must(t, os.Mkdir(dir, 0o700))
 	info, err := os.Stat(dir)
@@ -204,7 +199,6 @@ func TestAnotherDirectoryByTheRequestsNameStays(t *testing.T) {
 }
 
 func TestAHelperRefusesWhatTheDaemonDoesNotSay(t *testing.T) {
-	t.Parallel()
 	for _, job := range []string{
 		"", "{}", `{"v":1,"unknown":1}`, `{"v":1} {"v":1}`, `{"v":2}`,
 		`{"v":1,"span":{"from":1},"layers":[{"id":"x","graph":"/","driver":"overlay"}]}`,
@@ -228,7 +222,6 @@ func alone() (found processes, err error) {
 }
 
 func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
-	t.Parallel()
 	s := newStore(t)
 	s.add(hex('1'), hex('b'), "{}")
 	builder := func() (processes, error) {
@@ -245,7 +238,6 @@ func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
 // TestFuseOverlayfsUsesNothingOfWhatItServes: that of a builder that was killed lives on, and has
 // the directories of the working container open.
 func TestFuseOverlayfsUsesNothingOfWhatItServes(t *testing.T) {
-	t.Parallel()
 	for name, want := range map[string]bool{podman.MountHelper: false, "sh": true} {
 		dir := t.TempDir()
 		shell := proctest.Copy(t, "/bin/sh", name)
@@ -259,7 +251,6 @@ func TestFuseOverlayfsUsesNothingOfWhatItServes(t *testing.T) {
 }
 
 func TestWhoCanMakeWorkingContainers(t *testing.T) {
-	t.Parallel()
 	for command, want := range map[string]bool{
 		"podman build": true, "podman image build": true, "podman kube play": true, "podman system service": true, "buildah bud": true,
 		"podman run": false, "podman": false, "buildah run": false, "buildah": false, "imagefactory build": false,

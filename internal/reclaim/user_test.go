@@ -12,7 +12,6 @@ import (
 
 // TestRootAsksTheUsersOwnHelper, and believes no more of its answer than of any user's.
 func TestRootAsksTheUsersOwnHelper(t *testing.T) {
-	t.Parallel()
 	good := Result{Version: docVersion, Items: []Item{{Kind: KindContainer, What: hex('1'), Bytes: 5}}}
 	for name, row := range map[string]struct {
 		answer []byte

@@ -9,7 +9,6 @@ import (
 const graph = "/home/u/.local/share/containers/storage"
 
 func TestAStepsMountsTellItsLayerAndItsBundle(t *testing.T) {
-	t.Parallel()
 	layer := hex('c')
 	native := &procfs.MountInfo{
 		MountPoint: "/var/tmp/buildah42/mnt/rootfs", Root: "/", MajorMinorVer: "0:76", FSType: "overlay",
@@ -40,7 +39,6 @@ func TestAStepsMountsTellItsLayerAndItsBundle(t *testing.T) {
 }
 
 func TestWhatIsNoPathIsNoWitness(t *testing.T) {
-	t.Parallel()
 	for _, bundle := range []string{"/var/tmp/../etc/buildah1", `/var/tmp/a\040b/buildah1`, "buildah1", "/var/tmp/x\n/buildah1"} {
 		m := &procfs.MountInfo{
 			MountPoint: bundle + "/mnt/rootfs", Root: "/", FSType: "overlay",
