@@ -190,7 +190,8 @@ func TestWhichProcessesAreWorthALook(t *testing.T) {
 		{"exe", "/opt/own-builder", "/opt/own-builder", true},
 		{"bash", "/bin/bash", "/bin/bash", false},
 		{"exe", "/bin/bash", "/bin/dash", false},
-		{"3", memory, "/bin/bash", false},
+		{"3", memory, "/opt/own-builder", true},
+		{"3", "/", "/opt/own-builder", true},
 		{"exe", "", "", false}, // kernel threads
 	} {
 		if got := mayBeMonitor(test.comm, test.exe, test.above); got != test.want {

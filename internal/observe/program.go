@@ -91,13 +91,15 @@ func mayBuild(exe string) bool {
 }
 
 // mayBeMonitor narrows down, by what costs little, which processes are worth a look: comm
-// is the process's, exe where its /proc/PID/exe points to, above its parent's.
+// is the process's, exe where its /proc/PID/exe points to, above its parent's. A program that
+// has executed itself from memory, or from a mount that nobody can reach, is not called as its
+// parent is, whatever that is called.
 func mayBeMonitor(comm, exe, above string) bool {
 	switch {
 	case exe == "" || above == "":
 		return false
-	case podman.IsMemoryCopy(exe):
-		return mayBuild(above) || podman.IsMemoryCopy(above)
+	case podman.IsMemoryCopy(exe), exe == podman.Unreachable:
+		return true
 	}
 	return exe == above && (mayBuild(above) || comm == podman.Reexec)
 }

@@ -77,10 +77,6 @@ func play(role string, args []string) int {
 		err = watchers(args[0])
 	case "chronicler":
 		err = chronicle(args[0], args[1])
-	case "unreadable family":
-		err = unreadableFamily(args[0])
-	case "unreadable":
-		err = unreadable(args[0])
 	case "map":
 		err = mapFile(args[0])
 	case leaderless:
