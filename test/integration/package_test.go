@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,9 @@ func TestPackageIsInstalledUpgradedAndRemovedWhileBuildsRun(t *testing.T) {
 		apt(t, "install "+file)
 		if view := b.supervised(1); view.ID != id {
 			t.Errorf("the build is %s, it was %s", view.ID, id)
+		}
+		if said, _ := try("%s doctor", ctl); strings.Contains(said, fmt.Sprintf("PID %d ", b.pid())) {
+			t.Errorf("it goes round the wrapper, says\n%s", said)
 		}
 	}
 	apt(t, "remove buildwatch")
