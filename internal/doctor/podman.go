@@ -107,9 +107,9 @@ func (h Host) older(context.Context) []Check {
 			continue
 		}
 		start, err := stat.StartTime()
-		if began := time.Unix(int64(start), 0); err == nil && began.Add(time.Second).Before(info.ModTime()) && stat.PPID != 0 && !isPause(p) {
+		if began := time.Unix(int64(start), 0); err == nil && began.Add(time.Second).Before(info.ModTime()) && stat.PPID != 0 && !findsNoRuntime(p) {
 			found = append(found, Check{"older", Warn, fmt.Sprintf("PID %d (%s) was started before podman was told of the wrapper: its builds go round it", p.PID, stat.Comm),
-				"restart it: systemctl restart podman.service, or systemctl --user restart podman.service"})
+				"a build ends by itself; a service: systemctl restart podman.service, or systemctl --user restart podman.service"})
 		}
 	}
 	if len(found) == 0 {
@@ -118,13 +118,14 @@ func (h Host) older(context.Context) []Check {
 	return found
 }
 
-// isPause reports whether it is the process that only holds a user's namespaces open.
+// findsNoRuntime reports whether it is a builder's monitor of one step, or the process that only holds
+// a user's namespaces open.
 //
 // Source: containers/podman, pkg/rootless/rootless_linux.c: it calls itself catatonit,
 // or "podman pause".
-func isPause(p procfs.Proc) bool {
+func findsNoRuntime(p procfs.Proc) bool {
 	args, err := p.CmdLine()
-	return err == nil && len(args) > 1 && args[len(args)-1] == "pause"
+	return err == nil && (podman.IsMonitor(args) || len(args) > 1 && args[len(args)-1] == "pause")
 }
 
 // builders asks podman and buildah what they are.
