@@ -241,7 +241,10 @@ func TestFilterByTheUnitOfACIJob(t *testing.T) {
 
 // TestHistoryOfARunnerThatMayReadNoJournal says who may, and so does show.
 func TestHistoryOfARunnerThatMayReadNoJournal(t *testing.T) {
-	socket, _ := start(t)
+	socket, _ := start(t, twoBuilds()[0])
+	if r, _ := runWith(t, socket, nil, history.ErrForbidden, "list", "--all", "--quiet"); r.code != exitFailure || r.out != twoBuilds()[0].ID+"\n" {
+		t.Errorf("list --all: %+v", r)
+	}
 	for _, args := range []string{"history", "show zzzz2345"} {
 		if r, _ := runWith(t, socket, nil, history.ErrForbidden, strings.Fields(args)...); r.code != exitFailure || !strings.Contains(r.err, "in the group systemd-journal") {
 			t.Errorf("%s: %+v", args, r)

@@ -147,19 +147,25 @@ func (a *app) listAgain(ctx context.Context, v listView, pause time.Duration) er
 }
 
 func (a *app) listOnce(ctx context.Context, v listView) error {
-	now := a.Now()
 	builds, err := a.builds(ctx)
 	if err != nil {
 		return err
 	}
+	var unknown error // those that there are, are listed all the same
 	if v.flags.past() {
-		ended, err := a.recent(ctx)
-		if err != nil {
-			return err
-		}
+		var ended []api.Build
+		ended, unknown = a.recent(ctx)
 		builds = append(builds, ended...)
 		api.SortBuilds(builds)
 	}
+	if err := a.printList(v, builds); err != nil {
+		return err
+	}
+	return unknown
+}
+
+func (a *app) printList(v listView, builds []api.Build) error {
+	now := a.Now()
 	builds = lastOf(v.wanted.apply(builds), int(v.flags.last))
 	slices.SortStableFunc(builds, v.order)
 	switch {
