@@ -17,9 +17,9 @@ type detailRow struct {
 
 // detailHelp describes the placeholders that a detailRow has beyond a row's.
 const detailHelp = `  .ProcessTree   its processes, parents before children:
-                 {{range .ProcessTree}} with .PID .PPID .Command .Exe .Arch
-                 .Emulator .State .WChan .Cgroup .Survivor and of survivors
-                 .Since .Waits
+                 {{range .ProcessTree}} with .PID .PPID .Command .Exe
+                 .Arch .Emulator .State .WChan .Cgroup .Survivor and of
+                 survivors .Since .Waits
   .Ladder        the rungs used to end it: {{range .Ladder}} with
                  .Rung .StartedAt .Duration .TimedOut .Survivors .Error
   .Verdict       what is done with it, and why

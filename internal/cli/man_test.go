@@ -24,6 +24,9 @@ func update() bool { return flag.Lookup("update").Value.String() == "true" }
 
 const manDir = "../../man"
 
+// manMargin is what man(1) has beside the lines of a list, their ends included.
+const manMargin = 7
+
 // TestManualPagesAreThoseOfTheCommands: one page for buildwatchctl and one for
 // each of its verbs, as podman has them.
 func TestManualPagesAreThoseOfTheCommands(t *testing.T) {
@@ -49,6 +52,11 @@ func TestManualPagesAreThoseOfTheCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := forReading(page.String())
+		for line := range strings.Lines(text) { // filled is what does not begin so
+			if strings.HasPrefix(line, "  ") && len(line) > columnsOfPage-manMargin {
+				t.Errorf("%s, on a page: %s", name, line)
+			}
+		}
 		all.WriteString(text)
 		path := filepath.Join(manDir, name)
 		if update() {

@@ -43,7 +43,7 @@ one that is not there.
 systemd.resource-control(5): ` + joinNames(limits.Names()) + `.
 Times are written as in systemd.time(7).`,
 		Example: `  buildwatchctl run -- podman build --platform linux/arm64 .
-  buildwatchctl run --timeout 30min --property MemoryMax=4G -- podman build .`,
+  buildwatchctl run --timeout 30min -p MemoryMax=4G -- podman build .`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("needs a command")

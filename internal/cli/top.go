@@ -40,7 +40,7 @@ not count for a build is "-".
 On a terminal the keys are
 
   up, down     choose a build (or k, j)
-  enter        show all that is known of it, as "buildwatchctl show" does
+  enter        show all that is known of it, as "show ID" does
   s            stop it, after a question
   o            order by the next of ` + joinNames(topOrders()) + `
   esc          back to the list

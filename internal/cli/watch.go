@@ -38,7 +38,7 @@ reads too slowly loses events: how many is told, and the builds are shown again.
 --json prints a JSON object for each event, one a line. The kinds:
 ` + wordHelp(shownKinds()),
 		Example: `  buildwatchctl watch
-  buildwatchctl watch --json | jq -r 'select(.kind == "gone").build.reason'`,
+  buildwatchctl watch --json | jq 'select(.kind == "gone").build.reason'`,
 		ValidArgsFunction: a.completeIDs,
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.runWatch(cmd.Context(), flags, ids)
