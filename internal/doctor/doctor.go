@@ -58,6 +58,9 @@ type Host struct {
 // runLimit is how long each program that is asked may take.
 const runLimit = 10 * time.Second
 
+// errNotThere is returned for a program that this host does not have, or not where the caller looks.
+var errNotThere = errors.New("it is not in $PATH")
+
 // Run runs a program of this host.
 func Run(ctx context.Context, program string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
@@ -67,6 +70,8 @@ func Run(ctx context.Context, program string, args ...string) (string, error) {
 	out, err := cmd.Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && len(exit.Stderr) > 0 {
 		err = errors.New(firstLine(string(exit.Stderr)))
+	} else if errors.Is(err, exec.ErrNotFound) {
+		err = errNotThere
 	}
 	return strings.TrimSpace(string(out)), err
 }

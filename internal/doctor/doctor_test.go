@@ -36,6 +36,24 @@ func states(checks []Check) string {
 	return strings.Join(all, ", ")
 }
 
+// TestDoctorOfAUserWithoutAHome: podman is there, and says itself what is amiss.
+func TestDoctorOfAUserWithoutAHome(t *testing.T) {
+	h := tree(t, nil)
+	h.Run = func(_ context.Context, program string, _ ...string) (string, error) {
+		if program == "podman" {
+			return "", errors.New("cannot resolve /nonexistent")
+		}
+		return Run(t.Context(), "no-such-program-"+program)
+	}
+	checks := h.builders(t.Context())
+	if len(checks) != 1 || checks[0].State != Warn || checks[0].Says != "podman --version: cannot resolve /nonexistent" {
+		t.Errorf("%+v", checks)
+	}
+	if _, err := h.Run(t.Context(), "systemctl"); err == nil || err.Error() != "it is not in $PATH" {
+		t.Errorf("what is not there: %v", err)
+	}
+}
+
 // TestEveryCheckThatIsNotOKSaysWhatMendsIt, on a host that has nothing.
 func TestEveryCheckThatIsNotOKSaysWhatMendsIt(t *testing.T) {
 	h := tree(t, nil)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -132,8 +133,11 @@ func findsNoRuntime(p procfs.Proc) bool {
 func (h Host) builders(ctx context.Context) []Check {
 	var found []Check
 	for _, name := range podman.Builders() {
-		if said, err := h.Run(ctx, name, "--version"); err == nil {
+		switch said, err := h.Run(ctx, name, "--version"); {
+		case err == nil:
 			found = append(found, Check{"builder", OK, firstLine(said), ""})
+		case !errors.Is(err, errNotThere):
+			found = append(found, Check{"builder", Warn, fmt.Sprintf("%s --version: %v", name, err), "mend that, or ask as the user who builds"})
 		}
 	}
 	if len(found) == 0 {

@@ -203,7 +203,7 @@ func run(ctx context.Context, program string, args []string) (string, error) {
 	var out, said bytes.Buffer // podman warns a user without a session of that, and answers all the same
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s: %w: %s", program, err, cut(out.String()+said.String()))
+		return "", fmt.Errorf("%s: %w: %s", program, err, cut(strings.TrimSpace(out.String()+said.String())))
 	}
 	return out.String(), nil
 }
