@@ -88,6 +88,7 @@ func writeRuntimes(stdout, stderr io.Writer) error {
 		return err
 	}
 	host := runtimes.ThisHost(asCalled(libexec, os.Args[0]))
+	host.Registering = true
 	rows, why := host.Rows()
 	for _, line := range append(why, host.Bypasses()...) {
 		fmt.Fprintln(stderr, line)

@@ -17,6 +17,8 @@ type Host struct {
 	Root     string                            // of the file system
 	Libexec  string                            // the directory of the wrapper's links
 	LookPath func(name string) (string, error) // exec.LookPath
+	// Registering: the drop-in is about to be put in its place, and counts as if it were there.
+	Registering bool
 }
 
 // ThisHost is the host that this program runs on.
@@ -72,8 +74,17 @@ func (h Host) bypasses(files []string) []string {
 	}
 	last := map[string]setting{}
 	byDefault := struct{ file, runtime string }{}
+	if h.Registering {
+		files = withDropIn(files, filepath.Join(h.Root, podman.DropInsOfMain, DropIn))
+	}
 	for _, file := range files {
 		said := read(file)
+		if h.Registering && filepath.Base(file) == DropIn {
+			said.Rows = map[string][]string{}
+			for _, name := range podman.Runtimes() {
+				said.Rows[name] = []string{filepath.Join(h.Libexec, name)}
+			}
+		}
 		for name, paths := range said.Rows {
 			last[name] = setting{file, paths}
 		}
@@ -93,6 +104,21 @@ func (h Host) bypasses(files []string) []string {
 		found = append(found, fmt.Sprintf("%s has %q as the runtime that is used by default: builds go round the wrapper, which stands before crun and runc by these names only", byDefault.file, d))
 	}
 	return found
+}
+
+// withDropIn has the drop-in among the files, where podman will read it.
+func withDropIn(files []string, dropIn string) []string {
+	isOurs := func(file string) bool { return filepath.Base(file) == DropIn }
+	if slices.ContainsFunc(files, isOurs) {
+		return files
+	}
+	after := slices.IndexFunc(files, func(file string) bool {
+		return filepath.Base(file) > DropIn && filepath.Base(file) != podman.ConfigFile
+	})
+	if after < 0 {
+		after = len(files)
+	}
+	return slices.Insert(slices.Clone(files), after, dropIn)
 }
 
 // BypassesOf is Bypasses of one caller: what makes the builds go round the wrapper of

@@ -109,3 +109,17 @@ func TestChosenIsWhatPodmanTakes(t *testing.T) {
 		t.Errorf("where nothing is, chosen is %s, which leads to %s", chosen, program)
 	}
 }
+
+// TestAnAdministratorsRowIsNoBypassBecauseTheDropInIsNotThereYet: who installs is told only of what will go round.
+func TestAnAdministratorsRowIsNoBypassBecauseTheDropInIsNotThereYet(t *testing.T) {
+	for file, want := range map[string]int{
+		"etc/containers/containers.conf": 0, "usr/share/containers/containers.conf": 0, "etc/containers/containers.conf.d/10-acme.conf": 0,
+		"etc/containers/containers.conf.d/99-acme.conf": 1, "etc/containers/containers.rootless.conf": 1,
+	} {
+		h := hostOf(tree(t, map[string]string{file: rowFor("/opt/crun")}))
+		h.Registering = true
+		if got := h.Bypasses(); len(got) != want {
+			t.Errorf("%s: %q", file, got)
+		}
+	}
+}
