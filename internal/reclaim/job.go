@@ -50,8 +50,6 @@ type Job struct {
 	Others   []Other  `json:"others,omitempty"`
 	// Look: nothing is to be removed, only told.
 	Look bool `json:"look,omitempty"`
-	// Yield: a build that the user begins meanwhile is let go first.
-	Yield bool `json:"yield,omitempty"`
 	// Prune: it is not about one build, but about all that dead ones have left.
 	Prune *Pruning `json:"prune,omitempty"`
 }

@@ -2,33 +2,28 @@ package reclaim
 
 import (
 	"context"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
-
-	"github.com/prometheus/procfs"
-
-	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // Who cancels a build often builds again at once, mostly from cache, and in less time than the
-// removal takes: podman's locks and the disk are then the new build's. What is left can wait, but
-// not for long.
-const (
-	rebuildStart = 200 * time.Millisecond // in which the next build may begin
-	rebuildPause = 100 * time.Millisecond
-	rebuildLimit = 3 * time.Second
-)
+// removal takes: processors, podman's locks and the disk are then the new build's. What is left can
+// wait, but not for long.
+type rebuild struct {
+	begin time.Duration // after the builder's end: in that time the next build may begin
+	pause time.Duration // between looks whether the next build is over
+	limit time.Duration // after the builder's end
+}
 
-// letRebuild waits for as long as the user builds, up to rebuildLimit.
-func letRebuild(ctx context.Context, builds func() bool) {
-	limit, cancel := context.WithTimeout(ctx, rebuildLimit)
+var nextBuild = rebuild{begin: time.Second, pause: 100 * time.Millisecond, limit: 3 * time.Second}
+
+// wait waits for as long as builds says that somebody builds.
+func (n rebuild) wait(ctx context.Context, ended time.Time, builds func() bool) {
+	ctx, cancel := context.WithDeadline(ctx, ended.Add(n.limit))
 	defer cancel()
-	for pause := rebuildStart; ; pause = rebuildPause {
+	for pause := time.Until(ended.Add(n.begin)); ; pause = n.pause {
 		select {
 		case <-time.After(pause):
-		case <-limit.Done():
+		case <-ctx.Done():
 			return
 		}
 		if !builds() {
@@ -37,16 +32,15 @@ func letRebuild(ctx context.Context, builds func() bool) {
 	}
 }
 
-// userBuilds reports whether a process of the user's makes a build and nothing else. Whether a
-// service does can't be told so.
-func userBuilds() bool {
-	all, _ := procfs.AllProcs()
-	return slices.ContainsFunc(all, func(process procfs.Proc) bool {
-		args, err := process.CmdLine()
-		if err != nil || len(args) == 0 || !podman.MakesStages(podman.ReadCommand(filepath.Base(args[0]), args).Name) {
-			return false
+// builds reports whether a build of the user's is under way: by a builder of its own, or a request
+// to a service.
+func (r *Reclaimer) builds(uid uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.entries {
+		if w.UID == uid && !w.dead && w.Span.To == 0 && (!w.Serves || w.Build != "") {
+			return true
 		}
-		status, err := process.NewStatus()
-		return err == nil && status.UIDs[1] == uint64(os.Geteuid())
-	})
+	}
+	return false
 }

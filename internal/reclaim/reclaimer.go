@@ -50,6 +50,7 @@ type Options struct {
 	Log  *logrus.Entry
 
 	pauses []time.Duration // tests have others
+	next   rebuild
 }
 
 // Done is what a helper has done about what a build had left, and what all have so far.
@@ -122,8 +123,9 @@ type waiting struct {
 	// patience is how long over is waited for after the builder's end.
 	patience time.Duration
 
-	dead bool // the builder is
-	gone bool // nothing of it is waited for any more
+	ended time.Time // the builder, as far as is known; its waiter's own
+	dead  bool      // the builder is
+	gone  bool      // nothing of it is waited for any more
 	// again holds a token when another builder of the user's is done with: what could not be
 	// told from what that one has made may be told now.
 	again chan struct{}
@@ -143,7 +145,7 @@ func New(options Options) *Reclaimer {
 	life, end := context.WithCancel(context.Background())
 	r := &Reclaimer{Options: options, life: life, end: end, places: share.NewPool(helpers), writes: share.NewPool(writes), dead: share.NewPool(dead), alone: share.NewPool(builders), entries: map[key]*waiting{}}
 	if r.pauses == nil {
-		r.pauses = pauses
+		r.pauses, r.next = pauses, nextBuild
 	}
 	if r.Mode == Off {
 		return r
@@ -372,17 +374,6 @@ func (r *Reclaimer) beside(but *waiting) (others []Other) {
 	return others
 }
 
-// othersWait reports whether other dead builders of the user wait for a helper. It is called with
-// the lock.
-func (r *Reclaimer) othersWait(but *waiting) bool {
-	for _, w := range r.entries {
-		if w != but && w.UID == but.UID && w.dead {
-			return true
-		}
-	}
-	return false
-}
-
 // reclaim has a helper remove what is left, and reports whether that was all.
 func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	r.mu.Lock()
@@ -398,9 +389,6 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 		return false
 	}
 	defer release()
-	r.mu.Lock()
-	job.Yield = !job.Look && !r.othersWait(w)
-	r.mu.Unlock()
 	begun := time.Now()
 	result, err := r.Run(r.life, uid, job)
 	if err == nil && result.Error != "" {

@@ -148,7 +148,7 @@ func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
 	child.End()
 	b.Over("bcdf2345", false)
 	job := b.job()
-	if !job.Containers || job.Look || !job.Yield || len(job.Layers) != 1 || job.Layers[0].ID != hex('a') || job.Span.To == 0 || len(job.Others) != 0 {
+	if !job.Containers || job.Look || len(job.Layers) != 1 || job.Layers[0].ID != hex('a') || job.Span.To == 0 || len(job.Others) != 0 {
 		t.Errorf("%+v", job)
 	}
 	must(t, job.check())

@@ -45,9 +45,6 @@ func Tidy(in io.Reader, out io.Writer) int {
 func do(ctx context.Context, t tidier, job Job) (items []Item, err error) {
 	switch {
 	case job.Prune == nil:
-		if job.Yield {
-			letRebuild(ctx, userBuilds)
-		}
 		return t.tidy(ctx, job)
 	case len(job.Prune.Remove) > 0:
 		items, err = Leftovers{t}.Remove(ctx, time.UnixMicro(job.Prune.Before), job.Prune.Remove)

@@ -37,6 +37,9 @@ func (r *Reclaimer) wait(w *waiting) {
 	}
 	defer release()
 	w.looks.Wait()
+	if r.Mode == Own {
+		r.next.wait(r.life, w.ended, func() bool { return r.builds(w.UID) })
+	}
 	for try := 0; !r.reclaim(w, try); {
 		switch {
 		case r.life.Err() != nil: // the next daemon goes on with it
@@ -86,6 +89,7 @@ func (r *Reclaimer) waitForEnd(w *waiting) bool {
 		}
 		end = time.Now().UnixMicro()
 	}
+	w.ended = time.Now()
 	r.mu.Lock()
 	w.dead = true
 	if w.Span.To == 0 { // else an earlier daemon has seen its end

@@ -20,7 +20,8 @@ func main() {
 	rounds := flag.Int("rounds", 40, "cancels of each kind")
 	passes := flag.Int("passes", 500, "calls of the runtime that are passed through, of each kind")
 	creates := flag.Int("creates", 100, "containers that are created, of each kind")
-	storage := flag.Int("storage", 0, "measure nothing but what so many cancels in a row leave in storage, and the build after a cancel")
+	storage := flag.Int("storage", 0, "measure nothing but what so many cancels in a row leave in storage")
+	pairs := flag.Int("next-build", 0, "measure nothing but the build after a cancel, in so many pairs with reclaim and without")
 	apis := flag.Int("api", 0, "measure nothing but how soon API builds end with their clients, so often each")
 	scale := flag.Int("scale", 0, "measure nothing but what so many builds at once cost, and how fast they are ended")
 	others := flag.Int("peers", 0, "measure nothing but how builds end with each of podman, buildwatch and Docker, cancelled so often")
@@ -29,8 +30,11 @@ func main() {
 	if err := inMachine(); err != nil {
 		exit(err)
 	}
-	if *storage > 0 {
+	switch {
+	case *storage > 0:
 		exit(measureStorage(*storage))
+	case *pairs > 0:
+		exit(compareNextBuild(*pairs))
 	}
 	daemons, err := daemonsOf(*before)
 	if err != nil {

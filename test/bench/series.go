@@ -16,6 +16,8 @@ type series struct {
 
 func (s *series) add(d time.Duration) { s.times = append(s.times, d) }
 
+func (s *series) last() time.Duration { return s.times[len(s.times)-1] }
+
 // quantile is the smallest time that a share q of all does not exceed.
 func (s *series) quantile(q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(s.times))

@@ -6,13 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
-
-// pairs is how many times a build after a cancel is measured of each kind, after so many cancels.
-func pairs(rounds int) int { return max(5, rounds/10) }
 
 // storageOf is what the storage takes on the disk, in KiB.
 func storageOf() (int, error) {
@@ -43,8 +41,7 @@ func untilTidy() error {
 	}
 }
 
-// measureStorage cancels builds in a row, and prints what the storage takes; then it compares the
-// build after a cancel with that of a daemon that reclaims nothing.
+// measureStorage cancels builds in a row, and prints what the storage takes.
 func measureStorage(rounds int) error {
 	dir, err := contextDir(family)
 	if err != nil {
@@ -69,10 +66,11 @@ func measureStorage(rounds int) error {
 		}
 		fmt.Printf("%-10d  %8d KiB  %d\n", round, size, left)
 	}
-	return compareNextBuild(pairs(rounds))
+	return nil
 }
 
-// compareNextBuild measures a build with cache right after a cancel, in turn with each daemon.
+// compareNextBuild measures a build with cache right after a cancel, in pairs: with a daemon that
+// reclaims and with one that does not, each first in every other pair.
 func compareNextBuild(pairs int) error {
 	const cached = "FROM scratch\nCOPY --chmod=755 busybox /bin/busybox\nCOPY --chmod=755 busybox /bin/sh\nRUN echo 1 >/1\nRUN echo 2 >/2\n"
 	dir, err := contextDir(cached)
@@ -89,32 +87,45 @@ func compareNextBuild(pairs int) error {
 		return fmt.Errorf("a build: %w: %s", err, out)
 	}
 	all := []*series{{name: `reclaim = "off"`}, {name: `reclaim = "own"`}}
-	for round := range pairs {
-		for kind, mode := range []string{"off", "own"} {
-			if err := setReclaim(mode); err != nil {
-				return err
-			}
-			fmt.Fprintf(os.Stderr, "\rbench: build after a cancel, %d of %d ", round+1, pairs)
-			if err := cancelBuild(hanging); err != nil {
-				return err
-			}
-			begun := time.Now()
-			if err := build(dir).Run(); err != nil {
-				return err
-			}
-			all[kind].add(time.Since(begun))
-			if mode == "off" {
-				_ = exec.Command("sh", "-c", "buildah rm --all; rm -rf /var/tmp/buildah*").Run()
-			}
-			if err := untilTidy(); err != nil {
-				return err
-			}
+	ratios := make([]float64, 0, pairs)
+	for round := range 2 * pairs {
+		kind := (round + round/2) % 2 // off, own, own, off …
+		fmt.Fprintf(os.Stderr, "\rbench: build after a cancel, %d of %d ", round/2+1, pairs)
+		took, err := nextBuild(hanging, dir, []string{"off", "own"}[kind])
+		if err != nil {
+			return err
+		}
+		all[kind].add(took)
+		if round%2 == 1 {
+			ratios = append(ratios, float64(all[1].last())/float64(all[0].last()))
 		}
 	}
 	fmt.Fprintln(os.Stderr)
-	fmt.Printf("\nA build with cache right after a cancel, %d each, taken in turn:\n\n", pairs)
+	fmt.Printf("\nA build with cache right after a cancel, %d pairs, each first in every other one:\n\n", pairs)
 	printTable(all)
+	slices.Sort(ratios)
+	fmt.Printf("\nOf the pairs' ratios: median %.2fx, a quarter below %.2fx, a quarter above %.2fx\n",
+		ratios[len(ratios)/2], ratios[len(ratios)/4], ratios[len(ratios)*3/4])
 	return os.Remove(reclaimFile)
+}
+
+// nextBuild is how long a build takes right after the cancel of one that hangs.
+func nextBuild(hanging, dir, mode string) (time.Duration, error) {
+	if err := setReclaim(mode); err != nil {
+		return 0, err
+	}
+	if err := cancelBuild(hanging); err != nil {
+		return 0, err
+	}
+	begun := time.Now()
+	if err := build(dir).Run(); err != nil {
+		return 0, err
+	}
+	took := time.Since(begun)
+	if mode == "off" {
+		_ = exec.Command("sh", "-c", "buildah rm --all; rm -rf /var/tmp/buildah*").Run()
+	}
+	return took, untilTidy()
 }
 
 const reclaimFile = "/etc/buildwatch/buildwatchd.toml.d/bench.toml"
