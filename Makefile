@@ -15,6 +15,7 @@ ROUNDS      ?= 10
 BUILDS      ?= 1000
 BEFORE      ?=
 RACE        ?=
+PAIRS       ?= 20
 SEED        ?= 1
 MINUTES     ?= 1
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
@@ -164,9 +165,9 @@ build/before:
 	git archive '$(BEFORE)' | tar -x -C build/before.src
 	cd build/before.src && $(GO_BUILD) -buildvcs=false -o ../before/ ./cmd/buildwatchd
 
-bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes and the next build (root; CANCELS=200)
+bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes, and PAIRS of the next build (root; CANCELS=200 PAIRS=20)
 	$(GO_BUILD) -o build/ ./test/bench
-	$(MACHINE) -- build/bench -storage $(CANCELS)
+	$(MACHINE) -- build/bench -storage $(CANCELS) -next-build $(PAIRS)
 
 lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, locks, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }

@@ -6,7 +6,8 @@ package main
 import (
 	"os"
 
+	"github.com/buildwatch/buildwatch/internal/leases"
 	"github.com/buildwatch/buildwatch/internal/reclaim"
 )
 
-func main() { os.Exit(reclaim.Tidy(os.Stdin, os.Stdout)) }
+func main() { os.Exit(reclaim.Tidy(os.Stdin, os.Stdout, leases.GiveBack)) }

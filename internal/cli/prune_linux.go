@@ -24,7 +24,25 @@ type leftovers interface {
 // storagePruner removes from a user's storage.
 type storagePruner struct{ leftovers }
 
-func systemPruner() pruner { return storagePruner{reclaim.ForCaller()} }
+// systemPruner is that of who calls. That of root is the helper, too, where it is installed: there
+// is more to be given back than what is in storage.
+func systemPruner() pruner {
+	if helper, err := helperProgram(); err == nil && os.Geteuid() == 0 {
+		return storagePruner{reclaim.OfUser{Program: helper}}
+	}
+	return storagePruner{reclaim.ForCaller()}
+}
+
+// helperProgram is the path of the helper.
+func helperProgram() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	helper := filepath.Join(filepath.Dir(exe), "..", "libexec", "buildwatch", "buildwatch-reclaim")
+	_, err = os.Stat(helper)
+	return helper, err
+}
 
 // systemPrunerOf is that of a user, by name or UID.
 func systemPrunerOf(name string) (pruner, error) {
@@ -35,11 +53,10 @@ func systemPrunerOf(name string) (pruner, error) {
 	if int(uid) == os.Geteuid() {
 		return systemPruner(), nil
 	}
-	exe, err := os.Executable()
+	helper, err := helperProgram()
 	if err != nil {
 		return nil, err
 	}
-	helper := filepath.Join(filepath.Dir(exe), "..", "libexec", "buildwatch", "buildwatch-reclaim")
 	return storagePruner{reclaim.OfUser{UID: uid, Program: helper}}, nil
 }
 

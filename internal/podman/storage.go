@@ -121,6 +121,18 @@ func Tools() []Tool {
 	}
 }
 
+// storageVariables are those of the environment by which a user's storage, and its tools, are found.
+//
+// Source: containers/storage 1.59, types/options.go, types/utils.go; containers-storage.conf(5),
+// containers.conf(5).
+var storageVariables = [...]string{
+	"PATH", "HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+	"CONTAINERS_STORAGE_CONF", "CONTAINERS_CONF", "CONTAINERS_CONF_OVERRIDE", "STORAGE_DRIVER", "STORAGE_OPTS", TemporaryVariable,
+}
+
+// StorageVariables returns their names.
+func StorageVariables() []string { return storageVariables[:] }
+
 // StepLayer is the layer of containers/storage that a process has as its root, by the
 // line of mountinfo on that; "" for none.
 //

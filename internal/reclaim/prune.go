@@ -17,7 +17,7 @@ import (
 type Leftovers struct{ tidier }
 
 // ForCaller looks for those of whoever runs this program.
-func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses, temporary()}} }
+func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses, temporary(), nil}} }
 
 // temporary are the directories in which builds make theirs.
 func temporary() []string {
@@ -70,7 +70,7 @@ func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) (
 		case item.Why != WhyNone:
 		case item.Kind == KindContainer && slices.Contains(left, item.What):
 			item.Why = WhyFailed
-		case item.Kind != KindContainer && (directory{path: item.What}).remove() != nil:
+		case item.Kind != KindContainer && l.removeDirectory(directory{path: item.What, kind: item.Kind}) != nil:
 			item.Why = WhyFailed
 		default:
 			item.Removed = true

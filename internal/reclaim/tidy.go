@@ -20,8 +20,9 @@ import (
 )
 
 // Tidy is the helper: it reads a job, removes what is only that build's as the user that it
-// is, and writes what it has done. It returns the program's exit status.
-func Tidy(in io.Reader, out io.Writer) int {
+// is, and writes what it has done. giveBack gives back what a RUN container that is gone had of
+// the network. It returns the program's exit status.
+func Tidy(in io.Reader, out io.Writer, giveBack func(container string) error) int {
 	var job Job
 	result := Result{Version: docVersion}
 	err := decode(in, &job)
@@ -31,7 +32,7 @@ func Tidy(in io.Reader, out io.Writer) int {
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), tidyLimit)
 		defer cancel()
-		result.Items, err = do(ctx, tidier{tools(), lookAtProcesses, temporary()}, job)
+		result.Items, err = do(ctx, tidier{tools(), lookAtProcesses, temporary(), giveBack}, job)
 	}
 	if err != nil {
 		result.Error = cut(err.Error())
@@ -76,6 +77,7 @@ type tidier struct {
 	look  func() (processes, error)
 	// temporary are the directories in which builds make theirs.
 	temporary []string
+	giveBack  func(container string) error
 }
 
 // tool is a program that removes working containers.
@@ -205,11 +207,18 @@ func run(ctx context.Context, program string, args []string) (string, error) {
 	return out.String(), nil
 }
 
-// environment is what podman needs to find the user's storage. None of the build's is known.
+// environment is what podman needs to find the user's storage. None of a build's is known: systemd
+// gives a helper none of these but PATH and HOME; they are for who calls `buildwatchctl prune`.
 func environment() []string {
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "LC_ALL=C.UTF-8"}
-	if dir := "/run/user/" + strconv.Itoa(os.Getuid()); os.Getuid() != 0 && isDir(dir) {
-		env = append(env, "XDG_RUNTIME_DIR="+dir)
+	env := []string{"LC_ALL=C.UTF-8"}
+	for _, name := range podman.StorageVariables() {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	const runtimeDir = "XDG_RUNTIME_DIR"
+	if dir := "/run/user/" + strconv.Itoa(os.Getuid()); os.Getenv(runtimeDir) == "" && os.Getuid() != 0 && isDir(dir) {
+		env = append(env, runtimeDir+"="+dir)
 	}
 	return env
 }
@@ -232,12 +241,23 @@ func (t tidier) directory(d directory, job Job, running processes) []Item {
 		item.Why = WhyUsed
 	case job.Look:
 		item.Why = WhyLook
-	case d.remove() != nil:
+	case t.removeDirectory(d) != nil:
 		item.Why = WhyFailed
 	default:
 		item.Removed = true
 	}
 	return []Item{item}
+}
+
+// removeDirectory removes one; of a bundle, when its RUN container has nothing of the network any
+// more: it is the record of that.
+func (t tidier) removeDirectory(d directory) error {
+	if d.kind == KindBundle && t.giveBack != nil {
+		if err := t.giveBack(podman.ContainerOf(filepath.Base(d.path))); err != nil {
+			return err
+		}
+	}
+	return d.remove()
 }
 
 // storage is the one that the user's configuration names; none where neither tool is there.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -99,7 +100,7 @@ func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
 	s.add(hex('3'), hex('c'), "null")                                     // buildah from
 	s.add(hex('4'), hex('d'), `{},"CommonBuildOpts":{"IdentityLabel":2}`) // buildah from of 1.28
 	podman, calls := s.tool("")
-	items, err := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if got := s.ids(); !slices.Equal(got, []string{hex('3'), hex('4')}) {
 		t.Errorf("left are %v", got)
@@ -117,7 +118,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	podman, calls := s.tool(hex('1'))
-	items, _ := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
+	items, _ := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyFailed {
 		t.Errorf("%+v", items)
 	}
@@ -137,7 +138,7 @@ func TestAContainerThatAProcessUsesStays(t *testing.T) {
 	must(t, err)
 	defer file.Close()
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, alone, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyUsed || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)
@@ -181,6 +182,36 @@ func TestADeadBuildsBundleIsRemoved(t *testing.T) {
 	}
 }
 
+// TestABundleIsRemovedWhenItsNetworkIsGivenBack: it is the record of what its step was lent.
+func TestABundleIsRemovedWhenItsNetworkIsGivenBack(t *testing.T) {
+	dir := t.TempDir()
+	job := Job{Version: docVersion, Span: Span{From: time.Now().Add(-time.Minute).UnixMicro()}}
+	free, lent, used := filepath.Join(dir, "buildah42"), filepath.Join(dir, "buildah43"), filepath.Join(dir, "buildah44")
+	job.Bundles = []string{free, lent, used}
+	for _, path := range job.Bundles {
+		bundle(t, path)
+	}
+	var asked []string
+	giveBack := func(container string) error {
+		asked = append(asked, container)
+		if container == "buildah-buildah43" {
+			return errors.New("podman's lock is held")
+		}
+		return nil
+	}
+	look := func() (processes, error) {
+		return processes{used: []string{filepath.Join(used, "mnt", "rootfs")}}, nil
+	}
+	items, err := tidier{look: look, giveBack: giveBack}.tidy(context.Background(), job)
+	must(t, err)
+	if len(items) != 3 || !items[0].Removed || items[1].Why != WhyFailed || items[2].Why != WhyUsed {
+		t.Errorf("%+v", items)
+	}
+	if want := []string{"buildah-buildah42", "buildah-buildah43"}; !slices.Equal(asked, want) {
+		t.Errorf("given back is what %v have", asked)
+	}
+}
+
 func TestAnotherDirectoryByTheRequestsNameStays(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "libpod_builder7")
 	must(t, os.Mkdir(dir, 0o700))
@@ -206,7 +237,7 @@ func TestAHelperRefusesWhatTheDaemonDoesNotSay(t *testing.T) {
 		`{"v":1,"span":{"from":1},"request":{"path":"x","inode":1}}`,
 	} {
 		var out bytes.Buffer
-		if status := Tidy(strings.NewReader(job), &out); status != 1 || !strings.Contains(out.String(), `"error"`) {
+		if status := Tidy(strings.NewReader(job), &out, nil); status != 1 || !strings.Contains(out.String(), `"error"`) {
 			t.Errorf("%s: %d, %s", job, status, out.String())
 		}
 	}
@@ -228,7 +259,7 @@ func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
 		return processes{builders: []int64{s.created.Add(-time.Second).UnixMicro()}}, nil
 	}
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, builder, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, builder, nil, nil}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Why != WhyDoubt || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)

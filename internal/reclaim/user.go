@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
 // OfUser are a user's Leftovers, for root: a helper is started that is the user, as the daemon
@@ -59,11 +62,19 @@ func (u OfUser) ask(ctx context.Context, p Pruning) ([]Item, error) {
 //
 // Source: systemd-run(1), systemd.exec(5).
 func (u OfUser) arguments() []string {
-	return []string{
+	args := []string{
 		"--quiet", "--collect", "--pipe", "--wait", "--uid=" + strconv.FormatUint(uint64(u.UID), 10), "--working-directory=/",
 		"--description=Looks for what dead container builds have left", "--property=Delegate=yes", "--nice=19", "--property=IOSchedulingClass=idle",
-		"--property=UMask=077", "--property=KeyringMode=private", "--property=RuntimeMaxSec=" + strconv.Itoa(int(unitLimit.Seconds())), "--", u.Program,
+		"--property=UMask=077", "--property=KeyringMode=private", "--property=RuntimeMaxSec=" + strconv.Itoa(int(unitLimit.Seconds())),
 	}
+	if u.UID == uint32(os.Geteuid()) { // the caller's own storage is where the caller's environment says
+		for _, name := range podman.StorageVariables() {
+			if _, ok := os.LookupEnv(name); ok {
+				args = append(args, "--setenv="+name)
+			}
+		}
+	}
+	return append(args, "--", u.Program)
 }
 
 func runCommand(ctx context.Context, in []byte, name string, args ...string) ([]byte, error) {

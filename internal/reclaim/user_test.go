@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,22 @@ func TestRootAsksTheUsersOwnHelper(t *testing.T) {
 		}
 		if asked.Prune == nil || asked.Prune.Before != 1_000_000 || len(asked.Prune.Remove) != 1 || asked.check() != nil {
 			t.Errorf("%s: asked is %+v", name, asked)
+		}
+	}
+}
+
+// TestOwnStorageIsWhereTheCallersEnvironmentSays, and another user's where that user's does.
+func TestOwnStorageIsWhereTheCallersEnvironmentSays(t *testing.T) {
+	t.Setenv("CONTAINERS_STORAGE_CONF", "/srv/storage.conf")
+	t.Setenv("CONTAINER_HOST", "ssh://elsewhere") // its storage is not here
+	const variable = "CONTAINERS_STORAGE_CONF=/srv/storage.conf"
+	if env := environment(); !slices.Contains(env, variable) || slices.Contains(env, "CONTAINER_HOST=ssh://elsewhere") {
+		t.Errorf("%q", env)
+	}
+	for uid, want := range map[uint32]bool{uint32(os.Geteuid()): true, uint32(os.Geteuid()) + 1: false} {
+		args := OfUser{UID: uid}.arguments()
+		if slices.Contains(args, "--setenv=CONTAINERS_STORAGE_CONF") != want || slices.Contains(args, "--setenv=CONTAINER_HOST") {
+			t.Errorf("UID %d: %q", uid, args)
 		}
 	}
 }

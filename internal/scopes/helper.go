@@ -59,6 +59,15 @@ const helperCapabilities = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<uni
 	1<<unix.CAP_FSETID | 1<<unix.CAP_KILL | 1<<unix.CAP_SETGID | 1<<unix.CAP_SETUID | 1<<unix.CAP_SETPCAP | 1<<unix.CAP_SETFCAP |
 	1<<unix.CAP_SYS_ADMIN | 1<<unix.CAP_SYS_CHROOT | 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_MKNOD | 1<<unix.CAP_LINUX_IMMUTABLE
 
+// capabilitiesOf are those of the helper of a user. What netavark has lent to a step of root's is
+// given back in the host's network.
+func capabilitiesOf(uid uint32) uint64 {
+	if uid == 0 {
+		return helperCapabilities | 1<<unix.CAP_NET_ADMIN
+	}
+	return helperCapabilities
+}
+
 // helperProperties are those of a helper's service. There is none among them that gives it a
 // mount namespace (ProtectSystem=, PrivateTmp= …): what it unmounts is to be unmounted for
 // the host. NoNewPrivileges= would keep rootless podman from its user namespace (newuidmap).
@@ -96,7 +105,7 @@ func helperProperties(h Helper, slice string) []systemd.Property {
 		property("Nice", int32(helperNice)),
 		property("IOSchedulingClass", int32(idleIO)),
 		property("UMask", uint32(helperUMask)),
-		property("CapabilityBoundingSet", uint64(helperCapabilities)),
+		property("CapabilityBoundingSet", capabilitiesOf(h.UID)),
 		property("RestrictAddressFamilies", families{true, []string{"AF_UNIX", "AF_NETLINK"}}),
 		property("RestrictRealtime", true),
 		property("LockPersonality", true),

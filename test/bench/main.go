@@ -31,6 +31,8 @@ func main() {
 		exit(err)
 	}
 	switch {
+	case *storage > 0 && *pairs > 0:
+		exit(errors.Join(measureStorage(*storage), compareNextBuild(*pairs)))
 	case *storage > 0:
 		exit(measureStorage(*storage))
 	case *pairs > 0:

@@ -67,12 +67,33 @@ func helpersAtWork() []string {
 	return all
 }
 
-// TestReclaimKilledInItsMiddleBreaksNothing: the helper with its podman, or the daemon, at any
-// moment. What is left is removed all the same, later.
+// killPodmanOf kills the podman that a helper has started, and not the helper, and reports whether
+// there was one.
+func killPodmanOf(helper string) bool {
+	killed := false
+	procs, _ := os.ReadFile(filepath.Join(helper, "cgroup.procs"))
+	for _, line := range strings.Fields(string(procs)) {
+		comm, _ := os.ReadFile(filepath.Join("/proc", line, "comm"))
+		if pid, err := strconv.Atoi(line); err == nil && strings.TrimSpace(string(comm)) == "podman" {
+			killed = syscall.Kill(pid, syscall.SIGKILL) == nil || killed
+		}
+	}
+	return killed
+}
+
+// TestReclaimKilledInItsMiddleBreaksNothing: the helper with its podman, podman alone, or the daemon,
+// at any moment. What is left is removed all the same, later.
 func TestReclaimKilledInItsMiddleBreaksNothing(t *testing.T) {
 	for name, kill := range map[string]func(t *testing.T, helper string){
 		"helper": func(_ *testing.T, helper string) { // it may have ended
 			_ = os.WriteFile(filepath.Join(helper, "cgroup.kill"), []byte("1"), 0)
+		},
+		"podman": func(t *testing.T, helper string) {
+			eventually(t, func() (string, bool) { // or the helper has ended
+				time.Sleep(rand.N(30 * time.Millisecond))
+				_, err := os.Stat(helper)
+				return "no podman runs in " + helper, killPodmanOf(helper) || err != nil
+			})
 		},
 		"daemon": func(t *testing.T, _ string) {
 			sh(t, "systemctl kill --kill-whom=main --signal=KILL buildwatchd.service")

@@ -1,0 +1,58 @@
+//go:build integration
+
+package integration
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// lent is what netavark has lent to RUN containers of root's: addresses, as far as a database of
+// theirs can be read for names, and names in DNS.
+func lent(t *testing.T) string {
+	t.Helper()
+	return sh(t, "grep -aoh 'buildah-buildah[0-9]*' /run/containers/networks/aardvark-dns/* 2>/dev/null | sort -u")
+}
+
+// TestNetworkOfACancelledBuildIsGivenBack: its addresses, all of which were lent, are there for the
+// next build, and nobody finds it in DNS; a container beside it keeps its own.
+func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { root.tidy(t) })
+	image := contextDir(t, "")
+	sh(t, "podman build --network=none --platform %s --tag beside %s", arch64, image)
+	// Two addresses: one container's and one build's.
+	sh(t, "podman network create --subnet 10.77.0.0/29 --ip-range 10.77.0.2-10.77.0.3 lent")
+	t.Cleanup(func() { sh(t, "podman network rm --force lent") })
+	sh(t, "podman run --detach --pids-limit=0 --name beside --network lent beside /bin/busybox sleep 1001")
+	t.Cleanup(func() { sh(t, "podman rm --force --time 0 beside") })
+	address := sh(t, "podman inspect --format '{{.NetworkSettings.Networks.lent.IPAddress}}' beside")
+
+	before := storageOf(t, root)
+	dir := contextDir(t, "FROM base\nRUN /bin/busybox sleep 1002\n")
+	for range 2 { // the second one needs the address of the first
+		cancelled := startCommand(t, "podman", "build", "--no-cache", "--network", "lent", "--platform", arch64, dir)
+		eventually(t, func() (string, bool) {
+			out, err := try("pgrep -f 'busybox sleep 1002$'")
+			return "the step does not run", err == nil && out != ""
+		})
+		if lent(t) == "" {
+			t.Fatal("nothing is lent to the step")
+		}
+		must(t, syscall.Kill(cancelled.pid(), syscall.SIGKILL))
+		cancelled.wait()
+		noNews(t, root, before)
+		if left := lent(t); left != "" {
+			t.Errorf("in DNS there is %s", left)
+		}
+	}
+	hosts, _ := os.ReadFile("/run/containers/networks/aardvark-dns/lent")
+	if !strings.Contains(string(hosts), address+" ") {
+		t.Errorf("of the container that is there DNS has lost %s:\n%s", address, hosts)
+	}
+	if out := sh(t, "podman exec beside /bin/busybox ip addr"); !strings.Contains(out, address+"/") {
+		t.Errorf("it has lost %s:\n%s", address, out)
+	}
+}
