@@ -70,11 +70,10 @@ func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) (
 		case item.Why != WhyNone:
 		case item.Kind == KindContainer && slices.Contains(left, item.What):
 			item.Why = WhyFailed
-		case item.Kind != KindContainer && l.removeDirectory(directory{path: item.What, kind: item.Kind}) != nil:
-			item.Why = WhyFailed
-		default:
-			item.Removed = true
+		case item.Kind != KindContainer:
+			item.Why = l.removeDirectory(directory{path: item.What, kind: item.Kind})
 		}
+		item.Removed = item.Why == WhyNone
 	}
 	return found, err
 }
@@ -128,7 +127,6 @@ func (l Leftovers) directoryLeft(path string, before int64, running processes) (
 			return Item{}, false
 		}
 		switch {
-		case item.Why != WhyNone:
 		case running.maker(kind)(item.Created):
 			item.Why = WhyDoubt
 		case running.use(path):

@@ -77,9 +77,7 @@ func (d directory) look() (item Item, there bool) {
 	case !ok, !info.IsDir(), !d.form(d.path), int(st.Uid) != os.Geteuid(),
 		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
 		item.Why = WhyReplaced
-	case mountedIn(d.path):
-		item.Why = WhyMounted
-	default:
+	case !mountedIn(d.path):
 		item.Bytes = diskUse(d.path)
 	}
 	return item, true
@@ -92,18 +90,34 @@ func bornAt(path string) (usec int64, ok bool) {
 	return st.Btime.Sec*1_000_000 + int64(st.Btime.Nsec)/1_000, err == nil && st.Mask&unix.STATX_BTIME != 0
 }
 
-// mountedIn reports whether anything is mounted in or on a directory; in doubt it is.
-func mountedIn(dir string) bool {
+// mountsIn are what is mounted in or on a directory, for the host.
+func mountsIn(dir string) (all []string, err error) {
 	mounts, err := procfs.GetMounts()
-	if err != nil {
-		return true
-	}
 	for _, m := range mounts {
 		if m.MountPoint == dir || strings.HasPrefix(m.MountPoint, dir+"/") {
-			return true
+			all = append(all, m.MountPoint)
 		}
 	}
-	return false
+	return all, err
+}
+
+// mountedIn reports whether anything is; in doubt it is.
+func mountedIn(dir string) bool {
+	mounts, err := mountsIn(dir)
+	return err != nil || len(mounts) > 0
+}
+
+// unmountIn unmounts what a dead builder of root's has mounted in its directory, where nobody uses
+// it: the source of a `RUN --mount=type=bind`, the context itself. Those of a rootless builder are in
+// a namespace of their own, and go with the directory.
+//
+// Source: containers/buildah 1.33 to 1.43, internal/volumes/bind_linux.go, bindFromChroot;
+// imagebuildah/build_linux.go, platformSetupContextDirectoryOverlay. A look at podman 5.4.2.
+func unmountIn(dir string) {
+	mounts, _ := mountsIn(dir)
+	for _, mount := range slices.Backward(mounts) {
+		_ = unix.Unmount(mount, unix.UMOUNT_NOFOLLOW)
+	}
 }
 
 // remove removes the directory and what is in it. No link is followed, and nothing outside

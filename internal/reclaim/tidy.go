@@ -241,23 +241,26 @@ func (t tidier) directory(d directory, job Job, running processes) []Item {
 		item.Why = WhyUsed
 	case job.Look:
 		item.Why = WhyLook
-	case t.removeDirectory(d) != nil:
-		item.Why = WhyFailed
 	default:
-		item.Removed = true
+		item.Why = t.removeDirectory(d)
+		item.Removed = item.Why == WhyNone
 	}
 	return []Item{item}
 }
 
-// removeDirectory removes one; of a bundle, when its RUN container has nothing of the network any
-// more: it is the record of that.
-func (t tidier) removeDirectory(d directory) error {
-	if d.kind == KindBundle && t.giveBack != nil {
-		if err := t.giveBack(podman.ContainerOf(filepath.Base(d.path))); err != nil {
-			return err
-		}
+// removeDirectory removes one, and says why it could not. A bundle goes when its RUN container has
+// nothing of the network any more: it is the record of that.
+func (t tidier) removeDirectory(d directory) Why {
+	if unmountIn(d.path); mountedIn(d.path) {
+		return WhyMounted
 	}
-	return d.remove()
+	if d.kind == KindBundle && t.giveBack != nil && t.giveBack(podman.ContainerOf(filepath.Base(d.path))) != nil {
+		return WhyFailed
+	}
+	if d.remove() != nil {
+		return WhyFailed
+	}
+	return WhyNone
 }
 
 // storage is the one that the user's configuration names; none where neither tool is there.

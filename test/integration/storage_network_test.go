@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -54,5 +55,31 @@ func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
 	}
 	if out := sh(t, "podman exec beside /bin/busybox ip addr"); !strings.Contains(out, address+"/") {
 		t.Errorf("it has lost %s:\n%s", address, out)
+	}
+}
+
+// TestMountsOfACancelledBuildGo: what a step has mounted of its context, or of another stage, is
+// unmounted, and nothing of it is removed with the bundle that it was mounted in.
+func TestMountsOfACancelledBuildGo(t *testing.T) {
+	for _, u := range []user{root, builder} {
+		t.Run(string(u), func(t *testing.T) {
+			leakCheck(t)
+			t.Cleanup(func() { u.tidy(t) })
+			before := storageOf(t, u)
+			dir := sharedContext(t, "FROM base AS other\nRUN echo >/other\nFROM base\n"+
+				"RUN --mount=type=bind,source=kept,target=/kept --mount=type=bind,from=other,target=/other /bin/busybox sleep 1001\n")
+			sh(t, "mkdir %[1]s/kept; echo mine >%[1]s/kept/file; chmod -R a+rX %[1]s", dir)
+			cmd := u.command(fmt.Sprintf("podman build --no-cache --network=none --platform %s %s", arch64, dir))
+			b := startCommand(t, cmd.Args[0], cmd.Args[1:]...)
+			eventually(t, func() (string, bool) {
+				out, err := try("pgrep -f 'busybox sleep 1001$'")
+				return "the step does not run", err == nil && out != ""
+			})
+			cancelAll(t, b)
+			noNews(t, u, before)
+			if out := sh(t, "cat %s/kept/file; grep -c buildah[0-9] /proc/self/mountinfo || true", dir); out != "mine\n0" {
+				t.Errorf("what was mounted, and how much is: %s", out)
+			}
+		})
 	}
 }
