@@ -2,6 +2,7 @@ package podman
 
 import (
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -42,8 +43,26 @@ func (s Storage) Containers() string { return path.Join(s.Graph, s.Driver+"-cont
 
 // ContainerLists are the files that list them: those that survive a boot, and the others.
 func (s Storage) ContainerLists() []string {
-	return []string{path.Join(s.Containers(), "containers.json"), path.Join(s.Containers(), "volatile-containers.json")}
+	return []string{path.Join(s.Containers(), "containers.json"), path.Join(s.Containers(), volatileList)}
 }
+
+const volatileList = "volatile-containers.json"
+
+// TransientList is the file that lists containers of a transient store (`podman --transient-store`,
+// storage.conf's transient_store), in the directory for what does not survive a boot, which is that
+// of a user where nothing else is configured. TransientFlag is podman's.
+//
+// Source: containers/storage 1.43 to 1.64, containers.go, newContainerStore; types/options.go.
+func (s Storage) TransientList(uid int) string {
+	run := "/run/containers/storage"
+	if uid != 0 {
+		run = path.Join("/run/user", strconv.Itoa(uid), "containers")
+	}
+	return path.Join(run, s.Driver+"-containers", volatileList)
+}
+
+// TransientFlag has podman use a transient store.
+const TransientFlag = "--transient-store"
 
 // BuilderState is the file of a container that buildah has made.
 //

@@ -9,6 +9,8 @@ type Record struct {
 	Created int64 // in microseconds since the epoch
 	// Stage: a build has made it, for a stage or an instruction. One of `buildah from` is none.
 	Stage bool
+	// Transient: it is listed where the next boot forgets it.
+	Transient bool
 }
 
 // Decide says of a working container whether it is to be removed, why not, and whether the

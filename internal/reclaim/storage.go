@@ -32,7 +32,8 @@ type containerDoc struct {
 // records are the working containers of the storage: those that buildah has made.
 func (s store) records() ([]Record, error) {
 	var all []Record
-	for _, list := range s.ContainerLists() {
+	transient := s.TransientList(os.Geteuid())
+	for _, list := range append(s.ContainerLists(), transient) {
 		var docs []containerDoc
 		err := readJSON(list, &docs)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -47,11 +48,26 @@ func (s store) records() ([]Record, error) {
 			}
 			stage, ok := s.stage(doc.ID)
 			if ok {
-				all = append(all, Record{ID: doc.ID, Layer: doc.Layer, Created: doc.Created.UnixMicro(), Stage: stage})
+				all = append(all, Record{ID: doc.ID, Layer: doc.Layer, Created: doc.Created.UnixMicro(), Stage: stage, Transient: list == transient})
 			}
 		}
 	}
 	return all, nil
+}
+
+// there are those of the containers that the storage has, and whether it has some of them only
+// until the next boot.
+func (s store) there(ids []string) (left []string, transient bool, err error) {
+	records, err := s.records()
+	if err != nil {
+		return ids, false, err
+	}
+	for _, r := range records {
+		if slices.Contains(ids, r.ID) {
+			left, transient = append(left, r.ID), transient || r.Transient
+		}
+	}
+	return left, transient, nil
 }
 
 // stage reports whether a build has made the container, for a stage or an instruction. ok is

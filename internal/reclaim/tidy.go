@@ -170,23 +170,29 @@ func (t tidier) containers(ctx context.Context, job Job, s store, running proces
 // remove has the tools remove containers, one tool after the other, and returns those that
 // are there afterwards.
 func (t tidier) remove(ctx context.Context, s store, ids []string) (left []string, failed error) {
-	left = ids
+	left, transient, err := s.there(ids)
+	if err != nil {
+		return ids, err
+	}
+	// In the storage that is the user's by configuration; else in the one that was seen.
+	places := [][]string{nil, s.Flags()}
+	if transient {
+		places = slices.Insert(places, 0, []string{podman.TransientFlag})
+	}
 	for _, tool := range t.tools {
-		// In the storage that is the user's by configuration; else in the one that was seen.
-		for _, global := range [][]string{nil, s.Flags()} {
-			_, err := run(ctx, tool.path, append(append(slices.Clone(global), tool.Remove...), left...))
-			failed = errors.Join(failed, err)
-			records, err := s.records()
-			if err != nil {
-				return left, err
-			}
-			left = slices.DeleteFunc(slices.Clone(left), func(id string) bool {
-				return !slices.ContainsFunc(records, func(r Record) bool { return r.ID == id })
-			})
+		for _, global := range places {
 			if len(left) == 0 {
 				return nil, nil
 			}
+			_, err := run(ctx, tool.path, append(append(slices.Clone(global), tool.Remove...), left...))
+			failed = errors.Join(failed, err)
+			if left, _, err = s.there(left); err != nil {
+				return left, err
+			}
 		}
+	}
+	if len(left) == 0 {
+		return nil, nil
 	}
 	return left, failed
 }

@@ -184,19 +184,22 @@ func TestRootPrunesForAUser(t *testing.T) {
 }
 
 // TestStorageOfEveryDriverIsReclaimed: vfs, and overlay by fuse-overlayfs, whose helper ends too; with
-// chroot isolation as well.
+// chroot isolation as well; and containers that the next boot forgets.
 func TestStorageOfEveryDriverIsReclaimed(t *testing.T) {
+	const fuse = "[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\n"
+	const elsewhere = "graphroot = \"/home/builder/driver\"\nrunroot = \"/run/user/1000/driver\"\n"
 	for name, row := range map[string]struct{ driver, options, flags string }{
-		"vfs":                    {"vfs", "", "build"},
-		"vfs, chroot":            {"vfs", "", "build --isolation chroot"},
-		"fuse-overlayfs":         {"overlay", "[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\n", "build"},
-		"fuse-overlayfs, chroot": {"overlay", "[storage.options.overlay]\nmount_program = \"/usr/bin/fuse-overlayfs\"\n", "build --isolation chroot"},
+		"vfs":                    {"vfs", elsewhere, "build"},
+		"vfs, chroot":            {"vfs", elsewhere, "build --isolation chroot"},
+		"fuse-overlayfs":         {"overlay", elsewhere + fuse, "build"},
+		"fuse-overlayfs, chroot": {"overlay", elsewhere + fuse, "build --isolation chroot"},
+		"transient store":        {"overlay", "transient_store = true\n", "build"}, // podman 4.3 does not know it
 	} {
 		t.Run(name, func(t *testing.T) {
 			leakCheck(t)
 			const conf = "/home/builder/.config/containers/storage.conf"
 			sh(t, "install -d -o builder -g builder /home/builder/.config /home/builder/.config/containers")
-			write(t, conf, fmt.Sprintf("[storage]\ndriver = %q\ngraphroot = \"/home/builder/driver\"\nrunroot = \"/run/user/1000/driver\"\n%s", row.driver, row.options))
+			write(t, conf, fmt.Sprintf("[storage]\ndriver = %q\n%s", row.driver, row.options))
 			t.Cleanup(func() {
 				builder.tidy(t)
 				// podman mounts the directory of the driver on itself, and leaves it so.
