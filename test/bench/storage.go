@@ -28,11 +28,12 @@ func leftInStorage() (int, error) {
 	return strings.Count(string(out), "\n"), err
 }
 
-// untilTidy waits until no working container is left.
+// untilTidy waits until no working container is left, and the daemon has looked after all builds.
 func untilTidy() error {
 	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
 		left, err := leftInStorage()
-		if err != nil || left == 0 {
+		known, _ := filepath.Glob("/var/lib/buildwatch/reclaim/*.json")
+		if err != nil || left == 0 && len(known) == 0 {
 			return err
 		}
 		if time.Now().After(until) {
