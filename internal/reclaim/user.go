@@ -74,6 +74,10 @@ func (u OfUser) arguments() []string {
 			}
 		}
 	}
+	if u.UID != 0 { // see package scopes
+		unit := fmt.Sprintf("user-runtime-dir@%d.service", u.UID)
+		args = append(args, "--property=Wants="+unit, "--property=After="+unit)
+	}
 	return append(args, "--", u.Program)
 }
 

@@ -81,7 +81,7 @@ func helperProperties(h Helper, slice string) []systemd.Property {
 		Allow bool
 		Names []string
 	}
-	return []systemd.Property{
+	list := []systemd.Property{
 		// Readable by every user: nothing of the build may stand in it.
 		systemd.PropDescription("Removes what a dead container build has left"),
 		systemd.PropSlice(slice),
@@ -111,4 +111,16 @@ func helperProperties(h Helper, slice string) []systemd.Property {
 		property("LockPersonality", true),
 		property("KeyringMode", "private"),
 	}
+	if h.UID != 0 {
+		// Of a user who has logged out it is gone, and rootless podman does nothing without it. It is
+		// there for as long as it is needed.
+		runtimeDir := []string{runtimeDirUnit(h.UID)}
+		list = append(list, property("Wants", runtimeDir), property("After", runtimeDir))
+	}
+	return list
 }
+
+// runtimeDirUnit is systemd's unit of /run/user/UID.
+//
+// Source: systemd 252 to 262, units/user-runtime-dir@.service.in: StopWhenUnneeded=.
+func runtimeDirUnit(uid uint32) string { return fmt.Sprintf("user-runtime-dir@%d.service", uid) }
