@@ -114,3 +114,26 @@ func TestBundleIsKnownByTheRootThatIsMounted(t *testing.T) {
 		}
 	}
 }
+
+func TestWhereABuilderMounts(t *testing.T) {
+	for mount, want := range map[string]bool{
+		"/var/tmp/buildah7/mounts89/bind1": true, "/var/tmp/buildah7/overlay/12/merge": true,
+		"/var/tmp/buildah7": false, "/var/tmp/buildah7/mounts89": false, "/var/tmp/buildah7/mountsx/bind1": false, "/var/tmp/buildah7/mnt/rootfs": false,
+		"/var/tmp/buildah77/mounts89/bind1": false, "/var/tmp/buildah7/x/mounts89/bind1": false, "/": false,
+	} {
+		if IsBuilderMount("/var/tmp/buildah7", mount) != want {
+			t.Errorf("%s: %v", mount, !want)
+		}
+	}
+}
+
+func TestWhereATransientStoreListsContainers(t *testing.T) {
+	for uid, want := range map[int]string{
+		0:    "/run/containers/storage/overlay-containers/volatile-containers.json",
+		1000: "/run/user/1000/containers/overlay-containers/volatile-containers.json",
+	} {
+		if got := (Storage{"/srv/storage", "overlay"}).TransientList(uid); got != want {
+			t.Errorf("UID %d: %s", uid, got)
+		}
+	}
+}

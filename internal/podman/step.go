@@ -36,6 +36,19 @@ var builderTemporaries = []string{
 	".buildah-ssh-sock", "buildah-socket",
 }
 
+// IsBuilderMount reports whether a builder itself mounts something there, for the host, in a
+// directory that it has made: the source of a `RUN --mount=type=bind` in a bundle, and an overlay
+// of the context.
+//
+// Source: containers/buildah 1.33 to 1.43, run_common.go, runSetupRunMounts; internal/volumes/bind_linux.go,
+// bindFromChroot; imagebuildah/build_linux.go, platformSetupContextDirectoryOverlay; pkg/overlay/overlay.go, TempDir.
+func IsBuilderMount(directory, mountPoint string) bool {
+	below, ok := strings.CutPrefix(mountPoint, directory+"/")
+	first, rest, _ := strings.Cut(below, "/")
+	digits, mounts := strings.CutPrefix(first, "mounts")
+	return ok && rest != "" && (mounts && isAll(digits, decimal) || first == "overlay")
+}
+
 // IsBuilderTemporary reports whether a directory is called as one of these.
 func IsBuilderTemporary(directory string) bool {
 	for _, prefix := range builderTemporaries {

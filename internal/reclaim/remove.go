@@ -109,14 +109,13 @@ func mountedIn(dir string) bool {
 
 // unmountIn unmounts what a dead builder of root's has mounted in its directory, where nobody uses
 // it: the source of a `RUN --mount=type=bind`, the context itself. Those of a rootless builder are in
-// a namespace of their own, and go with the directory.
-//
-// Source: containers/buildah 1.33 to 1.43, internal/volumes/bind_linux.go, bindFromChroot;
-// imagebuildah/build_linux.go, platformSetupContextDirectoryOverlay. A look at podman 5.4.2.
+// a namespace of their own, and go with the directory. What else is mounted there is somebody's.
 func unmountIn(dir string) {
 	mounts, _ := mountsIn(dir)
 	for _, mount := range slices.Backward(mounts) {
-		_ = unix.Unmount(mount, unix.UMOUNT_NOFOLLOW)
+		if podman.IsBuilderMount(dir, mount) {
+			_ = unix.Unmount(mount, unix.UMOUNT_NOFOLLOW)
+		}
 	}
 }
 
