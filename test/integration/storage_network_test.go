@@ -26,8 +26,8 @@ func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
 	t.Cleanup(func() { sh(t, "rm %s", conf) })
 	image := contextDir(t, "")
 	sh(t, "podman build --network=none --platform %s --tag beside %s", arch64, image)
-	// Two addresses: one container's and one build's.
-	sh(t, "podman network create --subnet 10.77.0.0/29 --ip-range 10.77.0.2/31 lent")
+	// Two addresses, .5 and .6: one container's and one build's.
+	sh(t, "podman network create --subnet 10.77.0.0/29 --ip-range 10.77.0.4/30 lent")
 	t.Cleanup(func() { sh(t, "podman network rm --force lent") })
 	sh(t, "podman run --detach --pids-limit=0 --name beside --network lent beside /bin/busybox sleep 1001")
 	t.Cleanup(func() { sh(t, "podman rm --force --time 0 beside") })
