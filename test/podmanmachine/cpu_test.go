@@ -5,6 +5,7 @@ package podmanmachine
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +29,24 @@ func cpuTime(t *testing.T) map[string]time.Duration {
 		}
 	}
 	return used
+}
+
+// qemuTime is the CPU time that qemu has used so far.
+//
+// Source: proc_pid_stat(5), fields 14 and 15.
+func qemuTime(t *testing.T) time.Duration {
+	t.Helper()
+	pid := host(t, "pgrep -u dev -x qemu-system-x86")
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(stat))
+	var user, system int64
+	if _, err := fmt.Sscan(fields[13]+" "+fields[14], &user, &system); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // since tells what was used between two looks.
