@@ -57,6 +57,17 @@ func openRoot(mount string) (*cgroup, error) {
 	return &cgroup{dir: dir, path: "/"}, nil
 }
 
+// with calls use with the descriptor, which stays the cgroup's until use returns: a look or an
+// order that was left behind may meet the close, and the number is another cgroup's then.
+func (c *cgroup) with(use func(fd int) error) error {
+	raw, err := c.dir.SyscallConn()
+	if err != nil {
+		return err
+	}
+	closed := raw.Control(func(fd uintptr) { err = use(int(fd)) })
+	return errors.Join(closed, err)
+}
+
 // openAt opens a file below the cgroup, following no link and leaving neither
 // the cgroup nor its file system.
 //
@@ -64,9 +75,13 @@ func openRoot(mount string) (*cgroup, error) {
 func (c *cgroup) openAt(name string, flags int) (*os.File, error) {
 	full := path.Join(c.path, name)
 	for {
-		fd, err := unix.Openat2(int(c.dir.Fd()), name, &unix.OpenHow{
-			Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
-			Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+		fd := -1
+		err := c.with(func(dir int) (err error) {
+			fd, err = unix.Openat2(dir, name, &unix.OpenHow{
+				Flags:   uint64(flags | unix.O_CLOEXEC | unix.O_NOFOLLOW),
+				Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV,
+			})
+			return err
 		})
 		switch {
 		case err == nil:
@@ -115,7 +130,7 @@ func (c *cgroup) hasAny(name string) (populated bool, err error) {
 
 // ensure makes a direct child unless it exists, and opens it.
 func (c *cgroup) ensure(name string) (*cgroup, error) {
-	if err := unix.Mkdirat(int(c.dir.Fd()), name, 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := c.with(func(fd int) error { return unix.Mkdirat(fd, name, 0o755) }); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, &fs.PathError{Op: "mkdir", Path: path.Join(c.path, name), Err: err}
 	}
 	return c.sub(name)
@@ -338,7 +353,7 @@ func (c *cgroup) children() []string {
 
 // removeChild removes a cgroup directly below, which must be empty.
 func (c *cgroup) removeChild(name string) error {
-	if err := unix.Unlinkat(int(c.dir.Fd()), name, unix.AT_REMOVEDIR); err != nil && !isGone(err) {
+	if err := c.with(func(fd int) error { return unix.Unlinkat(fd, name, unix.AT_REMOVEDIR) }); err != nil && !isGone(err) {
 		return &fs.PathError{Op: "rmdir", Path: path.Join(c.path, name), Err: err}
 	}
 	return nil

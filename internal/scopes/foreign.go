@@ -109,7 +109,7 @@ func (m *Manager) foreign(id proc.CgroupID) (*cgroup, error) {
 		return nil, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(c.dir.Fd()), &st); err != nil || st.Ino != id.Inode {
+	if err := c.with(func(fd int) error { return unix.Fstat(fd, &st) }); err != nil || st.Ino != id.Inode {
 		c.close()
 		return nil, errors.Join(unix.ENOENT, err) // the name is another's now
 	}

@@ -138,18 +138,19 @@ func (s *Scope) delegate(c *cgroup) error {
 //
 // Source: cgroup-v2.rst, "Delegation", Model.
 func (c *cgroup) giveTo(uid, gid uint32) error {
-	fd := int(c.dir.Fd())
-	err := errors.Join(unix.Fchown(fd, int(uid), int(gid)), failpoint.At(failpoint.Delegate))
-	for _, name := range []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
-		err = errors.Join(err, unix.Fchownat(fd, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW))
-	}
-	return err
+	return c.with(func(fd int) error {
+		err := errors.Join(unix.Fchown(fd, int(uid), int(gid)), failpoint.At(failpoint.Delegate))
+		for _, name := range []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
+			err = errors.Join(err, unix.Fchownat(fd, name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW))
+		}
+		return err
+	})
 }
 
 // ownerOf tells whose a cgroup below is: root's, where it is not there.
 func (c *cgroup) ownerOf(name string) (uid, gid uint32) {
 	var st unix.Stat_t
-	if err := unix.Fstatat(int(c.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if c.with(func(fd int) error { return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }) != nil {
 		return 0, 0
 	}
 	return st.Uid, st.Gid
@@ -414,7 +415,7 @@ func (s *Scope) SetRecord(record []byte) error {
 	if err := failpoint.At(failpoint.Record); err != nil {
 		return err
 	}
-	if err := unix.Fsetxattr(int(s.dir.dir.Fd()), recordXattr, record, 0); err != nil {
+	if err := s.dir.with(func(fd int) error { return unix.Fsetxattr(fd, recordXattr, record, 0) }); err != nil {
 		return fmt.Errorf("keep the record of %s: %w", s.unit, err)
 	}
 	return nil
@@ -423,7 +424,11 @@ func (s *Scope) SetRecord(record []byte) error {
 // Record returns what the scope was started with, or was given since.
 func (s *Scope) Record() ([]byte, error) {
 	record := make([]byte, MaxRecord)
-	n, err := unix.Fgetxattr(int(s.dir.dir.Fd()), recordXattr, record)
+	n := 0
+	err := s.dir.with(func(fd int) (err error) {
+		n, err = unix.Fgetxattr(fd, recordXattr, record)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read the record of %s: %w", s.unit, err)
 	}
