@@ -199,21 +199,26 @@ IOWeight = 20
 			row.user.startSocket(t)
 		}
 		view := startDetached(t, row.user, row.line, 1)
-		detail, err := show(view.ID)
-		must(t, err)
-		container, scope := "/sys/fs/cgroup"+detail.ProcessTree[0].Cgroup, "/sys/fs/cgroup"+view.Cgroup
-		for file, want := range map[string]string{
-			container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000",
-			scope + "/memory.max": row.memory, scope + "/pids.max": row.tasks, scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default " + row.ioWt,
-		} {
-			// The runtime is in the container's cgroup before it writes the limits.
-			eventually(t, func() (string, bool) {
+		scope := "/sys/fs/cgroup" + view.Cgroup
+		// The runtime joins the build's leaf, then a cgroup of the container's own, whose limits it writes last.
+		eventually(t, func() (string, bool) {
+			detail, err := show(view.ID)
+			must(t, err)
+			container := scope
+			if len(detail.ProcessTree) > 0 {
+				container = "/sys/fs/cgroup" + detail.ProcessTree[0].Cgroup
+			}
+			for file, want := range map[string]string{
+				container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000",
+				scope + "/memory.max": row.memory, scope + "/pids.max": row.tasks, scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default " + row.ioWt,
+			} {
 				text, err := os.ReadFile(file)
-				must(t, err)
-				got := strings.TrimSpace(string(text))
-				return fmt.Sprintf("%s: %s is %q, want %q", row.line, file, got, want), got == want
-			})
-		}
+				if got := strings.TrimSpace(string(text)); err != nil || got != want {
+					return fmt.Sprintf("%s: %s is %q, want %q", row.line, file, got, want), false
+				}
+			}
+			return "", true
+		})
 		sh(t, "%s stop %s", ctl, view.ID)
 	}
 	nothingListed(t)
