@@ -173,7 +173,6 @@ func TestManualHasEveryExitCodeOfCheck(t *testing.T) {
 func jsonNames(prefix string, of reflect.Type) []string {
 	var names []string
 	for field := range of.Fields() {
-		field := field
 		if field.Anonymous {
 			names = append(names, jsonNames(prefix, field.Type)...)
 			continue

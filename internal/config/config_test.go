@@ -182,7 +182,6 @@ func TestKeysAndFieldsAgree(t *testing.T) {
 	fields := make(map[string]bool)
 	config := reflect.TypeFor[Config]()
 	for section := range config.Fields() {
-		section := section
 		if !section.IsExported() {
 			continue
 		}

@@ -97,7 +97,7 @@ func networksOf(path, container string) (map[string]types.PerNetworkOptions, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // it was only read
 	found, alike := map[string]types.PerNetworkOptions{}, false
 	err = db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(network []byte, bucket *bbolt.Bucket) error {

@@ -3,6 +3,7 @@ package request
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func TestRemovedFilesOfOthersWakeNobody(t *testing.T) {
 		head := make([]byte, unix.SizeofInotifyEvent)
 		binary.NativeEndian.PutUint32(head[4:], mask)
 		binary.NativeEndian.PutUint32(head[12:], uint32(len(padded)))
-		return append(head, padded...)
+		return slices.Concat(head, padded)
 	}
 	others := append(event(unix.IN_DELETE, "go-build1"), event(unix.IN_DELETE|unix.IN_ISDIR, "libpod_builder")...)
 	for what, events := range map[string][]byte{

@@ -385,6 +385,9 @@ func measureRate(lasts time.Duration) error {
 			}
 			running.Wait()
 			fmt.Printf("%s\t%.0f a second, %d failed\n", runtime, float64(calls.Load())/lasts.Seconds(), failed.Load())
+			if failed.Load() > 0 {
+				return fmt.Errorf("%d of %d calls of %s failed", failed.Load(), calls.Load(), runtime)
+			}
 		}
 	}
 	return nil
