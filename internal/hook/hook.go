@@ -54,8 +54,9 @@ type Hook struct {
 	account  func(uid uint32) share.Account
 	log      *logrus.Entry
 
-	places, turns *share.Pool
-	queue         chan ended // has room for all who have a place
+	places *share.Pool
+	turns  *share.Pool
+	queue  chan ended // has room for all who have a place
 
 	mu sync.Mutex // lock order: 7
 	// +checklocks:mu
@@ -148,14 +149,21 @@ func (h *Hook) write(e api.Ended) error {
 	if err := os.Rename(file+".tmp", file); err != nil {
 		return err
 	}
+	if oldest := h.keep(file); oldest != "" {
+		_ = os.Remove(oldest)
+	}
+	return nil
+}
+
+// keep takes up one more file, and returns the one that is now too many.
+func (h *Hook) keep(file string) (oldest string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.files = append(h.files, file)
-	for len(h.files) > kept {
-		_ = os.Remove(h.files[0])
-		h.files = h.files[1:]
+	if len(h.files) > kept {
+		oldest, h.files = h.files[0], h.files[1:]
 	}
-	return nil
+	return oldest
 }
 
 // plain is a value that means itself in every file of variables, and in every shell.
