@@ -246,7 +246,7 @@ func TestHistoryOfARunnerThatMayReadNoJournal(t *testing.T) {
 		t.Errorf("list --all: %+v", r)
 	}
 	for _, args := range []string{"history", "show zzzz2345"} {
-		if r, _ := runWith(t, socket, nil, history.ErrForbidden, strings.Fields(args)...); r.code != exitFailure || !strings.Contains(r.err, "in the group systemd-journal") {
+		if r, _ := runWith(t, socket, nil, history.ErrForbidden, strings.Fields(args)...); r.code != exitFailure || !strings.Contains(r.err, "the group systemd-journal may read") {
 			t.Errorf("%s: %+v", args, r)
 		}
 	}

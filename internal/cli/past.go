@@ -104,7 +104,7 @@ func (a *app) orEnded(ctx context.Context, given string, err error) (*api.Ended,
 	case isAmbiguous(failed):
 		return nil, failed
 	case errors.Is(failed, history.ErrForbidden) && isGone(err):
-		return nil, fmt.Errorf("no build with ID %s runs, and %w", quote(given), failed)
+		return nil, fmt.Errorf("no build with ID %q runs, and %w", given, failed)
 	}
 	return nil, err
 }

@@ -36,7 +36,7 @@ var ErrTimes = errors.New("not times that journalctl takes, the earlier one firs
 
 // ErrForbidden is returned where who asks may read no journal at all, not even one of their own: the
 // entries of UIDs of the system's, as CI runners often have, are in the system's journal.
-var ErrForbidden = errors.New("ended builds are in the system's journal here, which root may read, and who is in the group systemd-journal")
+var ErrForbidden = errors.New("ended builds are in the journal of the system here, which only root and the group systemd-journal may read")
 
 // unit is the daemon's. Of the fields that begin with an underscore journald believes
 // nobody: an entry that a user has made up does not have it.
