@@ -86,6 +86,16 @@ podman_lives() {
 	return 1
 }
 
+# podman_begins: may a process that has just begun be reading the configuration? It lists the
+# directory first and opens each file then: one that goes in between fails it, and its build.
+#
+# Source: proc_pid_stat(5), starttime; containers/common 0.50 to 0.67, pkg/config, addConfigs.
+podman_begins() {
+	cat /proc/[0-9]*/stat 2>/dev/null | awk -v now="$(cut -d ' ' -f 1 /proc/uptime)" -v hz="$(getconf CLK_TCK)" '
+		/^[0-9]+ \((podman|buildah|exe)\) / { if (now - $22 / hz < 0.2) begins = 1 }
+		END { exit !begins }'
+}
+
 # real_runtime NAME prints where podman would find NAME without the wrapper: the first
 # path of its row that exists, the wrapper's own aside.
 real_runtime() {
@@ -106,6 +116,10 @@ off() {
 	fi
 	# First: podman processes that start from here on do without the wrapper.
 	if [ -n "$conf_d" ]; then
+		for _ in 0 1 2 3 4 5 6 7 8 9; do
+			podman_begins || break
+			sleep 0.3
+		done
 		rm -f "$drop_in"
 	fi
 	rm -f "$registered"
