@@ -87,9 +87,10 @@ podman_lives() {
 }
 
 # podman_begins: may a process that has just begun be reading the configuration? It lists the
-# directory first and opens each file then: one that goes in between fails it, and its build.
+# directory first and opens each file then. One that goes in between fails it, and its build,
+# with podman 4.3; later ones pass it over.
 #
-# Source: proc_pid_stat(5), starttime; containers/common 0.50 to 0.67, pkg/config, addConfigs.
+# Source: proc_pid_stat(5), starttime; findings/drop-in-that-has-gone-fails-podman.sh.
 podman_begins() {
 	cat /proc/[0-9]*/stat 2>/dev/null | awk -v now="$(cut -d ' ' -f 1 /proc/uptime)" -v hz="$(getconf CLK_TCK)" '
 		/^[0-9]+ \((podman|buildah|exe)\) / { if (now - $22 / hz < 0.2) begins = 1 }
