@@ -188,7 +188,7 @@ func TestStatusOfTheScopeShowsTheEndInTheJournal(t *testing.T) {
 func TestIdleDaemonDoesNothing(t *testing.T) {
 	leakCheck(t)
 	pid := sh(t, "systemctl show -P MainPID buildwatchd.service")
-	time.Sleep(3 * time.Second) // what earlier tests have left to do, the garbage collector's rest among it
+	time.Sleep(8 * time.Second) // what earlier tests have left to do: in storage, and the garbage collector's rest
 	count := func() int {
 		n, err := strconv.Atoi(sh(t, "cat /proc/%s/task/*/status | awk '/ctxt_switches/ {n += $2} END {print n}'", pid))
 		must(t, err)
