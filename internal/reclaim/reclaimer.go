@@ -281,14 +281,14 @@ func (r *Reclaimer) keep(w *waiting) {
 	if w.unwritten.Swap(true) {
 		return
 	}
+	w.writing.Lock() // before a place among the writes of the user: who waits here must hold none
+	defer w.writing.Unlock()
 	release, err := r.writes.Wait(context.Background(), r.Accounts.OfUID(w.UID))
 	if err != nil {
 		return
 	}
 	defer release()
 	w.unwritten.Store(false)
-	w.writing.Lock()
-	defer w.writing.Unlock()
 	r.mu.Lock()
 	e, k, gone := w.entry, w.key(), w.gone
 	r.mu.Unlock()
