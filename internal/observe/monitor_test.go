@@ -1,8 +1,10 @@
 package observe
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync/atomic"
 	"testing"
@@ -62,6 +64,10 @@ func TestWhatIsNoMonitorIsAskedOnce(t *testing.T) {
 		}
 	}
 	next()
+	proctest.Eventually(t, "it has stopped itself", func() bool {
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return bytes.Contains(stat, []byte(") T "))
+	})
 	f := follower(t)
 	h := open(t, pid)
 	t.Cleanup(func() { _ = h.Signal(unix.SIGKILL) })
