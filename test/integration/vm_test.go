@@ -240,13 +240,31 @@ func TestCPUQuotaHoldsBack(t *testing.T) {
 	nothingListed(t)
 }
 
+// aBuildThatTicks starts a build of some seconds. What is returned checks that it is still the
+// same one for the daemon, and waits until it has succeeded, whole.
+func aBuildThatTicks(t *testing.T) (goesOn func()) {
+	t.Helper()
+	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--tag", "ticks",
+		native(t, "RUN for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /ticks; /bin/busybox sleep 1; done\n"))
+	before := b.supervised(1)
+	return func() {
+		t.Helper()
+		if after := b.supervised(1); after.ID != before.ID {
+			t.Errorf("before %+v, after %+v", before, after)
+		}
+		b.succeed()
+		if got := fileInImage(t, "ticks", "ticks"); got != "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" {
+			t.Errorf("the image has the ticks %q", got)
+		}
+		sh(t, "podman rmi --force ticks 2>/dev/null || true")
+	}
+}
+
 // TestDaemonOutOfMemoryHarmsNoBuild: its own MemoryMax ends it, as a leak would. What is
 // wanted goes on, and is found again.
 func TestDaemonOutOfMemoryHarmsNoBuild(t *testing.T) {
 	leakCheck(t)
-	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--tag", "ticks",
-		native(t, "RUN for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /ticks; /bin/busybox sleep 1; done\n"))
-	before := b.supervised(1)
+	goesOn := aBuildThatTicks(t)
 	pid := sh(t, "systemctl show -P MainPID buildwatchd.service")
 	t.Cleanup(func() { sh(t, "systemctl revert buildwatchd.service") })
 	sh(t, "systemctl set-property --runtime buildwatchd.service MemoryMax=1M MemorySwapMax=0")
@@ -256,14 +274,7 @@ func TestDaemonOutOfMemoryHarmsNoBuild(t *testing.T) {
 	})
 	sh(t, "systemctl revert buildwatchd.service")
 	startDaemon(t)
-	if after := b.supervised(1); after.ID != before.ID {
-		t.Errorf("before %+v, after %+v", before, after)
-	}
-	b.succeed()
-	if got := fileInImage(t, "ticks", "ticks"); got != "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" {
-		t.Errorf("the image has the ticks %q", got)
-	}
-	sh(t, "podman rmi --force ticks 2>/dev/null || true")
+	goesOn()
 }
 
 // TestDaemonOutOfTasksHarmsNoBuild: its own TasksMax lets it start no helper and no thread,
@@ -271,22 +282,13 @@ func TestDaemonOutOfMemoryHarmsNoBuild(t *testing.T) {
 // afterwards all is as before.
 func TestDaemonOutOfTasksHarmsNoBuild(t *testing.T) {
 	leakCheck(t)
-	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--tag", "ticks",
-		native(t, "RUN for i in 1 2 3 4 5 6 7 8 9 10; do echo $i >> /ticks; /bin/busybox sleep 1; done\n"))
-	before := b.supervised(1)
+	goesOn := aBuildThatTicks(t)
 	t.Cleanup(func() { sh(t, "systemctl revert buildwatchd.service") })
 	sh(t, "systemctl set-property --runtime buildwatchd.service TasksMax=1")
 	startCommand(t, "podman", "build", "--no-cache", "--network=none", native(t, "RUN true\n")).succeed()
 	sh(t, "systemctl revert buildwatchd.service")
 	startDaemon(t)
-	if after := b.supervised(1); after.ID != before.ID {
-		t.Errorf("before %+v, after %+v", before, after)
-	}
-	b.succeed()
-	if got := fileInImage(t, "ticks", "ticks"); got != "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n" {
-		t.Errorf("the image has the ticks %q", got)
-	}
-	sh(t, "podman rmi --force ticks 2>/dev/null || true")
+	goesOn()
 }
 
 // TestDaemonWithTwentyBuildsIsWithinItsLimits: neither its MemoryMax nor its TasksMax is
