@@ -376,6 +376,24 @@ func TestEveryPathEnds(t *testing.T) {
 	}
 }
 
+// reachable are the statuses to which any of the events, in whatever order, take a build.
+func reachable(from Status, events []happening) map[Status]bool {
+	seen := map[Status]bool{}
+	var walk func(Status)
+	walk = func(s Status) {
+		if seen[s] {
+			return
+		}
+		seen[s] = true
+		for _, e := range events {
+			after, _ := e.to(s)
+			walk(after)
+		}
+	}
+	walk(from)
+	return seen
+}
+
 // TestAnOwnerIsNotSignalledWhileNoStepRuns: no path leads from a stop between two steps
 // to a rung that signals the owner, unless it works for nobody.
 func TestAnOwnerIsNotSignalledWhileNoStepRuns(t *testing.T) {
@@ -384,22 +402,11 @@ func TestAnOwnerIsNotSignalledWhileNoStepRuns(t *testing.T) {
 	for _, kind := range []func(*Status){func(*Status) {}, isSpared, isHelped} {
 		for _, wish := range []happening{stopRequestedIdle, maxRuntimePassedIdle} {
 			s, _ := wish.to(with(running, kind))
-			seen := map[Status]bool{}
-			var walk func(Status)
-			walk = func(s Status) {
-				if seen[s] {
-					return
-				}
-				seen[s] = true
+			for s := range reachable(s, events) {
 				if !s.Refusing() {
 					t.Errorf("it comes to %+v", s)
 				}
-				for _, e := range events {
-					after, _ := e.to(s)
-					walk(after)
-				}
 			}
-			walk(s)
 		}
 	}
 }
@@ -411,22 +418,12 @@ func TestSparedOwnerIsNeverSignalled(t *testing.T) {
 		requestCertain, waiterExited, stopRequested, stopRequestedIdle, deadlinePassed, deadlinePassedIdle, maxRuntimePassed, maxRuntimePassedIdle,
 		stalledSeen, stalledTooLong, stalledTooLongIdle, stepRefused, helpersFound, begin, emptied, callSucceeded, callFailed, timeOver, ownerGoesOn}
 	for _, kind := range []func(*Status){func(*Status) {}, isReportOnly, isHelped, isDeserted} {
-		seen := map[Status]bool{}
-		var walk func(Status)
-		walk = func(s Status) {
-			if seen[s] {
-				return
-			}
-			seen[s] = true
+		seen := reachable(with(with(running, isSpared), kind), events)
+		for s := range seen {
 			if s.Stage == StageTerm || s.Stage == StageKillOwner {
 				t.Errorf("it comes to %+v", s)
 			}
-			for _, e := range events {
-				after, _ := e.to(s)
-				walk(after)
-			}
 		}
-		walk(with(with(running, isSpared), kind))
 		if len(seen) < 10 {
 			t.Errorf("%d states were seen", len(seen))
 		}
@@ -453,19 +450,12 @@ func TestNothingIsSentToWhatIsOnlyReported(t *testing.T) {
 	wishes := []happening{stopRequested, deadlinePassed}
 	all := []happening{ownerExitedIdle, ownerExitedBusy, requestEndedIdle, requestEndedBusy, requestLeftIdle, requestLeftBusy, requestDoubted, requestCertain, waiterExited, maxRuntimePassed, emptied, timeOver, callSucceeded, callFailed, begin}
 	for _, kind := range []func(*Status){func(*Status) {}, isSpared, isInside} {
-		seen := map[Status]bool{}
-		var walk func(Status)
-		walk = func(s Status) {
-			if seen[s] {
-				return
-			}
-			seen[s] = true
+		for s := range reachable(with(careful, kind), all) {
 			for _, e := range all {
 				after, act := e.to(s)
 				if act == ActBegin || act == ActEnter || !after.Open() && after.State != api.StateGone {
 					t.Errorf("%+v: %q leads to %s/%q, %q", s, e.Event, after.State, after.Stage, act)
 				}
-				walk(after)
 			}
 			for _, e := range wishes {
 				if after, act := e.to(s); s.State != api.StateGone && (act != ActBegin || after.Stage == StageReported) {
@@ -473,6 +463,5 @@ func TestNothingIsSentToWhatIsOnlyReported(t *testing.T) {
 				}
 			}
 		}
-		walk(with(careful, kind))
 	}
 }

@@ -465,7 +465,7 @@ func (s *Scope) DiscardEmpty() bool {
 	return true
 }
 
-// DiscardUnfinished stops the unit, aside, if the daemon that made it ended before it had
+// DiscardUnfinished stops the unit, in the background, if the daemon that made it ended before it had
 // written the record, and tells whether that is so. Nobody wants what is in there: no
 // container has been, or it is a dead build's orphans. The scope is then not to be used any more.
 func (s *Scope) DiscardUnfinished(ctx context.Context) bool {
