@@ -9,6 +9,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -90,8 +91,13 @@ func (a *app) client() *client.Client { return client.New(a.socket) }
 func Main(args []string, environment Environment) int {
 	a := &app{Environment: environment}
 	root := a.root(args)
+	pages := &outcome{to: a.Out}
+	root.SetOut(pages)
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
+	if err == nil {
+		err = fail(pages.err)
+	}
 	if err == nil {
 		return 0
 	}
@@ -107,6 +113,18 @@ func Main(args []string, environment Environment) int {
 	// All that is no failure is about how the command was called.
 	a.complain(fmt.Sprintf("%s: see %q", inOurWords(command, err), command.CommandPath()+" --help"))
 	return exitUsage
+}
+
+// outcome remembers that what cobra prints, such as help, was not taken: cobra itself does not look.
+type outcome struct {
+	to  io.Writer
+	err error
+}
+
+func (o *outcome) Write(text []byte) (int, error) {
+	n, err := o.to.Write(text)
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 // complain prints one line to stderr.

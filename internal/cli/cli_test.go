@@ -212,10 +212,11 @@ func TestOutputThatFails(t *testing.T) {
 	for _, args := range [][]string{
 		{"list"}, {"list", "-q"}, {"list", "--json"}, {"list", "--format", "{{.ID}}"},
 		{"show", "bcdf"}, {"show", "bcdf", "--json"}, {"show", "bcdf", "--format", "{{.ID}}"}, {"version"}, {"stop", "bcdf"},
+		{"--help"}, {"help"}, {"list", "--help"}, {"--version"}, {"completion", "bash"},
 	} {
 		var err bytes.Buffer
 		code := Main(append(args, "--socket", socket), Environment{
-			Out: fullDisk{}, Err: &err, Now: time.Now, Getenv: func(string) string { return "" },
+			Out: fullDisk{}, Err: &err, Now: time.Now, Version: "1.2.4", Getenv: func(string) string { return "" },
 		})
 		if code != 1 || err.String() != "buildwatchctl: file already closed\n" {
 			t.Errorf("%q: %d %q", args, code, err.String())

@@ -180,7 +180,9 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 		}
 	}
 	if !flags.json {
-		a.showLeftovers(found)
+		if err := a.showLeftovers(found); err != nil { // what nobody could look at is not removed
+			return fail(append(errs, err)...)
+		}
 	}
 	switch {
 	case flags.dryRun:
@@ -207,14 +209,14 @@ func (a *app) runPrune(ctx context.Context, flags pruneFlags, before time.Time) 
 	if flags.json {
 		return fail(append(errs, a.leftoversJSON(flags, done))...)
 	}
-	fmt.Fprintf(a.Out, "%d removed, %s\n", removed, limits.Rounded(uint64(back)))
-	return fail(errs...)
+	_, err = fmt.Fprintf(a.Out, "%d removed, %s\n", removed, limits.Rounded(uint64(back)))
+	return fail(append(errs, err)...)
 }
 
-func (a *app) showLeftovers(found []leftover) {
+func (a *app) showLeftovers(found []leftover) error {
 	if len(found) == 0 {
 		fmt.Fprintln(a.Err, "Dead builds have left nothing.")
-		return
+		return nil
 	}
 	var text bytes.Buffer
 	users := slices.ContainsFunc(found, func(one leftover) bool { return one.User != "" })
@@ -232,7 +234,7 @@ func (a *app) showLeftovers(found []leftover) {
 		}
 		fmt.Fprintf(&text, "%s\t%s\t%s\t%s\t%s\n", one.Kind, oneLine(what), limits.Rounded(uint64(one.Bytes)), a.Now().Sub(one.Created).Round(time.Second), oneLine(orNone(one.Kept)))
 	}
-	_ = align(a.Out, text.Bytes())
+	return align(a.Out, text.Bytes())
 }
 
 func (a *app) leftoversJSON(flags pruneFlags, found []leftover) error {

@@ -45,7 +45,6 @@ Root sees all builds, everybody else their own.`,
 		}
 		return err
 	})
-	root.SetOut(a.Out)
 	root.SetErr(a.Err)
 	root.SetVersionTemplate("buildwatchctl {{.Version}}\n")
 	root.SuggestionsMinimumDistance = maxMistyped

@@ -54,6 +54,25 @@ func TestCommandIsFoundAsAShellWould(t *testing.T) {
 	}
 }
 
+// TestCommandThatIsNotThereIsToldInPlainWords, without the names of Go's calls.
+func TestCommandThatIsNotThereIsToldInPlainWords(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
+	text := filepath.Join(dir, "text")
+	if err := os.WriteFile(text, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"podmann": `"podmann": there is no such command in $PATH`, "": `"": there is no such command in $PATH`,
+		"/none/podman": `"/none/podman": no such file or directory`, text: `"` + text + `": permission denied`,
+		text + "/x": `"` + text + `/x": not a directory`, dir: `"` + dir + `": is a directory`,
+	} {
+		if _, err := find(name); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
 // TestChildWithoutAParentRunsNothing: it is started by hand, or who waits for it is
 // gone.
 func TestChildWithoutAParentRunsNothing(t *testing.T) {

@@ -51,10 +51,24 @@ func find(name string) (string, error) {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		code = ExitNotFound
 	}
-	if lookup, ok := errors.AsType[*exec.Error](err); ok {
-		err = lookup.Err
+	lookup, ok := errors.AsType[*exec.Error](err)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		err = errNotInPath
+	case ok:
+		err = bare(lookup.Err)
 	}
 	return "", exitError{code, fmt.Errorf("%q: %w", name, err)}
+}
+
+var errNotInPath = errors.New("there is no such command in $PATH")
+
+// bare is an error of a file's without Go's name for the call, and without the file's.
+func bare(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	return err
 }
 
 // command is the one that was started.
