@@ -52,7 +52,7 @@ var keys = append([]key{
 	{
 		name: "metrics.web_config",
 		kind: path(func(c *Config) *string { return &c.Metrics.WebConfig }),
-		doc:  "A file of Prometheus's exporter-toolkit with TLS and users for the metrics, of all addresses: see docs/metrics.md. Users and certificates are read again with every request, whether there is TLS when the daemon starts. Where the file is bad, or then not root's alone to write, no metrics are served.",
+		doc:  "A file of Prometheus's exporter-toolkit with TLS and users for the metrics, of all addresses: see docs/metrics.md. What is changed in it counts within 10 s, users and certificates at once. While the file is bad, or not root's alone to write, no metrics are served.",
 	},
 	{
 		name: "ladder.kill_timeout",

@@ -199,7 +199,7 @@ func (p *parts) serve(ctx context.Context, sockets sockets) error {
 			p.log.WithError(err).Error("Builds that do not come through the wrapper are not seen")
 		}
 	})
-	running.Go(func() { serveMetrics(ctx, p.cfg.Metrics, sockets, p.counters, p.log) })
+	running.Go(func() { serveMetrics(ctx, p.cfg.Metrics, sockets, p.counters, webConfigPause, p.log) })
 	running.Go(func() { p.onEnd.Run(ctx) })
 	p.ready.Store(true)
 	running.Go(func() { notify(ctx, p.watcher, p.settings, p.log) })

@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"net"
+	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -15,23 +19,69 @@ import (
 
 // serveMetrics serves them until ctx ends. That it can't, because an address is taken, say,
 // is no reason to leave builds alone.
-func serveMetrics(ctx context.Context, cfg config.Metrics, sockets sockets, counters *metrics.Metrics, log logrus.FieldLogger) {
-	passed := make([]net.Listener, len(sockets.metrics))
-	for i, l := range sockets.metrics {
-		passed[i] = l
-	}
+func serveMetrics(ctx context.Context, cfg config.Metrics, sockets sockets, counters *metrics.Metrics, pause time.Duration, log logrus.FieldLogger) {
 	failed := func(err error) { log.WithError(err).Error("Metrics are not served") }
-	if !awaitWebConfig(ctx, cfg.WebConfig, webConfigPause, failed) {
-		return
-	}
-	if cfg.WebConfig == "" && slices.ContainsFunc(passed, beyondLoopback) {
+	if cfg.WebConfig == "" && slices.ContainsFunc(sockets.metrics, beyondLoopback) {
 		log.Warn("Metrics are served to other hosts, to everybody and unencrypted: metrics.web_config is not set")
 	}
-	counters.Serve(ctx, metrics.Where{Listen: cfg.Listen, Passed: passed, WebConfig: cfg.WebConfig}, failed)
+	for {
+		read, _ := os.ReadFile(cfg.WebConfig)
+		if !awaitWebConfig(ctx, cfg.WebConfig, pause, failed) {
+			return
+		}
+		// The toolkit settles at the start whether it is HTTPS, and reads the rest with each request.
+		serving, end := context.WithCancelCause(ctx)
+		var looking sync.WaitGroup
+		if cfg.WebConfig != "" {
+			looking.Go(func() {
+				if awaitOther(serving, cfg.WebConfig, read, pause) {
+					end(errOther)
+				}
+			})
+		}
+		counters.Serve(serving, metrics.Where{Listen: cfg.Listen, Passed: again(sockets.metrics, failed), WebConfig: cfg.WebConfig}, failed)
+		end(nil)
+		looking.Wait()
+		if context.Cause(serving) != errOther {
+			return
+		}
+		log.Info("metrics.web_config has changed: metrics are served by what it says now")
+	}
 }
 
-// webConfigPause lies between two looks at a file that is bad: nobody loads the daemon's own
-// configuration anew when a certificate has come.
+// errOther is why a server of metrics ends to make place for another.
+var errOther = errors.New("metrics.web_config has changed")
+
+// awaitOther waits until the file has another content than was read, or is not to be trusted any
+// more, and reports that, and not that ctx has ended.
+func awaitOther(ctx context.Context, path string, read []byte, pause time.Duration) bool {
+	for {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return false
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, read) || config.Trusted(path) != nil {
+			return true
+		}
+	}
+}
+
+// again are the same sockets once more, to be closed by who serves them.
+func again(sockets []*net.TCPListener, failed func(error)) (all []net.Listener) {
+	for _, l := range sockets {
+		own, err := dup(l)
+		if err != nil {
+			failed(err)
+			continue
+		}
+		all = append(all, own)
+	}
+	return all
+}
+
+// webConfigPause lies between two looks at the file: nobody loads the daemon's own
+// configuration anew when it, or a certificate, has come.
 const webConfigPause = 10 * time.Second
 
 // awaitWebConfig waits until the file is good: metrics are never served without what is to
@@ -67,7 +117,7 @@ func checkWebConfig(path string) error {
 }
 
 // beyondLoopback reports whether other hosts may reach the socket.
-func beyondLoopback(l net.Listener) bool {
+func beyondLoopback(l *net.TCPListener) bool {
 	addr, ok := l.Addr().(*net.TCPAddr)
 	return ok && !addr.IP.IsLoopback()
 }

@@ -2,12 +2,24 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/buildwatch/buildwatch/internal/config"
+	"github.com/buildwatch/buildwatch/internal/metrics"
+	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
 // TestMetricsWaitForAGoodWebConfig: they are served to nobody without what is to protect
@@ -58,4 +70,64 @@ func TestSocketsAreToldApart(t *testing.T) {
 	if _, err := passedSockets([]net.Listener{public}); err == nil {
 		t.Error("the others are not missed")
 	}
+}
+
+// TestMetricsGoOnByAnotherWebConfig: with TLS that has come nobody's password is taken in the
+// clear any more, and with TLS that has gone there are answers again; what is bad serves nobody.
+func TestMetricsGoOnByAnotherWebConfig(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	certificate(t, filepath.Dir(file))
+	write := func(text string) { must(t, os.WriteFile(file, []byte(text), 0o600)) }
+	write("")
+	public, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer public.Close()
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		serveMetrics(ctx, config.Metrics{WebConfig: file}, sockets{metrics: []*net.TCPListener{public.(*net.TCPListener)}}, metrics.New(metrics.Options{}), time.Millisecond, log)
+	}()
+	client := &http.Client{Timeout: 500 * time.Millisecond, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	becomes := func(what string, plain, encrypted int) {
+		t.Helper()
+		proctest.Eventually(t, what, func() bool {
+			return answer(client, "http://"+public.Addr().String()) == plain && answer(client, "https://"+public.Addr().String()) == encrypted
+		})
+	}
+	const none = 0
+	becomes("it is served in the clear", http.StatusOK, none)
+	write("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n")
+	becomes("it is encrypted alone, though connections were open", http.StatusBadRequest, http.StatusOK)
+	write("tls_server_config: {cert_file: none.pem, key_file: key.pem}\n")
+	becomes("nobody is served by a bad file", none, none)
+	write("{}\n")
+	becomes("it is served in the clear again", http.StatusOK, none)
+	client.CloseIdleConnections()
+	cancel()
+	<-done
+}
+
+// answer is the status of the answer, 0 without one.
+func answer(client *http.Client, address string) int {
+	response, err := client.Get(address + "/-/healthy")
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// certificate puts a certificate and its key into dir.
+func certificate(t *testing.T, dir string) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "cert.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
 }
