@@ -95,7 +95,7 @@ func Main(args []string, environment Environment) int {
 	root.SetOut(pages)
 	root.SetArgs(args)
 	command, err := root.ExecuteC()
-	if err == nil {
+	if pages.err != nil {
 		err = fail(pages.err)
 	}
 	if err == nil {

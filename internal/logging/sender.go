@@ -30,6 +30,8 @@ type record struct {
 // sendRecord hands one entry to the journal.
 func sendRecord(r record) error {
 	switch {
+	case r.journalOf != nil && !hasJournal(*r.journalOf, persistentJournals):
+		return nil // it is in the system's
 	case r.journalOf != nil:
 		return sendAs(*r.journalOf, r)
 	case r.otherUnit != "": // a field that is there twice, which the library can't say

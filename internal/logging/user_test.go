@@ -99,3 +99,17 @@ func TestEntrySaysWhoseItIs(t *testing.T) {
 		t.Errorf("%q of %+v, %v", data[:n], who, err)
 	}
 }
+
+// TestNobodyIsWrittenToWhoHasNoJournal: the system's would have the entry twice.
+func TestNobodyIsWrittenToWhoHasNoJournal(t *testing.T) {
+	kept := t.TempDir()
+	for _, test := range []struct {
+		uid  uint32
+		dir  string
+		want bool
+	}{{1000, kept, true}, {lastSystemUID, kept, false}, {1000, kept + "/none", false}} {
+		if got := hasJournal(test.uid, test.dir); got != test.want {
+			t.Errorf("%d in %s: %v", test.uid, test.dir, got)
+		}
+	}
+}
