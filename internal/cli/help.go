@@ -2,24 +2,91 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // fitHelp has --help of a command and all below it fit a page.
 func fitHelp(root *cobra.Command) {
-	root.SetUsageTemplate(strings.NewReplacer(
-		".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", columnsOfPage), "Available Commands:", "Commands:", "Global Flags:", "Flags of every command:",
-		"Use \"{{.CommandPath}} [command] --help\" for more information about a command.", "\"{{.CommandPath}} COMMAND --help\" tells all of a command.",
-	).Replace(root.UsageTemplate()))
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		text := cmd.Long
 		if text == "" {
 			text = cmd.Short
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", strings.TrimRight(reflow(text, columnsOfPage), "\n"), cmd.UsageString())
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n%s", strings.TrimRight(reflow(text, columnsOfPage), "\n"), usage(cmd))
 	})
+}
+
+// usage is the part of a command's help that is made of the command itself.
+func usage(cmd *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Usage:\n  %s\n", synopsis(cmd))
+	if cmd.HasExample() {
+		fmt.Fprintf(&b, "\nExamples:\n%s\n", cmd.Example)
+	}
+	if cmd.HasAvailableSubCommands() {
+		b.WriteString("\nCommands:\n")
+		for _, verb := range cmd.Commands() {
+			fmt.Fprintf(&b, "  %-*s  %s\n", verb.NamePadding(), verb.Name(), verb.Short)
+		}
+	}
+	b.WriteString("\nFlags:\n" + besideEachOther(flagRows(cmd.LocalFlags())))
+	if cmd.HasParent() {
+		b.WriteString("\nFlags of every command:\n" + besideEachOther(flagRows(cmd.InheritedFlags())))
+	}
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "\n\"%s COMMAND --help\" tells all of a command.\n", cmd.CommandPath())
+	}
+	return b.String()
+}
+
+// synopsis is how a command is called.
+func synopsis(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND [flags]"
+	}
+	return cmd.UseLine()
+}
+
+// flagRow is what help and manual pages say of a flag.
+type flagRow struct{ short, long, value, text string }
+
+func flagRows(flags *pflag.FlagSet) (rows []flagRow) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		row := flagRow{short: f.Shorthand, long: f.Name}
+		row.value, row.text = pflag.UnquoteUsage(f)
+		isBool := f.Value.Type() == "bool"
+		if f.NoOptDefVal != "" && !isBool {
+			row.value = "[=" + row.value + "]"
+		} else if row.value != "" {
+			row.value = " " + row.value
+		}
+		if !isBool && !slices.Contains([]string{"", "0", "[]"}, f.DefValue) {
+			row.text += " (default " + f.DefValue + ")"
+		}
+		rows = append(rows, row)
+	})
+	return rows
+}
+
+// besideEachOther sets flags beside what they are for.
+func besideEachOther(rows []flagRow) string {
+	names := each(rows, func(r flagRow) string {
+		short := "    "
+		if r.short != "" {
+			short = "-" + r.short + ", "
+		}
+		return "  " + short + "--" + r.long + r.value
+	})
+	margin := len(slices.MaxFunc(names, func(a, b string) int { return len(a) - len(b) })) + 3
+	var b strings.Builder
+	for i, row := range rows {
+		fmt.Fprintf(&b, "%-*s%s\n", margin, names[i], wrap(row.text, margin, columnsOfPage))
+	}
+	return b.String()
 }
 
 // reflow fills the paragraphs of a text anew, up to a width. Lines that are indented stay

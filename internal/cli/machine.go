@@ -34,7 +34,7 @@ func (f *machineFlag) String() string { return "" }
 func (f *machineFlag) Type() string   { return "name" }
 
 func (a *app) addMachineFlag(flags *pflag.FlagSet) {
-	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, through podman machine ssh; its default comes from $"+machineVariable)
+	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, without one in "+podmanmachine.DefaultName+", through podman machine ssh; its default comes from $"+machineVariable)
 	flags.Lookup(machineFlagName).NoOptDefVal = podmanmachine.DefaultName
 }
 
