@@ -176,10 +176,19 @@ func TestUsageErrors(t *testing.T) {
 		{"stop x --time -1", `--time -1: not between 0 and 3600 seconds: see "buildwatchctl stop --help"`},
 		{"stop x -t soon", `--time "soon": not a number that can be used: see "buildwatchctl stop --help"`},
 		{"stop --filter x=y", `--filter "x=y": the keys are id, name, unit, state, user, arch, reason, mode, scope, since, until: see "buildwatchctl stop --help"`},
+		{"list -l -n 3", `takes only one of --last, --latest: see "buildwatchctl list --help"`},
+		{"stop --filter id=", `--filter "id=": there is no value: see "buildwatchctl stop --help"`},
+		{"stop --filter name=", `--filter "name=": there is no value: see "buildwatchctl stop --help"`},
+		{"wait --timeout=", `--timeout needs a time: see "buildwatchctl wait --help"`},
+		{"run --timeout= true", `--timeout needs a time: see "buildwatchctl run --help"`},
+		{"history --since=", `--since needs a time: see "buildwatchctl history --help"`},
+		{"list --output=", `--output needs a format: see "buildwatchctl list --help"`},
+		{"list --socket=", `--socket needs a path: see "buildwatchctl list --help"`},
 		{"version x", `takes no arguments, got "x": see "buildwatchctl version --help"`},
 	} {
 		run(t, socket, strings.Fields(test.args)...).expect(t, exitUsage, "", "buildwatchctl: "+test.want+"\n")
 	}
+	run(t, socket, "").expect(t, exitUsage, "", "buildwatchctl: unknown command \"\": see \"buildwatchctl --help\"\n")
 	// What was typed is shown, but does nothing to the terminal.
 	run(t, socket, "list", "--\x1b[2J\n\u202e").expect(t, exitUsage, "", "buildwatchctl: there is no flag --\\x1b[2J\\n\\u202e: see \"buildwatchctl list --help\"\n")
 }

@@ -138,6 +138,9 @@ func newFilter(keys []filterKey, given []string, now time.Time) (filter, error) 
 			return nil, fmt.Errorf("--filter %q: the keys are %s", one, strings.Join(filterNames(keys), ", "))
 		}
 		passes, err := keys[i].make(value, now)
+		if value == "" && err == nil { // each ID begins so, and each name has it: a script's variable was empty
+			err = errors.New("there is no value")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("--filter %q: %w", one, err)
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -90,7 +91,10 @@ The placements:
 func (f listFlags) past() bool { return f.all || f.last > 0 || f.latest }
 
 func (a *app) runList(ctx context.Context, flags listFlags) error {
-	if flags.latest {
+	switch {
+	case flags.latest && flags.last > 0:
+		return errors.New("takes only one of --last, --latest")
+	case flags.latest:
 		flags.last = 1
 	}
 	v := listView{flags: flags}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -63,9 +64,8 @@ func systemPrunerOf(name string) (pruner, error) {
 func uidOf(name string) (uint32, error) {
 	found, err := user.Lookup(name)
 	if err != nil {
-		var number error
-		if found, number = user.LookupId(name); number != nil {
-			return 0, err
+		if found, err = user.LookupId(name); err != nil {
+			return 0, fmt.Errorf("there is no user %q", name)
 		}
 	}
 	uid, err := strconv.ParseUint(found.Uid, 10, 32)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/buildwatch/buildwatch/api"
 )
@@ -28,10 +29,11 @@ func (a *app) root(args []string) *cobra.Command {
 		Long: `Run, show and stop the container image builds that buildwatchd watches.
 
 Root sees all builds, everybody else their own.`,
-		Version:       a.Version,
-		SilenceErrors: true, // Main prints them
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs, // or cobra words the error for an unknown command, in several lines
+		Version:           a.Version,
+		SilenceErrors:     true, // Main prints them
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs, // or cobra words the error for an unknown command, in several lines
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return noEmptyValue(cmd) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return errors.New("missing command")
@@ -73,13 +75,25 @@ Root sees all builds, everybody else their own.`,
 
 // unknown is the error for a command that there is not.
 func (a *app) unknown(root *cobra.Command, command string) error {
-	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 {
+	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 && command != "" { // which all begin with
 		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
 	}
 	if a.machine != "" {
 		return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", command)
 	}
 	return fmt.Errorf("unknown command %q", command)
+}
+
+// noEmptyValue refuses flags with a value that is empty, as that of a script's variable without one is:
+// a build without the time that was meant, or a look at all that there is, is not what was asked for.
+func noEmptyValue(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" {
+			name, _ := pflag.UnquoteUsage(f)
+			err = fmt.Errorf("--%s needs a %s", f.Name, name)
+		}
+	})
+	return err
 }
 
 // noArguments refuses arguments in one line.

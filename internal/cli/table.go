@@ -18,7 +18,7 @@ type tableFlags struct {
 // add adds them to a verb; json is the help on --json.
 func (t *tableFlags) add(cmd *cobra.Command, json string) {
 	f := cmd.Flags()
-	f.StringVarP(&t.output, "output", "o", "", "print `wide`, with more columns, or json")
+	f.StringVarP(&t.output, "output", "o", "", "print in a `format`: wide, with more columns, or json")
 	f.BoolVar(&t.json, "json", false, json)
 	f.StringVar(&t.format, "format", "", "print by a Go `template`, or json")
 	f.BoolVarP(&t.quiet, "quiet", "q", false, "print only IDs")
