@@ -86,8 +86,10 @@ type Follower struct {
 	began  time.Time                // the last look
 	taken  time.Time                // when it had ended
 	active bool                     // a builder lived at the last look
-	mapped time.Time                // when a rootless program had its UIDs mapped last
-	wake   chan struct{}
+	// unwatched is when the youngest of those began whose steps nobody tells of, as Identity.Start; 0 for none.
+	unwatched uint64
+	mapped    time.Time // when a rootless program had its UIDs mapped last
+	wake      chan struct{}
 
 	swept     atomic.Int64  // when orphans were looked for last, in Unix milliseconds
 	executed  chan struct{} // holds a token when a burst of looks is due
@@ -201,21 +203,28 @@ func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 		return burst[next], true
 	}
 	pause = slow
+	if since, _, err := proc.Boot(); f.unwatched > 0 && err == nil {
+		pause = untoldPause(since - time.Duration(f.unwatched)*proc.Tick)
+	}
 	for _, s := range f.steps {
 		if s.needsLooks() {
 			return quick, false
 		}
 		if s.waits() {
-			pause = again
+			pause = min(pause, again)
 		}
 	}
 	for _, s := range f.lost {
 		if s.waits() {
-			pause = again
+			pause = min(pause, again)
 		}
 	}
 	return pause, false
 }
+
+// untoldPause is the time between two looks while a builder lives whose steps nobody tells of:
+// longer the older it is, for what is called as a builder may be no build, and live for days.
+func untoldPause(age time.Duration) time.Duration { return min(max(age/16, quick), slow) }
 
 // lookOften asks for a burst of looks.
 func (f *Follower) lookOften() {
@@ -319,16 +328,25 @@ func (f *Follower) lookLocked() snapshot {
 
 // findMonitors looks for monitors that are not followed yet.
 func (f *Follower) findMonitors(all snapshot) {
-	f.active = false
+	f.active, f.unwatched = false, 0
 	programs := make(map[int]string, len(all))
 	for pid, e := range all {
 		if e.thread {
 			continue
 		}
 		programs[pid] = proc.Exe(pid)
-		if mayBuild(programs[pid]) && f.programs.builder(pid) {
-			f.active = true
-			f.noteBuilder(e.Identity)
+		var builds, unwatched bool
+		switch {
+		case mayBuild(programs[pid]):
+			if builds, unwatched = f.programs.builder(pid); builds {
+				f.noteBuilder(e.Identity)
+			}
+		case podman.IsNamespaceCopy(programs[pid]):
+			builds, unwatched = f.programs.learnCopy(pid, e.ppid)
+		}
+		f.active = f.active || builds
+		if unwatched {
+			f.unwatched = max(f.unwatched, e.Start)
 		}
 	}
 	f.known.tidy(all)

@@ -41,14 +41,35 @@ func (p *programs) refresh() {
 	}
 }
 
-// builder reports whether the process runs a builder, to know how often to look.
-func (p *programs) builder(pid int) bool {
-	exe := proc.Exe(pid)
-	if !mayBuild(exe) {
-		return false
+// builder reports whether the process runs a builder, and whether nobody tells when that is
+// executed, to know how often to look.
+func (p *programs) builder(pid int) (builds, unwatched bool) {
+	if !mayBuild(proc.Exe(pid)) {
+		return false, false
 	}
+	return p.believes(pid)
+}
+
+// believes reports whether the program that the process runs is believed to be what it is called,
+// and whether nobody tells when it is executed.
+func (p *programs) believes(pid int) (believed, unwatched bool) {
 	program, err := proc.ProgramOf(pid)
-	return err == nil && p.trusts(program)
+	if err != nil {
+		return false, false
+	}
+	if p.trusts(program) {
+		return true, false
+	}
+	if !usersOwn(program) {
+		return false, false
+	}
+	h, err := proc.Open(pid)
+	if err != nil {
+		return false, false
+	}
+	defer h.Close()
+	runs := runsItsOwn(h, program)
+	return runs, runs
 }
 
 // learnAgain learns the program of a process that its parent has executed from a mount
@@ -66,6 +87,18 @@ func (p *programs) learnAgain(pid, ppid int, above string) {
 	if program, err := proc.ProgramOf(pid); err == nil {
 		p.learn(pid, program)
 	}
+}
+
+// learnCopy learns the program of which a process is the copy in memory, in a user namespace of
+// its own, that its parent has executed. It reports what builder does.
+func (p *programs) learnCopy(pid, ppid int) (builds, unwatched bool) {
+	if !p.mayBePair(pid, ppid) {
+		return false, false
+	}
+	if program, err := proc.ProgramOf(ppid); err == nil {
+		p.learn(ppid, program)
+	}
+	return p.believes(ppid)
 }
 
 // learn has a trusted program that builds, or may, watched from now on: the next step's
@@ -110,7 +143,7 @@ func (p *programs) mayBePair(pid, ppid int) bool {
 	its, err := proc.ProgramOf(pid)
 	parents, parentsErr := proc.ProgramOf(ppid)
 	return err == nil && parentsErr == nil && seen(its, nil).RunsProgramOf(seen(parents, nil)) &&
-		(p.trusts(parents) || podman.IsMemoryCopy(parents.Exe))
+		(p.trusts(parents) || usersOwn(parents) || podman.IsMemoryCopy(parents.Exe))
 }
 
 // trusts reports whether a program is believed to be what its processes are called: a file
@@ -120,13 +153,29 @@ func (p *programs) mayBePair(pid, ppid int) bool {
 // A program in another container's file system is not: what runs in a container of
 // `podman run` is not ours.
 func (p *programs) trusts(program proc.Program) bool {
-	return program.Roots && p.systems[[2]uint32{program.Major, program.Minor}]
+	return program.Roots() && p.systems[[2]uint32{program.Major, program.Minor}]
 }
 
-// trustsProcess is trusts for a process, which may also run a copy in memory of the
-// program that its parent runs, as the same user.
+// usersOwn reports whether a program may be a user's own, which nobody else may write.
+func usersOwn(program proc.Program) bool { return program.Owned && program.Owner != 0 }
+
+// runsItsOwn reports whether the process runs a program of its user's own, wherever that is, but
+// in no container. What such a one is called and does says something about that user's
+// processes, and nothing else is ended for it.
+func runsItsOwn(h *proc.Handle, program proc.Program) bool {
+	uids, err := h.UIDs()
+	return err == nil && isItsOwn(program, uids) && h.SeesRootOf(selfPID)
+}
+
+// isItsOwn is runsItsOwn for a process whose UIDs are known, in no container.
+func isItsOwn(program proc.Program, uids [4]uint32) bool {
+	return usersOwn(program) && isOf(program.Owner, uids, false, 0)
+}
+
+// trustsProcess is trusts for a process, which may also run a program of its user's own, or a
+// copy in memory of the program that its parent runs, as the same user.
 func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
-	if p.trusts(program) {
+	if p.trusts(program) || runsItsOwn(h, program) {
 		return true
 	}
 	if !podman.IsMemoryCopy(program.Exe) {
@@ -140,13 +189,14 @@ func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
 	original, err := parent.Program()
 	uid, uidErr := h.UID()
 	parents, parentsErr := parent.UID()
-	return errors.Join(err, uidErr, parentsErr) == nil && p.trustsCopy(program, original, uid, parents)
+	return errors.Join(err, uidErr, parentsErr) == nil && isCopyOf(program, original, uid, parents) &&
+		(p.trusts(original) || runsItsOwn(parent, original))
 }
 
-// trustsCopy reports whether a copy in memory that a user runs is believed: of a program
-// that is trusted, and that the parent runs as the same user.
-func (p *programs) trustsCopy(program, original proc.Program, uid, parents uint32) bool {
-	return p.trusts(original) && seen(program, nil).RunsProgramOf(seen(original, nil)) && uid == parents
+// isCopyOf reports whether a user runs a copy in memory of a program that the parent runs as
+// the same user.
+func isCopyOf(program, original proc.Program, uid, parents uint32) bool {
+	return seen(program, nil).RunsProgramOf(seen(original, nil)) && uid == parents
 }
 
 // seen is a process as package podman judges it.

@@ -22,12 +22,46 @@ func TestWhatIsTrustedAsABuilder(t *testing.T) {
 		program proc.Program
 		want    bool
 	}{
-		{"installed", proc.Program{FileID: host, Roots: true}, true},
-		{"a user's own", proc.Program{FileID: host}, false},
-		{"root's by the word of a user's file system", proc.Program{FileID: users, Roots: true}, false},
+		{"installed", proc.Program{FileID: host, Owned: true}, true},
+		{"a user's own", proc.Program{FileID: host, Owned: true, Owner: 1000}, false},
+		{"one that others may write", proc.Program{FileID: host}, false},
+		{"root's by the word of a user's file system", proc.Program{FileID: users, Owned: true}, false},
 	} {
 		if got := p.trusts(test.program); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// TestUsersOwnBuilderSaysSomethingOfThatUserAlone: wherever it is, if nobody else may write it.
+func TestUsersOwnBuilderSaysSomethingOfThatUserAlone(t *testing.T) {
+	users := proc.Program{Owner: 1000, Owned: true}
+	writable, roots := users, users
+	writable.Owned, roots.Owner = false, 0
+	for _, test := range []struct {
+		name    string
+		program proc.Program
+		uids    [4]uint32
+		want    bool
+	}{
+		{"its own", users, [4]uint32{1000, 1000, 1000, 1000}, true},
+		{"another user's", users, [4]uint32{1001, 1001, 1001, 1001}, false},
+		{"run by root", users, [4]uint32{}, false},
+		{"with somebody else's rights", users, [4]uint32{1000, 0, 0, 0}, false},
+		{"others may write it", writable, [4]uint32{1000, 1000, 1000, 1000}, false},
+		{"root's, which is trusted by where it is", roots, [4]uint32{}, false},
+	} {
+		if got := isItsOwn(test.program, test.uids); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// TestLooksAreRarerTheOlderAnUnwatchedBuilderIs.
+func TestLooksAreRarerTheOlderAnUnwatchedBuilderIs(t *testing.T) {
+	for age, want := range map[time.Duration]time.Duration{0: quick, time.Minute: 3750 * time.Millisecond, time.Hour: slow} {
+		if got := untoldPause(age); got != want {
+			t.Errorf("after %s: %s, want %s", age, got, want)
 		}
 	}
 }
@@ -61,10 +95,10 @@ func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program.Roots = true // also where the tests run without root
+	program.Owner, program.Owned = 0, true // also where the tests run without root
 	p := &programs{systems: map[[2]uint32]bool{{program.Major, program.Minor}: true}, others: map[proc.FileID]bool{}, watch: n.add}
 	users := program
-	users.Roots = false
+	users.Owner = 1000
 	if p.learn(first, users); len(p.others) != 0 {
 		t.Error("a program that is a user's is watched")
 	}
@@ -121,10 +155,10 @@ func TestAnOCIRuntimesCopyOfItselfIsNotWatched(t *testing.T) {
 func TestThisProgramIsNoBuilder(t *testing.T) {
 	p := &programs{systems: map[[2]uint32]bool{}}
 	p.refresh()
-	if p.builder(selfPID) {
+	if is, _ := p.builder(selfPID); is {
 		t.Error("it is taken for one")
 	}
-	if p.builder(1 << 22) {
+	if is, _ := p.builder(1 << 22); is {
 		t.Error("a process that is not there is taken for one")
 	}
 }

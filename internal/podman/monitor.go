@@ -62,12 +62,19 @@ func (p Process) RunsProgramOf(other Process) bool {
 // copy_self_proc_exe.
 func IsMemoryCopy(exe string) bool { return strings.HasPrefix(exe, "/memfd:") }
 
+// IsNamespaceCopy reports whether a program is the copy of a builder in memory that it has
+// executed in a user namespace of its own.
+func IsNamespaceCopy(exe string) bool {
+	return IsMemoryCopy(exe) && strings.HasSuffix(strings.TrimSuffix(exe, " (deleted)"), userNamespaceSuffix)
+}
+
 // userNamespaceSuffix is what a rootless buildah, or a program with buildah built in,
 // puts behind its argv[0] when it executes itself again in a user namespace. It does so
-// from a mount that is detached already: its /proc/PID/exe reads "/".
+// from a mount that is detached already: its /proc/PID/exe reads "/". Where it may not
+// mount, it is from a copy in memory.
 //
 // Source: containers/storage 1.59, pkg/unshare/unshare_linux.go,
-// MaybeReexecUsingUserNamespace; unshare.c, try_bindfd.
+// MaybeReexecUsingUserNamespace; unshare.c, try_bindfd, copy_self_proc_exe.
 const (
 	userNamespaceSuffix = "-in-a-user-namespace"
 	Unreachable         = "/"

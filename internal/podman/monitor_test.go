@@ -32,3 +32,18 @@ func TestWhoIsAMonitor(t *testing.T) {
 		t.Error("two of which nothing is known are a pair")
 	}
 }
+
+// TestCopyOfABuilderInAUserNamespace is known by what it has called itself.
+func TestCopyOfABuilderInAUserNamespace(t *testing.T) {
+	for exe, want := range map[string]bool{
+		"/memfd:mk-in-a-user-namespace (deleted)":     true,
+		"/memfd:mk-in-a-user-namespace":               true,
+		"/memfd:buildah-chroot-runtime (deleted)":     false,
+		"/usr/bin/mk-in-a-user-namespace":             false,
+		"/memfd:crun_cloned:/proc/self/exe (deleted)": false,
+	} {
+		if IsNamespaceCopy(exe) != want {
+			t.Errorf("%q: %v", exe, !want)
+		}
+	}
+}
