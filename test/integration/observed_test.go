@@ -350,11 +350,11 @@ func TestLookalikeOfABuildIsUntouched(t *testing.T) {
 }
 
 // TestFakedMonitorIsNoMonitor: argv[0] can be chosen by anybody (attack 31). What
-// counts is a program that is root's.
+// counts is a program that is root's, or the user's own.
 func TestFakedMonitorIsNoMonitor(t *testing.T) {
 	leakCheck(t)
 	dir := t.TempDir()
-	sh(t, "cp /bin/bash %s/podman; chown -R builder %s; chmod a+x %s %s", dir, dir, dir, filepath.Dir(dir))
+	sh(t, "cp /bin/bash %s/podman; chown -R nobody %s; chmod a+x %s %s", dir, dir, dir, filepath.Dir(dir))
 	// A shell called podman has a child called as the monitor, which has one in
 	// namespaces of its own. The uppermost then ends.
 	fake := exec.Command("runuser", "-u", "builder", "--", filepath.Join(dir, "podman"), "-c",
