@@ -84,7 +84,7 @@ specimens:
 	$(GO_SPECIMEN) -ldflags '-E main.hang' -o build/specimens/hang-bare ./test/specimens/hang
 
 unit: ## run the unit tests (no root needed; what is left out without it comes last)
-	$(GO) run $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -p 8 ./... # most of them wait, and compute little
+	$(GO) run $(GOTESTSUM) --format pkgname --format-hide-empty-pkg -- -p 8 -parallel 8 ./... # most of them wait, and compute little
 
 generate: ## write what is made from the code: tables in docs/, manual pages, the sample configuration
 	$(GO) test ./docs ./internal/config ./internal/metrics ./internal/cli -update

@@ -16,6 +16,7 @@ import (
 var longAgo = time.Unix(1, 0)
 
 func TestWhatABuilderHasLeftThatDiedBeforeItsFirstStepIsReclaimed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	b := newBench(t, dir, Own)
 	builder, child := aBuilder(t, "podman build")
@@ -91,6 +92,7 @@ func TestWhatIsNoBuildIsNotWaitedFor(t *testing.T) {
 
 // TestOfAServiceThatDiesItsRequestsDirectoriesGo, but no container: somebody may have asked for that.
 func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	service, child := aBuilder(t, "podman system service")
 	service.Serves = true
@@ -134,6 +136,7 @@ func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
 
 // TestWhatWasMadeWhileNobodyLookedIsInDoubt: somebody may have made it who has kept it, and ended.
 func TestWhatWasMadeWhileNobodyLookedIsInDoubt(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	builder, child := aBuilder(t, "podman build")
 	time.Sleep(30 * time.Millisecond)
@@ -149,6 +152,7 @@ func TestWhatWasMadeWhileNobodyLookedIsInDoubt(t *testing.T) {
 
 // TestABuilderThatKeepsIsDoubtAboutTheOthers, also when it has had no step and has ended.
 func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, t.TempDir(), Own)
 	keeper, keepersEnd := aBuilder(t, "podman build")
 	keeper.Keeps = true
@@ -214,6 +218,7 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 
 // TestWhenABuilderEndedThatNobodySawEnd: with the host, or at some time while the daemon was away.
 func TestWhenABuilderEndedThatNobodySawEnd(t *testing.T) {
+	t.Parallel()
 	_, boot, err := proc.Boot()
 	must(t, err)
 	seen := boot.Add(-time.Hour).UnixMicro()
@@ -247,6 +252,7 @@ func TestWhenABuilderEndedThatNobodySawEnd(t *testing.T) {
 
 // TestADaemonKilledWhileItReclaimsGoesOnLater: the end of the builder was seen.
 func TestADaemonKilledWhileItReclaimsGoesOnLater(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	first := newBench(t, dir, Own)
 	first.answer = []Item{{Kind: KindContainer, What: hex('1'), Why: WhyUsed}}

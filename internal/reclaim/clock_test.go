@@ -11,6 +11,7 @@ import (
 // TestContainerOfAMomentBeforeTheBuilderIsNotItsOwn: somebody may have kept it. A process is
 // never told to have begun before it did, in whatever part of a second that was.
 func TestContainerOfAMomentBeforeTheBuilderIsNotItsOwn(t *testing.T) {
+	t.Parallel()
 	for range 5 {
 		before := time.Now().UnixMicro()
 		child := proctest.Shell(t, "")

@@ -163,6 +163,7 @@ func TestADeadBuildersLeavingsAreReclaimedAndForgotten(t *testing.T) {
 // TestAWitnessOutlivesTheDaemonAndTheHost: the builder ended while the daemon was away, or with
 // the host.
 func TestAWitnessOutlivesTheDaemonAndTheHost(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	builder, child := aBuilder(t, "podman build")
 	first := newBench(t, dir, Own)
