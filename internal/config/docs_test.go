@@ -72,7 +72,7 @@ func sample(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(comment("Configuration of buildwatchd. Every key is shown with its default; uncomment one to change it. Better still, put the change into a file of its own in "+AdminDropIns+"/, which upgrades leave alone.") +
 		"#\n" +
-		comment("buildwatchd --check-config says whether the files are right, buildwatchd --print-config what is in force and from which file.") +
+		comment("buildwatchd --check-config says whether the files are right, buildwatchd --print-config what they say, and in which line.") +
 		"\n")
 	defaults := Default()
 	must(t, write(&b, func(k key) string {

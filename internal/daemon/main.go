@@ -73,7 +73,7 @@ owner is gone. It is started by systemd (buildwatchd.service) and configured by
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check-config", false, "read the configuration, report every mistake in it, and exit")
-	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration in force and where each value comes from, and exit")
+	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as the files have it and where each value comes from, and exit")
 	cmd.Flags().BoolVar(&printRuntimes, "print-runtimes", false, "print the rows of the drop-in for containers.conf that fit this host, and exit")
 	cmd.Flags().BoolVar(&reload, "reload", false, "have the daemon of the unit read its files, report every mistake in them, and exit: what ExecReload= calls")
 	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config", "print-runtimes", "reload")
