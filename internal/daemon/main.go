@@ -12,8 +12,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/spf13/cobra"
-
 	"github.com/buildwatch/buildwatch/api"
 	"github.com/buildwatch/buildwatch/client"
 	"github.com/buildwatch/buildwatch/internal/config"
@@ -22,13 +20,29 @@ import (
 	"github.com/buildwatch/buildwatch/internal/version"
 )
 
+const usage = `Usage: buildwatchd [FLAG]
+
+buildwatchd places each RUN container of podman build and buildah into a
+transient systemd scope of its build, and ends what is left of a build whose
+owner is gone. It is started by systemd (buildwatchd.service) and configured by
+/etc/buildwatch/buildwatchd.toml.
+
+  --check-config     read the configuration, report every mistake in it, and
+                     exit
+  --print-config     print the configuration as the files have it and where each
+                     value comes from, and exit; that of the running daemon is
+                     shown by "buildwatchctl config"
+  --print-runtimes   print the rows of the drop-in for containers.conf that fit
+                     this host, and exit
+  --reload           have the daemon of the unit read its files, report every
+                     mistake in them, and exit: what ExecReload= calls
+  -h, --help         show this
+  -v, --version      show the version
+`
+
 // Main runs the program and returns its exit status.
 func Main(args []string, stdout, stderr io.Writer) int {
-	cmd := command(stdout)
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.Execute(); err != nil {
+	if err := run(args, stdout, stderr); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintf(stderr, "buildwatchd: %s\n", strings.TrimSuffix(line, "\n"))
 		}
@@ -37,47 +51,37 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-func command(stdout io.Writer) *cobra.Command {
-	var check, print, printRuntimes, reload bool
-	cmd := &cobra.Command{
-		Use:   "buildwatchd [--check-config | --print-config | --print-runtimes | --reload]",
-		Short: "Supervise the container image builds of this host",
-		Long: `buildwatchd places each RUN container of podman build and buildah into a
-transient systemd scope of its build, and ends what is left of a build whose
-owner is gone. It is started by systemd (buildwatchd.service) and configured by
-/etc/buildwatch/buildwatchd.toml.`,
-		Args:          cobra.NoArgs,
-		Version:       version.Version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case reload:
-				return requestReload(context.Background(), os.Getenv("MAINPID"), "", client.New(api.ControlSocket))
-			case printRuntimes:
-				return writeRuntimes(stdout, cmd.ErrOrStderr())
-			case !check && !print && underSystemd():
-				return serve() // a bad configuration is no reason not to
-			}
-			cfg, err := config.Load("")
-			switch {
-			case err != nil:
+func run(args []string, stdout, stderr io.Writer) (err error) {
+	if len(args) == 0 {
+		if !underSystemd() { // there a bad configuration is no reason not to serve
+			if _, err := config.Load(""); err != nil {
 				return err
-			case check:
-				fmt.Fprintln(stdout, "The configuration is valid.")
-				return nil
-			case print:
-				return cfg.Print(stdout)
 			}
-			return serve()
-		},
+		}
+		return serve()
 	}
-	cmd.Flags().BoolVar(&check, "check-config", false, "read the configuration, report every mistake in it, and exit")
-	cmd.Flags().BoolVar(&print, "print-config", false, "print the configuration as the files have it and where each value comes from, and exit")
-	cmd.Flags().BoolVar(&printRuntimes, "print-runtimes", false, "print the rows of the drop-in for containers.conf that fit this host, and exit")
-	cmd.Flags().BoolVar(&reload, "reload", false, "have the daemon of the unit read its files, report every mistake in them, and exit: what ExecReload= calls")
-	cmd.MarkFlagsMutuallyExclusive("check-config", "print-config", "print-runtimes", "reload")
-	return cmd
+	switch strings.Join(args, " ") {
+	case "--check-config":
+		if _, err = config.Load(""); err == nil {
+			_, err = fmt.Fprintln(stdout, "The configuration is valid.")
+		}
+	case "--print-config":
+		var cfg *config.Config
+		if cfg, err = config.Load(""); err == nil {
+			err = cfg.Print(stdout)
+		}
+	case "--print-runtimes":
+		err = writeRuntimes(stdout, stderr)
+	case "--reload":
+		err = requestReload(context.Background(), os.Getenv("MAINPID"), "", client.New(api.ControlSocket))
+	case "--help", "-h":
+		_, err = io.WriteString(stdout, usage)
+	case "--version", "-v":
+		_, err = fmt.Fprintf(stdout, "buildwatchd %s\n", version.Version)
+	default:
+		err = fmt.Errorf("%q is not one of its flags, of which it takes one: see \"buildwatchd --help\"", args)
+	}
+	return err
 }
 
 // writeRuntimes prints what make install puts into the drop-in, and what is to be said
