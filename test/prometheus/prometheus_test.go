@@ -35,7 +35,8 @@ func run(m *metrics.Metrics) {
 	m.Freed()
 }
 
-func start(t *testing.T) (address string) {
+// start has a Prometheus scrape while builds are counted.
+func start(t *testing.T, run func(*metrics.Metrics)) (address string) {
 	t.Helper()
 	m := metrics.New(metrics.Options{
 		Version: "1.2.3", Abandoned: "end", Stalled: "report",
@@ -121,28 +122,42 @@ func await(t *testing.T, address, query string) {
 	}
 }
 
-// TestDashboardShowsSomethingInEachPanel: no query is wrong, and none is empty.
-func TestDashboardShowsSomethingInEachPanel(t *testing.T) {
+type board struct{ Panels []panel }
+
+type panel struct {
+	Title, Type string
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct{ Expr, LegendFormat string }
+	FieldConfig struct{ Defaults struct{ Unit string } }
+}
+
+func readDashboard(t *testing.T) (d board) {
+	t.Helper()
 	text, err := os.ReadFile("../../dist/prometheus/dashboards/buildwatch.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
-	if err := json.Unmarshal(text, &dashboard); err != nil {
+	if err := json.Unmarshal(text, &d); err != nil {
 		t.Fatal(err)
 	}
-	if len(dashboard.Panels) == 0 {
+	if len(d.Panels) == 0 {
 		t.Fatal("no panel")
 	}
-	address := start(t)
-	for _, panel := range dashboard.Panels {
+	return d
+}
+
+// variables are those of the dashboard.
+func variables(interval string) *strings.Replacer {
+	return strings.NewReplacer("$__rate_interval", interval, "$instance", ".*")
+}
+
+// TestDashboardShowsSomethingInEachPanel: no query is wrong, and none is empty.
+func TestDashboardShowsSomethingInEachPanel(t *testing.T) {
+	d := readDashboard(t)
+	address := start(t, run)
+	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
-			query := strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*").Replace(target.Expr)
+			query := variables("1m").Replace(target.Expr)
 			n, err := ask(address, query)
 			if n == 0 || err != nil {
 				t.Errorf("%q: %s has %d series: %v", panel.Title, query, n, err)
