@@ -28,11 +28,13 @@ find_podman() {
 	die 'podman is not installed here'
 }
 
-# choose_machine: the one of podman's default connection, which it marks, else the only one.
+# choose_machine: the one of podman's default connection, which it marks unless that is root's
+# in the machine, else the only one. buildwatchctl chooses alike.
 choose_machine() {
 	all=$("$podman" machine list --format '{{.Name}}' </dev/null 2>/dev/null | tr -d '\r') || all=
 	machine=$(printf '%s\n' "$all" | sed -n 's/\*$//p')
-	[ -n "$machine" ] || machine=$all
+	[ -n "$machine" ] || machine=$("$podman" system connection list --format '{{.Name}} {{.Default}}' </dev/null 2>/dev/null | tr -d '\r' | sed -n 's/-root true$//p')
+	printf '%s\n' "$all" | grep -qxF -e "$machine" -e "$machine*" || machine=$all
 	case $machine in
 	'' | *[!a-zA-Z0-9_.-]*) machine='podman-machine-default' ;;
 	esac

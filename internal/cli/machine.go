@@ -16,17 +16,27 @@ type exitCode int
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
-// machineFlag is the name of the podman machine that is asked, "" where none was given.
-type machineFlag string
+// machineFlag says whether a podman machine is asked, and which one: "" is podman's default.
+type machineFlag struct {
+	given bool
+	name  string
+}
 
 // machineFlagName is that of the flag, which is for this end alone.
 const machineFlagName = "machine"
 
+// nameless is what the flag is set to without a name. No machine can be called so.
+const nameless = " "
+
 func (f *machineFlag) Set(name string) error {
+	if name == nameless {
+		*f = machineFlag{given: true}
+		return nil
+	}
 	if err := podmanmachine.CheckName(name); err != nil {
 		return err
 	}
-	*f = machineFlag(name)
+	*f = machineFlag{true, name}
 	return nil
 }
 
@@ -34,18 +44,18 @@ func (f *machineFlag) String() string { return "" }
 func (f *machineFlag) Type() string   { return "name" }
 
 func (a *app) addMachineFlag(flags *pflag.FlagSet) {
-	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, without one in "+podmanmachine.DefaultName+", through podman machine ssh; its default comes from $"+machineVariable)
-	flags.Lookup(machineFlagName).NoOptDefVal = podmanmachine.DefaultName
+	flags.Var(&a.machine, machineFlagName, "ask buildwatchd in the podman machine `name`, without one in podman's default machine, through podman machine ssh; its default comes from $"+machineVariable)
+	flags.Lookup(machineFlagName).NoOptDefVal = nameless
 }
 
 // machineVariable names the environment variable that --machine defaults to.
 const machineVariable = "BUILDWATCH_MACHINE"
 
-// defaultMachine takes the machine from the environment, unless the call says which
+// defaultMachine takes the machine's name from the environment, unless the call says which
 // daemon is meant.
 func (a *app) defaultMachine(flags *pflag.FlagSet) error {
 	name := a.Getenv(machineVariable)
-	if name == "" || flags.Changed(machineFlagName) || flags.Changed(socketFlagName) {
+	if name == "" || a.machine.name != "" || !a.machine.given && flags.Changed(socketFlagName) {
 		return nil
 	}
 	if err := a.machine.Set(name); err != nil {
@@ -58,7 +68,7 @@ func (a *app) defaultMachine(flags *pflag.FlagSet) error {
 // where no build can be on this one, that goes without saying.
 func (a *app) isElsewhere(flags *pflag.FlagSet) bool {
 	switch {
-	case a.machine != "":
+	case a.machine.given:
 		return true
 	case flags.Changed(socketFlagName), a.Getenv(socketVariable) != "":
 		return false
@@ -69,10 +79,10 @@ func (a *app) isElsewhere(flags *pflag.FlagSet) bool {
 // theMachine is the one that was named, or podman's default one.
 func (a *app) theMachine(ctx context.Context) (podmanmachine.Machine, error) {
 	podman := podmanmachine.Find(a.OS, a.Getenv)
-	if a.machine == "" {
+	if a.machine.name == "" {
 		return podman.Default(ctx)
 	}
-	return podman.Machine(string(a.machine))
+	return podman.Machine(a.machine.name)
 }
 
 // anywhere lets a verb run in the machine that --machine names. Its arguments

@@ -43,6 +43,21 @@ func TestMachineIsAskedWhatWasUnderstood(t *testing.T) {
 	run(t, "/nowhere", "--machine=vm", "list").expect(t, 1, "<list>\n", "")
 }
 
+// TestMachineWithoutANameIsPodmansDefault, as it is to install.sh, or that of the environment.
+func TestMachineWithoutANameIsPodmansDefault(t *testing.T) {
+	podmanmachinetest.Install(t, program, echo)
+	podmanmachinetest.Machines(t, `vm\nstopped*\n`)
+	run(t, "/nowhere", "--machine", "list").expect(t, exitUsage, "",
+		"buildwatchctl: the podman machine \"stopped\" is not running but stopped: \"podman machine start stopped\" starts it\n")
+	for variable, args := range map[string]string{"vm": "--machine list", "stopped": "--machine=vm list", "gone": "list --machine=vm"} {
+		var out, errs bytes.Buffer
+		code := Main(strings.Fields(args), Environment{Out: &out, Err: &errs, Now: nowIs, Getenv: only(machineVariable, variable)})
+		if code != 0 || out.String() != "<list>\n" {
+			t.Errorf("%s, with %q in the environment: %d\n%s%s", args, variable, code, out.String(), errs.String())
+		}
+	}
+}
+
 // TestMachineIsKeptApartFromTheBuild: what podman machine fails in is one line
 // and 125, and never looks like an answer about builds.
 func TestMachineIsKeptApartFromTheBuild(t *testing.T) {

@@ -78,7 +78,7 @@ func (a *app) unknown(root *cobra.Command, command string) error {
 	if like := slices.Compact(root.SuggestionsFor(command)); len(like) > 0 && command != "" { // which all begin with
 		return fmt.Errorf("unknown command %q, did you mean %s", command, strings.Join(like, " or "))
 	}
-	if a.machine != "" {
+	if a.machine.given {
 		return fmt.Errorf("unknown command %q, a machine is named by --machine=NAME", command)
 	}
 	return fmt.Errorf("unknown command %q", command)

@@ -51,7 +51,7 @@ Times are written as in systemd.time(7).`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if a.machine != "" {
+			if a.machine.given {
 				return errors.New("runs a build on this host only: for one in a podman machine, use it there")
 			}
 			request, err := flags.request(cmd.Flags().Changed("name"))

@@ -117,11 +117,13 @@ func TestPodmanOfSomebodyWhoNeverSawAShell(t *testing.T) {
 
 func TestTheMachineThatPodmanItselfWouldTake(t *testing.T) {
 	podmanmachinetest.Install(t, "tell", tell)
+	t.Setenv("CONNECTIONS", `server true\nvm-root false\nwork-root true\nwork false\n`)
 	for list, want := range map[string]string{
 		`vm*\nstopped\n`:               "vm",
 		`stopped\nvm*\n`:               "vm",
 		`work\n`:                       "work", // rootful: podman marks nothing
 		`vm\npodman-machine-default\n`: DefaultName,
+		`work\nvm\n`:                   "work", // rootful, by the connection
 		`podman-machine-default*\n`:    DefaultName,
 		``:                             `podman has no machine here, and builds are in one: "podman machine init --now" makes it`,
 		`a\nb\n`:                       "podman has the machines a, b, and none by default: name one by --machine=NAME",

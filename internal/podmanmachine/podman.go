@@ -65,11 +65,14 @@ func (p Podman) Names(ctx context.Context) ([]string, error) {
 
 // Default returns the machine that podman itself speaks to when no other is named: that of
 // its default connection, else the only one there is, else the one that is called as
-// podman calls them.
+// podman calls them. dist/podman-machine/common.sh chooses alike.
 func (p Podman) Default(ctx context.Context) (Machine, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	names, chosen, err := p.list(ctx)
+	if chosen == "" && len(names) > 1 {
+		chosen = p.rootful(ctx, names)
+	}
 	switch {
 	case err != nil:
 		return Machine{}, err
@@ -87,8 +90,7 @@ func (p Podman) Default(ctx context.Context) (Machine, error) {
 }
 
 // list returns the names of the machines, and that of the default connection's, which
-// podman marks by an asterisk. The connection may be root's in the machine: its name ends
-// in "-root" then, and podman marks nothing.
+// podman marks by an asterisk, unless the connection is root's in the machine.
 // Source: podman cmd/podman/machine/list.go, toHumanFormat.
 func (p Podman) list(ctx context.Context) (names []string, marked string, err error) {
 	var out, complaint strings.Builder
@@ -104,6 +106,22 @@ func (p Podman) list(ctx context.Context) (names []string, marked string, err er
 		}
 	}
 	return names, marked, err
+}
+
+// rootful returns the machine whose root the default connection is for, or "".
+// Source: podman pkg/machine/connection, AddSSHConnectionsToPodmanSocket: it is called NAME-root.
+func (p Podman) rootful(ctx context.Context, names []string) string {
+	var out strings.Builder
+	code, err := p.call(ctx, Stdio{Out: &out}, []string{"system", "connection", "list", "--format", "{{.Name}} {{.Default}}"})
+	if err != nil || code != 0 {
+		return "" // no default one is known
+	}
+	for line := range strings.Lines(out.String()) {
+		if name, isDefault := strings.CutSuffix(strings.TrimSpace(line), "-root true"); isDefault && slices.Contains(names, name) {
+			return name
+		}
+	}
+	return ""
 }
 
 func firstLine(text string) string {

@@ -23,6 +23,7 @@ case "$1 $2 $3" in
 	esac
 	exit 0 ;;
 esac
+[ "$*" != 'system connection list --format {{.Name}} {{.Default}}' ] || { printf "$CONNECTIONS"; exit; }
 [ "$1 $2" = 'machine ssh' ] || fail "unexpected: $*"
 machine=$3
 shift 3
