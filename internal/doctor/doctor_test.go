@@ -117,6 +117,26 @@ func TestUnitsAreLookedAtAsSystemdShowsThem(t *testing.T) {
 	}
 }
 
+// TestDenialOfSELinuxIsToldApartFromAFault: what the audit's entry has of anybody's choice is not shown.
+func TestDenialOfSELinuxIsToldApartFromAFault(t *testing.T) {
+	h := tree(t, map[string]string{"sys/fs/selinux/enforce": "1"})
+	const entry = `AVC avc:  denied  { connectto } for  pid=812 comm="buildwatch-runt" path="/run/buildwatch/runtime.sock" scontext=system_u:system_r:container_runtime_t:s0 tcontext=system_u:system_r:unconfined_service_t:s0-s0:c0.c1023 tclass=unix_stream_socket permissive=0`
+	for said, want := range map[string]string{
+		entry: "SELinux is enforcing, and its policy denies buildwatch-runt (system_u:system_r:container_runtime_t:s0) to connectto a unix_stream_socket that is system_u:system_r:unconfined_service_t:s0-s0:c0.c1023",
+		"":    "",
+		strings.Replace(entry, "buildwatch-runt", "buildwatch\x1b[2J", 1): "",
+	} {
+		h.Run = func(context.Context, string, ...string) (string, error) { return said, nil }
+		found := h.selinux(t.Context())[1:] // the first is about the label
+		if want == "" && len(found) == 0 {
+			continue
+		}
+		if len(found) != 1 || found[0].State != Warn || found[0].Says != want || found[0].Remedy == "" {
+			t.Errorf("of %q: %+v", said, found)
+		}
+	}
+}
+
 func TestConfigurationThatWasNotLoadedIsTold(t *testing.T) {
 	for name, test := range map[string]struct {
 		daemon Daemon

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -189,7 +190,7 @@ func (h Host) binfmt(context.Context) []Check {
 
 // selinux looks at the label of the wrapper: systemd and podman start no program with a
 // wrong one.
-func (h Host) selinux(context.Context) []Check {
+func (h Host) selinux(ctx context.Context) []Check {
 	mode, err := os.ReadFile(h.path("/sys/fs/selinux/enforce"))
 	if err != nil {
 		return one("selinux", OK, "SELinux is off", "")
@@ -198,13 +199,34 @@ func (h Host) selinux(context.Context) []Check {
 	label := make([]byte, 256)
 	n, err := unix.Getxattr(wrapper, "security.selinux", label)
 	is := strings.TrimRight(string(label[:max(n, 0)]), "\x00")
-	switch {
-	case err != nil || strings.Contains(is, "unlabeled_t") || strings.Contains(is, "user_home_t") || strings.Contains(is, "user_tmp_t"):
-		return one("selinux", Warn, fmt.Sprintf("SELinux: %s has the label %q", wrapper, is), "sudo restorecon -R "+h.Libexec)
-	case strings.TrimSpace(string(mode)) == "1":
-		return one("selinux", OK, "SELinux is enforcing; the wrapper is "+is, "")
+	says := "SELinux is permissive"
+	if strings.TrimSpace(string(mode)) == "1" {
+		says = "SELinux is enforcing"
 	}
-	return one("selinux", OK, "SELinux is permissive; the wrapper is "+is, "")
+	found := one("selinux", OK, says+"; the wrapper is "+is, "")
+	if err != nil || strings.Contains(is, "unlabeled_t") || strings.Contains(is, "user_home_t") || strings.Contains(is, "user_tmp_t") {
+		found = one("selinux", Warn, fmt.Sprintf("SELinux: %s has the label %q", wrapper, is), "sudo restorecon -R "+h.Libexec)
+	}
+	if denied := h.denied(ctx); denied != "" {
+		found = append(found, Check{"selinux", Warn, says + ", and its policy denies " + denied,
+			"what fails by that is no fault of buildwatch's: sudo restorecon -R " + h.Libexec + ", or a rule for it; sudo ausearch -m AVC has all"})
+	}
+	return found
+}
+
+// denial is of the audit's entry what no process has chosen, but for its own name.
+var denial = regexp.MustCompile(`avc: +denied +\{ ([a-z_ ]+) \} .*comm="(buildwatch[a-z-]*)".* scontext=([\w:.,-]+) tcontext=([\w:.,-]+) tclass=(\w+)`)
+
+// denied says what SELinux has last denied one of our programs since the boot, or nothing: to
+// those programs that looks like a fault of something else.
+func (h Host) denied(ctx context.Context) string {
+	out, err := h.Run(ctx, "journalctl", "--quiet", "--boot", "--no-pager", "--output=cat", "--reverse", "--lines=1",
+		`--grep=avc: +denied .* comm="buildwatch`, "_TRANSPORT=audit", "_TRANSPORT=kernel")
+	m := denial.FindStringSubmatch(out)
+	if err != nil || m == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%s) to %s a %s that is %s", m[2], m[3], m[1], m[5], m[4])
 }
 
 // clock: times in the journal and in lists are the host's.
