@@ -34,8 +34,9 @@ cp build/packages/*.deb build/packages/*.rpm "$out"
 for arch in amd64 arm64; do
 	name=buildwatch-${VERSION:?}-linux-$arch
 	tarball "$name" "build/linux-$arch"
-	mv "$out/$name/build/linux-$arch"/* "$out/$name/build"
-	rmdir "$out/$name/build/linux-$arch"
+	for program in "build/linux-$arch"/*; do # where install.sh of a host looks, and that of a podman machine
+		ln -s "linux-$arch/${program##*/}" "$out/$name/build"
+	done
 	packed "$name"
 done
 # buildwatchctl itself, and what it takes to install buildwatch into a podman machine.
