@@ -13,9 +13,16 @@ for arch in amd64 arm64; do
 		echo "$(basename "$0"): build/linux-$arch is missing: make machine-binaries makes it" >&2
 done
 case $top in
-*[\'\|\&\\]*)
+*[\'\|\&\\{]*)
 	echo "$(basename "$0"): move $top to a directory whose name has no special characters" >&2
 	exit 1
 	;;
 esac
-sed "s|@RELEASE@|$top|" "$here/playbook.yml.in"
+places="'$top'"
+case $(uname -s) in
+MINGW* | MSYS*) # /c/Users/… is what Git's shell calls it: to a machine of WSL, and of Hyper-V, it is
+	drive=$(echo "$top" | cut -c 2)
+	places="'/mnt$top', '/$(echo "$drive" | tr '[:lower:]' '[:upper:]')${top#/?}'"
+	;;
+esac
+sed "s|@PLACES@|$places|" "$here/playbook.yml.in"
