@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,9 +146,11 @@ func TestTheLidIsClosed(t *testing.T) {
 	cancelledLeavesNothing(t, "core")
 }
 
-// TestStoppedDuringABuild: `machine stop`, and all is as before after `start`.
+// TestStoppedDuringABuild: `machine stop`, and all is as before after `start`: nobody saw the end of
+// that build, and what it had made in storage goes as well.
 func TestStoppedDuringABuild(t *testing.T) {
 	install(t)
+	before := inStorage(t)
 	b := startBuild(t, "core", family)
 	b.begun()
 	host(t, "podman machine stop")
@@ -163,8 +166,18 @@ func TestStoppedDuringABuild(t *testing.T) {
 	if left := inside(t, "ls -d /run/user/*/crun/buildah-buildah* /sys/fs/cgroup/buildwatch.slice/buildwatch-* 2>/dev/null || true"); left != "" {
 		t.Errorf("left: %s", left)
 	}
+	eventually(t, "what the build had in storage is removed", func() (string, bool) {
+		more := slices.DeleteFunc(inStorage(t), func(item string) bool { return slices.Contains(before, item) })
+		return strings.Join(more, " "), len(more) == 0
+	})
 	again := startBuild(t, "core", "RUN echo WHO''LE MARK")
 	again.whole()
+}
+
+// inStorage are core's containers and all bundles.
+func inStorage(t *testing.T) []string {
+	t.Helper()
+	return strings.Fields(host(t, "podman machine ssh --username core "+vm+" "+quote("podman ps --all --external --quiet; ls -d /var/tmp/buildah[0-9]* 2>/dev/null || true")))
 }
 
 // TestGvproxyKilled: what all connections go through. Their clients are gone for good.
