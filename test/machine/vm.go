@@ -30,6 +30,7 @@ type VM struct {
 	port  int
 	qemu  *exec.Cmd
 	ended chan struct{}
+	last  *exec.Cmd // that was started inside
 
 	closeOnce sync.Once
 	closeErr  error
@@ -227,18 +228,38 @@ func (v *VM) Start(ctx context.Context, c Cmd) (*exec.Cmd, error) {
 	cmd := v.sshCommand(ctx, fmt.Sprintf("cd %s && exec systemd-run --scope --quiet --collect --slice=user.slice %s -- %s", shellQuote(c.Dir), expand, strings.Join(words, " ")))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: c.Group}
+	v.last = cmd
 	return cmd, cmd.Start()
 }
 
 func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// sayHowItEnded tells what the kernel has said last, if the VM has ended by itself.
+// vmEndTimeout is how long a VM may take to end that was told to by what ran inside.
+const vmEndTimeout = 5 * time.Minute
+
+// isEnding reports whether the last command's connection was lost because the VM ends.
+func (v *VM) isEnding() bool {
+	if v.last == nil || v.last.ProcessState == nil || v.last.ProcessState.ExitCode() != 255 { // ssh's own
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	state, _ := v.sshCommand(ctx, "systemctl is-system-running").Output()
+	return !slices.Contains([]string{"running", "degraded"}, strings.TrimSpace(string(state)))
+}
+
+// sayHowItEnded tells what the console has shown last, if the VM ends by itself.
 func (v *VM) sayHowItEnded() {
+	var patience time.Duration
+	if v.isEnding() {
+		patience = vmEndTimeout
+	}
 	select {
 	case <-v.ended:
 		console, _ := os.ReadFile(filepath.Join(v.dir, "console"))
-		v.opts.Say("the VM has ended by itself: %s", lastLine(string(console)))
-	default:
+		lines := strings.Split(strings.TrimSpace(string(console)), "\n")
+		v.opts.Say("the VM has ended by itself; on its console:\n%s", strings.Join(lines[max(0, len(lines)-8):], "\n"))
+	case <-time.After(patience):
 	}
 }
 
