@@ -31,12 +31,16 @@ find_podman() {
 # choose_machine: the one of podman's default connection, which it marks unless that is root's
 # in the machine, else the only one. buildwatchctl chooses alike.
 choose_machine() {
-	all=$("$podman" machine list --format '{{.Name}}' </dev/null 2>/dev/null | tr -d '\r') || all=
+	all=$("$podman" machine list --format '{{.Name}}' </dev/null | tr -d '\r')
+	[ -n "$all" ] || die 'podman has no machine here: podman machine init --now makes one'
 	machine=$(printf '%s\n' "$all" | sed -n 's/\*$//p')
 	[ -n "$machine" ] || machine=$("$podman" system connection list --format '{{.Name}} {{.Default}}' </dev/null 2>/dev/null | tr -d '\r' | sed -n 's/-root true$//p')
 	printf '%s\n' "$all" | grep -qxF -e "$machine" -e "$machine*" || machine=$all
 	case $machine in
-	'' | *[!a-zA-Z0-9_.-]*) machine='podman-machine-default' ;;
+	*[!a-zA-Z0-9_.-]*)
+		machine='podman-machine-default'
+		printf '%s\n' "$all" | grep -qxF "$machine" || die "podman has several machines, and none by default: $(basename "$0") MACHINE"
+		;;
 	esac
 }
 

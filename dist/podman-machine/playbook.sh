@@ -13,7 +13,7 @@ for arch in amd64 arm64; do
 		echo "$(basename "$0"): build/linux-$arch is missing: make machine-binaries makes it" >&2
 done
 case $top in
-*[\'\|\&\\{]*)
+*[\'\|\&\\\{]*)
 	echo "$(basename "$0"): move $top to a directory whose name has no special characters" >&2
 	exit 1
 	;;
