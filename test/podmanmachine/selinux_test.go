@@ -36,6 +36,6 @@ func TestSELinuxIsThere(t *testing.T) {
 		t.Errorf("doctor does not tell:\n%s", out)
 	}
 	cancelledLeavesNothing(t, "core")
-	t.Logf("what enforcing would have denied:\n%s", inside(t, "journalctl -b --no-pager -o cat _TRANSPORT=audit _TRANSPORT=kernel | grep -E 'avc: +denied .*comm=\"(buildwatch|crun)' | sed -E 's/^.*avc/avc/; s/ (pid|ino)=[0-9]+//g' | sort | uniq -c | sort -rn | head -n 40 || true"))
+	t.Logf("what enforcing would have denied, of all denials since the boot (%s):\n%s", inside(t, "journalctl -b --no-pager -o cat _TRANSPORT=audit _TRANSPORT=kernel | grep -cE 'avc: +denied' || true"), inside(t, "journalctl -b --no-pager -o cat _TRANSPORT=audit _TRANSPORT=kernel | grep -E 'avc: +denied .*comm=\"(buildwatch|crun)' | sed -E 's/^.*avc/avc/; s/ (pid|ino)=[0-9]+//g' | sort | uniq -c | sort -rn | head -n 40 || true"))
 	inside(t, notInForce)
 }
