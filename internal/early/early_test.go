@@ -113,6 +113,7 @@ func TestCallBecomesTheRuntimeThatTheProgramWouldFind(t *testing.T) {
 		"a row in a drop-in":                 {map[string]string{usr + "containers.conf.d/10.conf": row}, nil, 0, "state x", false},
 		"a row after ours":                   {map[string]string{ours: row, etc + "containers.conf.d/60.conf": row}, nil, 0, "state x", false},
 		"a dotted row":                       {map[string]string{etc + "containers.conf": "[engine]\nruntimes.crun = ['/opt/crun']\n"}, nil, 0, "state x", false},
+		"a row in capitals":                  {map[string]string{etc + "containers.conf": "[ENGINE.RUNTIMES]\ncrun = ['/opt/crun']\n"}, nil, 0, "state x", false},
 		"rootful":                            {map[string]string{etc + "containers.rootful.conf.d/10.conf": row}, nil, 0, "state x", false},
 		"rootless":                           {map[string]string{usr + "containers.rootless.conf.d/10.conf": row}, nil, 7, "state x", false},
 		"one user's":                         {map[string]string{etc + "containers.rootless.conf.d/7/10.conf": row}, nil, 7, "state x", false},

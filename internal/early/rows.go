@@ -1,6 +1,10 @@
 package early
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/buildwatch/buildwatch/internal/podman"
+)
 
 // mayHaveRows reports whether a file of podman's configuration could have a row of a
 // runtime. It reads lines, not TOML: most files have comments and tables without rows
@@ -14,8 +18,8 @@ func mayHaveRows(content string) bool {
 		switch {
 		case line == "" || line[0] == '#':
 		case line[0] == '[':
-			inTable = strings.Contains(line, "untime")
-		case inTable || strings.Contains(line, "untime") && !isDefault(line):
+			inTable = podman.NamesRuntimes(line)
+		case inTable || podman.NamesRuntimes(line) && !isDefault(line):
 			return true
 		}
 	}
@@ -32,5 +36,5 @@ func isDefault(line string) bool {
 		return false
 	}
 	value := strings.TrimLeft(line[len(key):], space)
-	return strings.HasPrefix(value, "=") && !strings.Contains(value, "untime")
+	return strings.HasPrefix(value, "=") && !podman.NamesRuntimes(value)
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -75,6 +76,13 @@ func (f *Finder) account(o *Owner, uid uint32) share.Account {
 type Caller struct {
 	*proc.Handle
 	UID, GID uint32 // by the kernel's word
+}
+
+// InUnit reports whether the OCI runtime that the caller is to become would have systemd make
+// a unit for its container. In doubt it would not.
+func (f *Finder) InUnit(ctx context.Context, caller Caller) bool {
+	args, err := f.Args.Args(ctx, caller.Handle)
+	return err == nil && slices.Contains(args, podman.SystemdCgroup)
 }
 
 // Seen are a monitor and its parent, a builder, that were seen alive; nil for orphans of

@@ -317,3 +317,25 @@ func TestRecordSurvives(t *testing.T) {
 		t.Error("two documents were accepted")
 	}
 }
+
+// TestRuntimeSaysWhetherItHasSystemdMakeAUnit: by its arguments, and in doubt it does not.
+func TestRuntimeSaysWhetherItHasSystemdMakeAUnit(t *testing.T) {
+	f := finder()
+	for args, want := range map[string]bool{
+		"":                                   false,
+		"create buildah-buildah1":            false,
+		"--systemd-cgroup create b":          true,
+		"--root /r --systemd-cgroup create":  true,
+		"create --systemd-cgroup-of-mine b1": false,
+	} {
+		child := proctest.Shell(t, "", func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, strings.Fields(args)...) })
+		caller, err := proc.Open(child.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer caller.Close()
+		if got := f.InUnit(context.Background(), Caller{Handle: caller}); got != want {
+			t.Errorf("%q: %v", args, got)
+		}
+	}
+}

@@ -178,9 +178,25 @@ func (s *Config) set(key []string, value *unstable.Node) {
 // mentions reports whether a line that is no comment may set a runtime: most files need
 // not be parsed, and every call of the runtime comes through here.
 func mentions(content []byte) bool {
-	for line := range bytes.Lines(content) {
-		line = bytes.TrimLeft(line, " \t")
-		if len(line) > 0 && line[0] != '#' && bytes.Contains(line, []byte("untime")) {
+	for line := range strings.Lines(string(content)) {
+		line = strings.TrimLeft(line, " \t")
+		if len(line) > 0 && line[0] != '#' && NamesRuntimes(line) {
+			return true
+		}
+	}
+	return false
+}
+
+// NamesRuntimes reports whether a line may have the name of a table or a key of runtimes, in
+// either case. It allocates nothing.
+func NamesRuntimes(line string) bool {
+	const part = "untime"
+	for at := 0; at+len(part) <= len(line); at++ {
+		same := 0
+		for same < len(part) && line[at+same]|0x20 == part[same] {
+			same++
+		}
+		if same == len(part) {
 			return true
 		}
 	}

@@ -16,6 +16,8 @@ func TestRowsAreReadAsPodmanReadsThem(t *testing.T) {
 		"an inline table":           {"[engine]\nruntimes = { crun = [\"/opt/crun\"], runc = [] }\n", []string{"/opt/crun"}},
 		"inline from the top":       {"engine = { runtimes = { crun = [\"/opt/crun\"] } }\n", []string{"/opt/crun"}},
 		"another case":              {"[Engine.Runtimes]\ncrun = [\"/opt/crun\"]\n", []string{"/opt/crun"}},
+		"all in capitals":           {"[ENGINE.RUNTIMES]\ncrun = [\"/opt/crun\"]\n", []string{"/opt/crun"}},
+		"a dotted key in capitals":  {"[engine]\nRUNTIMES.crun = [\"/opt/crun\"]\n", []string{"/opt/crun"}},
 		"an empty row":              {"[engine.runtimes]\ncrun = []\n", []string{}},
 		"a comment":                 {"[engine]\n#[engine.runtimes]\n# crun = [\"/opt/crun\"]\n", nil},
 		"another table":             {"[machine.runtimes]\ncrun = [\"/opt/crun\"]\n", nil},

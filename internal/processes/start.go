@@ -30,6 +30,7 @@ type Spec struct {
 	Mode    api.Mode
 	Record  []byte // what the next daemon is to know
 	Beside  string // see scopes.Spec
+	InUnit  bool   // likewise
 	Command bool   // it is to hold the build's command too
 	Limits  limits.Limits
 	// Grace is the time that the daemon has for the clean end of a build whose limit of
@@ -58,7 +59,7 @@ func Start(ctx context.Context, host Host, spec Spec, owner *proc.Handle, old Sc
 	}
 	defer pidfd.Close()
 	full := scopes.Spec{
-		ID: spec.ID, UID: spec.User.UID, GID: spec.GID, Owner: pidfd, Record: spec.Record, Beside: spec.Beside,
+		ID: spec.ID, UID: spec.User.UID, GID: spec.GID, Owner: pidfd, Record: spec.Record, Beside: spec.Beside, InUnit: spec.InUnit,
 		Command: spec.Command, Granted: host.Granted(spec.User, spec.Mode), Limits: spec.Limits.Values,
 	}
 	if spec.Limits.RuntimeMax > 0 {

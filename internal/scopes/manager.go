@@ -104,6 +104,9 @@ type Spec struct {
 	// Beside is the cgroup in or below which the build's processes would be without us:
 	// the limits that would hold there hold for the scope, too. Empty for none.
 	Beside string
+	// InUnit: without us systemd would make a unit for each of the containers, which
+	// DefaultTasksMax= bounds. It bounds the scope of such a build alone.
+	InUnit bool
 
 	// Command: the scope is to hold the build's command too, see EnterCommand.
 	Command    bool
@@ -264,7 +267,8 @@ const description = "Container build supervised by buildwatch"
 
 // properties are those of a build's scope.
 //
-// Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5).
+// Source: org.freedesktop.systemd1(5), systemd.scope(5), systemd.kill(5); systemd-system.conf(5),
+// DefaultTasksMax=.
 func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Property {
 	property := func(name string, value any) systemd.Property {
 		return systemd.Property{Name: name, Value: dbus.MakeVariant(value)}
@@ -291,6 +295,9 @@ func properties(spec Spec, slice string, pids []uint32, plain bool) []systemd.Pr
 	}
 	for _, limit := range spec.Limits {
 		list = append(list, property(limit.Name, limit.Value))
+	}
+	if !spec.InUnit && !slices.ContainsFunc(spec.Limits, func(v limits.Value) bool { return v.Name == "TasksMax" }) {
+		list = append(list, property("TasksMax", limits.Infinity))
 	}
 	if !plain {
 		// One process that runs out of memory fails its step; it must not take

@@ -11,6 +11,8 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"github.com/buildwatch/buildwatch/internal/limits"
 )
 
 func TestUnitNames(t *testing.T) {
@@ -91,6 +93,7 @@ func TestPropertiesOfAScope(t *testing.T) {
 		want := map[string]any{
 			"Slice": "user-1000.slice", "Delegate": true, "CollectMode": "inactive-or-failed",
 			"KillSignal": int32(unix.SIGKILL), "TimeoutStopUSec": uint64(1_000_000), "OOMPolicy": "continue",
+			"TasksMax": limits.Infinity,
 		}
 		if plain {
 			delete(want, "OOMPolicy")
@@ -108,6 +111,31 @@ func TestPropertiesOfAScope(t *testing.T) {
 		}
 	}
 	var _ []systemd.Property = properties(Spec{}, "", nil, false)
+}
+
+// TestBuildThatNoDefaultWouldBoundIsNotBoundedByIt: systemd bounds the tasks of each unit that
+// says nothing of them.
+func TestBuildThatNoDefaultWouldBoundIsNotBoundedByIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		spec Spec
+		want any // nil for the default
+	}{
+		"in no unit without us": {Spec{}, limits.Infinity},
+		"in units without us":   {Spec{InUnit: true}, nil},
+		"limited":               {Spec{Limits: []limits.Value{{Name: "TasksMax", Value: uint64(7)}}}, uint64(7)},
+		"limited, in units":     {Spec{InUnit: true, Limits: []limits.Value{{Name: "TasksMax", Value: uint64(7)}}}, uint64(7)},
+		"otherwise limited":     {Spec{Limits: []limits.Value{{Name: "MemoryMax", Value: uint64(7)}}}, limits.Infinity},
+	} {
+		var got []any
+		for _, p := range properties(test.spec, "system.slice", nil, false) {
+			if p.Name == "TasksMax" {
+				got = append(got, p.Value.Value())
+			}
+		}
+		if test.want == nil && len(got) > 0 || test.want != nil && (len(got) != 1 || got[0] != test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
 }
 
 // openDir holds an ordinary directory as if it were a cgroup: names are looked up

@@ -111,6 +111,7 @@ func (b *build) ensureScope(ctx context.Context, caller owners.Caller) (processe
 	}
 	fresh, err := processes.Start(ctx, b.watcher.host, processes.Spec{
 		ID: b.id, User: b.user, Mode: b.record.Mode, GID: caller.GID, Record: b.record.Encode(), Beside: b.owner.Beside(b.record.UID),
+		InUnit: b.watcher.owners.InUnit(ctx, caller),
 	}, b.owner.Handle, s)
 	if err == nil && fresh == s {
 		return s, nil
