@@ -77,14 +77,22 @@ func TestLimitsOfTheCallersUnitHoldForTheBuild(t *testing.T) {
 }
 
 // TestLimitsThatNeverBoundTheBuildDoNot: podman's containers are beside its own scope in
-// the user's manager, and root's beside its unit, wherever they were started.
+// the user's manager, and root's beside its unit, wherever they were started. buildah's are in
+// no unit, which systemd would bound by DefaultTasksMax=.
 func TestLimitsThatNeverBoundTheBuildDoNot(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
 	t.Cleanup(func() { core.tidy(t) })
-	for _, u := range []user{root, core} {
-		view := startDetached(t, u, inUnit(u, unitLimits, "podman build --no-cache --network=none --platform "+arch64+" "+sharedContext(t, "RUN /bin/busybox sleep 1001\n")), 1)
-		wantProperties(t, view.Scope, "MemoryMax=infinity", "IPAddressDeny=", "CPUQuotaPerSecUSec=infinity")
+	for _, row := range []struct {
+		user     user
+		builder  string
+		tasksMax string
+	}{
+		{root, "buildah build --isolation oci", "infinity"},
+		{core, "podman build", sh(t, "systemctl show -P DefaultTasksMax")},
+	} {
+		view := startDetached(t, row.user, inUnit(row.user, unitLimits, row.builder+" --no-cache --network=none --platform "+arch64+" "+sharedContext(t, "RUN /bin/busybox sleep 1001\n")), 1)
+		wantProperties(t, view.Scope, "MemoryMax=infinity", "IPAddressDeny=", "CPUQuotaPerSecUSec=infinity", "TasksMax="+row.tasksMax)
 		sh(t, "%s stop %s", ctl, view.ID)
 	}
 	nothingListed(t)
