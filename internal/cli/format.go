@@ -57,6 +57,7 @@ func newFormat(text string, sample any) (format, error) {
 var (
 	whereInTemplate = regexp.MustCompile(`^template: format:[0-9:]+ (?:executing "format" at <(.*?)>: )?(?:error calling \w+: )?`)
 	startedAt       = regexp.MustCompile(` started at format:\d+$`)
+	ownType         = regexp.MustCompile(`(item )?of type \*?cli\.\w+`)
 )
 
 // templateWords says what is wrong with a template, and where, as its author has written it.
@@ -67,7 +68,11 @@ func templateWords(err error) string {
 		return text
 	}
 	text = startedAt.ReplaceAllString(strings.TrimPrefix(text, found[0]), "")
-	if found[1] != "" {
+	text = ownType.ReplaceAllString(text, "all of a build") // what Go calls it is nobody's business
+	switch {
+	case strings.HasPrefix(found[1], "{{"):
+		return found[1] + ": " + text
+	case found[1] != "":
 		return "{{" + found[1] + "}}: " + text
 	}
 	return text

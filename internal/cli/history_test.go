@@ -143,7 +143,7 @@ func TestEndedBuildIsShown(t *testing.T) {
       Why: root asked for it
   Created: 2026-01-02T02:54:05Z
     Ended: 2026-01-02T02:59:05Z, 5m0s ago, after 5m0s
-     Mode: local, placement scope
+     Mode: local, held by its scope
     Owner: 42 podman build
        In: gitlab-runner.service
      User: alice (1000)

@@ -69,6 +69,8 @@ func TestListTemplates(t *testing.T) {
 	run(t, socket, "list", "--noheading", "--format", `table {{.UID}}`).expect(t, 0, "1001\n1000\n", "")
 	run(t, socket, "list", "--format", `{{index (split .ID "x") 3}}`).expect(t, 1, "",
 		"buildwatchctl: --format: {{index (split .ID \"x\") 3}}: index out of range: 3\n")
+	run(t, socket, "list", "--format", `{{index . 0}}`).expect(t, 1, "", "buildwatchctl: --format: {{index . 0}}: can't index all of a build\n")
+	run(t, socket, "list", "--format", `{{template "x"}}`).expect(t, 1, "", "buildwatchctl: --format: {{template \"x\"}}: template \"x\" not defined\n")
 }
 
 // TestEveryPlaceholder: each that --help documents works, and has a value.

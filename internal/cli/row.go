@@ -87,14 +87,16 @@ func (r row) fit(s string, width int) string {
 }
 
 // held says how the build is held.
-func (r row) held() string {
-	switch r.build.Placement {
+func (r row) held() string { return held(r.build.Placement) }
+
+func held(p api.Placement) string {
+	switch p {
 	case api.PlacementScope:
 		return "held by its scope"
 	case api.PlacementObserved:
 		return "observed where it is"
 	}
-	return "held by " + orNone(r.Placement())
+	return "held by " + orNone(quote(string(p)))
 }
 
 // The methods below are the placeholders.

@@ -112,7 +112,7 @@ func (h Host) features(context.Context) []Check {
 	var found []Check
 	for _, f := range tried {
 		if state := needed[f.Name]; !f.Found && state != "" {
-			found = append(found, Check{"feature", state, fmt.Sprintf("%s is not there (%s); it is for: %s", f.Name, f.Error, f.Name.Meaning()), mending(f.Name)})
+			found = append(found, Check{"feature", state, fmt.Sprintf("%s is not there (%s); it is for: %s", strings.Replace(string(f.Name), "controller_", "the cgroup controller ", 1), f.Error, f.Name.Meaning()), mending(f.Name)})
 		}
 	}
 	if len(found) == 0 {
