@@ -93,8 +93,8 @@ func (a *app) lookupAmong(ctx context.Context, q history.Query, given string) (*
 // orEnded looks for a build among those that have ended where it is not among those that
 // there are. That it is not there either leaves the error as it is.
 func (a *app) orEnded(ctx context.Context, given string, err error) (*api.Ended, error) {
-	if !isGone(err) && !errors.Is(err, client.ErrNotRunning) {
-		return nil, err
+	if given == "" || !isGone(err) && !errors.Is(err, client.ErrNotRunning) {
+		return nil, err // all IDs begin so
 	}
 	switch e, failed := a.lookup(ctx, given); {
 	case e != nil:
