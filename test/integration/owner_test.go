@@ -217,7 +217,6 @@ func TestOwnerThatIsNoBuilderAloneGetsNoSignal(t *testing.T) {
 	rows := map[string]string{
 		"kube play":          "podman kube play --build pod.yaml",
 		"flags amid it":      "podman --log-level error kube play --build=true --log-driver=none pod.yaml",
-		"play kube":          "podman play kube --build pod.yaml",
 		"buildah built in":   factory + " build --isolation oci --no-cache --network=none --platform " + arch64 + " app",
 		"built in, round it": factory + " build --isolation chroot --no-cache --platform " + arch64 + " app",
 	}
