@@ -132,17 +132,21 @@ type relation struct {
 	// beside: it was given to PID 1, or such a one, and is in the mount namespace of a process
 	// that is held.
 	beside bool
+	// reaped: its parent is in its PID namespace, which is not the host's, and it is in the mount
+	// namespace of a process that is held. The step was put into a container's PID namespace,
+	// the first process of which is given what the step orphans.
+	reaped bool
 }
 
 // verdict judges by the parent: what a step has orphaned is given to one of those above its
-// builder. Who has joined the namespace is somebody else's child.
+// builder, or stays in its PID namespace. Who has joined the namespace is somebody else's child.
 func (r relation) verdict() verdict {
 	switch {
 	case r.monitored && r.older:
 		return stranger
 	case r.inside:
 		return unclear // it was given to another one of the step's since
-	case r.monitored && r.above && !r.outdoors, !r.monitored && r.beside:
+	case r.monitored && (r.above || r.reaped) && !r.outdoors, !r.monitored && r.beside:
 		return orphan
 	}
 	return stranger
@@ -159,7 +163,7 @@ func (s *Step) judge(e entry) verdict {
 		return unclear
 	}
 	defer parent.Close()
-	mnt := proc.Namespace(h.PID, "mnt")
+	mnt, pid := proc.Namespace(h.PID, "mnt"), proc.Namespace(h.PID, "pid")
 	r := relation{
 		monitored: s.Monitor != nil,
 		older:     s.Monitor != nil && h.Start < s.Monitor.Start,
@@ -167,8 +171,9 @@ func (s *Step) judge(e entry) verdict {
 		above:     s.above[parent.Identity],
 		outdoors:  mnt == s.outside.mnt || mnt == s.follower.self.mnt,
 		beside:    proc.Exe(parent.PID) == proc.Exe(1) && s.holdsIn(mnt),
+		reaped:    pid != s.follower.self.pid && pid == proc.Namespace(parent.PID, "pid") && s.holdsIn(mnt),
 	}
-	if mnt == "" || !h.Alive() || !parent.Alive() {
+	if mnt == "" || pid == "" || !h.Alive() || !parent.Alive() {
 		return unclear
 	}
 	return r.verdict()
