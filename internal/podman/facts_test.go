@@ -28,10 +28,21 @@ func TestRequestsDirectoryIsKnownByItsName(t *testing.T) {
 func TestDirectoriesOfABuilderAreKnownByTheirNames(t *testing.T) {
 	for path, want := range map[string][2]bool{ // a bundle, another
 		"/var/tmp/buildah1234": {true, false}, "/var/tmp/container_images_storage1": {false, true}, "/tmp/buildah-context-77": {false, true},
-		"/tmp/.buildah-ssh-sock5": {false, true}, "/var/tmp/buildah-cache-0": {}, "/var/tmp/buildah-context-": {}, "/var/tmp/buildah": {},
+		"/tmp/.buildah-ssh-sock5": {false, true}, "/var/tmp/buildah-external-artifacts8": {false, true}, "/var/tmp/buildah-cache-0": {}, "/var/tmp/buildah-context-": {}, "/var/tmp/buildah": {},
 		"/var/tmp/container_images_storage1/blob": {}, "/var/tmp/buildah12x": {}, "": {},
 	} {
 		if got := [2]bool{IsBundle(path), IsBuilderTemporary(path)}; got != want {
+			t.Errorf("%q: %v", path, got)
+		}
+	}
+}
+
+func TestFilesOfABuilderAreKnownByTheirNames(t *testing.T) {
+	for path, want := range map[string][2]bool{ // that nobody may write, and that its owner may
+		"/dev/shm/buildah1234": {true, false}, "/var/tmp/buildahheredoc7": {true, true}, "/var/tmp/container_images_5": {true, true},
+		"/var/tmp/buildah-archive-1": {true, true}, "/var/tmp/buildah": {}, "/var/tmp/buildah7.log": {}, "/var/tmp/container_images_": {}, "": {},
+	} {
+		if got := [2]bool{IsBuilderFile(path, 0o400), IsBuilderFile(path, 0o600)}; got != want {
 			t.Errorf("%q: %v", path, got)
 		}
 	}

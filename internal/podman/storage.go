@@ -124,7 +124,9 @@ func (s Storage) Flags() []string { return []string{"--root", s.Graph, "--storag
 type Tool struct {
 	Name   string
 	Remove []string // the verb and its flags, before the IDs
-	Info   []string // prints the graph and the driver of the storage that is configured
+	// Info prints the graph and the driver of the storage that is configured, and podman where it makes
+	// temporary files.
+	Info []string
 }
 
 // Tools are those that there may be, best first. podman's `rm` asks its own database whether
@@ -132,10 +134,10 @@ type Tool struct {
 // unmounts in the namespace that the mount is in.
 //
 // Source: containers/podman 4.3 to 5.8, pkg/domain/infra/abi/containers.go, ContainerRm;
-// libpod/runtime_cstorage.go, RemoveStorageContainer; containers/buildah, cmd/buildah/info.go.
+// libpod/runtime_cstorage.go, RemoveStorageContainer; libpod/info.go; containers/buildah, cmd/buildah/info.go.
 func Tools() []Tool {
 	return []Tool{
-		{"podman", []string{"rm", "--force"}, []string{"info", "--format", "{{.Store.GraphRoot}} {{.Store.GraphDriverName}}"}},
+		{"podman", []string{"rm", "--force"}, []string{"info", "--format", "{{.Store.GraphRoot}} {{.Store.GraphDriverName}} {{.Store.ImageCopyTmpDir}}"}},
 		{"buildah", []string{"rm"}, []string{"info", "--format", "{{.store.GraphRoot}} {{.store.GraphDriverName}}"}},
 	}
 }

@@ -129,7 +129,7 @@ func TestOfAServiceThatDiesItsRequestsDirectoriesGo(t *testing.T) {
 	job := Job{Version: docVersion, Requests: true, Span: Span{now.Add(-time.Minute).UnixMicro(), now.Add(time.Minute).UnixMicro()}}
 	items, err := l.tidy(context.Background(), job)
 	must(t, err)
-	if len(items) != 1 || items[0].Kind != KindRequest || !items[0].Removed {
+	if len(items) != 2 || items[0].Why != WhyDoubt || items[1].Kind != KindRequest || !items[1].Removed {
 		t.Errorf("%+v", items)
 	}
 }
@@ -167,6 +167,9 @@ func TestABuilderThatKeepsIsDoubtAboutTheOthers(t *testing.T) {
 		return len(b.entries) == 1
 	})
 	child.End()
+	if job := b.job(); job.Containers {
+		t.Errorf("the keeper's: %+v", job)
+	}
 	if job := b.job(); !job.Containers || len(job.Others) != 1 || !job.Others[0].Keeps {
 		t.Errorf("%+v", job)
 	}
@@ -193,11 +196,11 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 		change func(*Job)
 		want   []Why
 	}{
-		{"another lives or has kept what it made", func(j *Job) { j.Others = []Other{{j.Span, true}} }, []Why{WhyDoubt, WhyDoubt, WhyDoubt}},
+		{"another lives", func(j *Job) { j.Others = []Other{{Span{From: j.Span.From}, true}} }, []Why{WhyDoubt, WhyDoubt, WhyDoubt}},
 		{"made before the build", func(j *Job) { j.Span.From = now.Add(time.Second).UnixMicro() }, nil},
 		{"made after the build", func(j *Job) { j.Span.To = now.Add(-time.Second).UnixMicro() }, nil},
-		{"it keeps what it makes", func(j *Job) { j.Containers = false; j.Configured = false }, nil},
-		{"its own", func(*Job) {}, []Why{WhyNone, WhyNone, WhyNone}},
+		{"another has kept what it made", func(j *Job) { j.Others = []Other{{j.Span, true}} }, []Why{WhyDoubt, WhyNone, WhyNone}},
+		{"its own", func(*Job) {}, []Why{WhyNone}},
 	} {
 		this := job
 		row.change(&this)
@@ -213,6 +216,47 @@ func TestTheConfiguredStorageIsLookedAtWhereNoStepWasSeen(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(dir); len(s.ids()) != 0 || len(left) != 1 {
 		t.Errorf("left are %v, %v", s.ids(), left)
+	}
+}
+
+// TestSecretsAndHeredocsOfADeadBuildAreRemoved: buildah has written them into files. A log that somebody
+// asked for, which is called so, stays. Also of a build that keeps its containers, and where its
+// environment, or podman's configuration, says.
+func TestSecretsAndHeredocsOfADeadBuildAreRemoved(t *testing.T) {
+	now := time.Now()
+	span := Span{now.Add(-time.Minute).UnixMicro(), now.Add(time.Minute).UnixMicro()}
+	for name, row := range map[string]struct {
+		job   func(dir string) Job
+		usual bool
+	}{
+		"where they usually are": {func(string) Job { return Job{Version: docVersion, Span: span} }, true},
+		"beside a bundle": {func(dir string) Job {
+			return Job{Version: docVersion, Span: span, Bundles: []string{dir + "/buildah1"}}
+		}, false},
+		"where the configuration says": {func(string) Job { return Job{Version: docVersion, Span: span, Configured: true} }, false},
+	} {
+		dir := t.TempDir()
+		l, usual := leftoversIn(t, newStore(t), alone)
+		l.tools[0].Info = []string{"info", dir}
+		if row.usual {
+			dir = usual
+		}
+		for file, perm := range map[string]os.FileMode{"buildah12": 0o400, "buildahheredoc7": 0o755, "container_images_3": 0o600, "buildah13": 0o600, "buildah14.log": 0o400} {
+			must(t, os.WriteFile(filepath.Join(dir, file), []byte("secret"), perm))
+		}
+		for _, path := range []string{"buildah-external-artifacts4/download", "storage21", "storage22/mine"} { // an image's, and somebody's
+			must(t, os.MkdirAll(filepath.Join(dir, path), 0o700))
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "storage21", "1"), nil, 0o600))
+		items, err := l.tidy(context.Background(), row.job(dir))
+		must(t, err)
+		if len(items) != 5 || slices.ContainsFunc(items, func(i Item) bool { return !i.Removed }) {
+			t.Errorf("%s: %+v", name, items)
+		}
+		left, _ := os.ReadDir(dir)
+		if len(left) != 3 || left[0].Name() != "buildah13" || left[1].Name() != "buildah14.log" || left[2].Name() != "storage22" {
+			t.Errorf("%s: left are %v", name, left)
+		}
 	}
 }
 

@@ -44,3 +44,9 @@ func Decide(job Job, r Record, doubt func(created int64) bool) (remove bool, why
 func (j Job) doubts(created int64, doubt func(created int64) bool) bool {
 	return slices.ContainsFunc(j.Others, func(o Other) bool { return o.Keeps && o.Holds(created) }) || doubt(created)
 }
+
+// rivals reports whether somebody lives who could have made something that nobody keeps on purpose, and
+// may use it.
+func (j Job) rivals(created int64, lives func(created int64) bool) bool {
+	return slices.ContainsFunc(j.Others, func(o Other) bool { return o.To == 0 && o.Holds(created) }) || lives(created)
+}

@@ -111,11 +111,6 @@ func (e *entry) unwatched(from, to int64) {
 	}
 }
 
-// none reports whether the job is about nothing.
-func (j Job) none() bool {
-	return !j.Containers && !j.Requests && len(j.Layers) == 0 && len(j.Bundles) == 0 && j.Request == nil
-}
-
 func lastOf[T any](list []T, n int) []T { return list[max(0, len(list)-n):] }
 
 // job is what a helper is to do for the entry. live are the other builders of the user.

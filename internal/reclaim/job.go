@@ -69,7 +69,7 @@ const (
 	KindContainer Kind = "container"
 	KindBundle    Kind = "bundle"
 	KindRequest   Kind = "request"
-	KindTemporary Kind = "temporary" // another directory that a builder makes for itself
+	KindTemporary Kind = "temporary" // another directory, or a file, that a builder makes for itself
 )
 
 // Why says why an item was not removed.

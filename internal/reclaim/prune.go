@@ -21,7 +21,7 @@ func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses, t
 
 // temporary are the directories in which builds make theirs.
 func temporary() []string {
-	all := []string{podman.TemporaryDirectory, "/tmp"}
+	all := []string{podman.TemporaryDirectory, "/tmp", podman.SecretDirectory}
 	if dir := os.Getenv(podman.TemporaryVariable); cleanPath(dir) && !slices.Contains(all, dir) {
 		all = append(all, dir)
 	}
@@ -71,7 +71,7 @@ func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) (
 		case item.Kind == KindContainer && slices.Contains(left, item.What):
 			item.Why = WhyFailed
 		case item.Kind != KindContainer:
-			item.Why = l.removeDirectory(directory{path: item.What, kind: item.Kind})
+			item.Why = l.removeThing(thing{path: item.What, kind: item.Kind})
 		}
 		item.Removed = item.Why == WhyNone
 	}
@@ -81,11 +81,11 @@ func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) (
 // find looks at storage and directories. each is called with every container of a build's.
 func (l Leftovers) find(ctx context.Context, before int64, running processes, each func(store, Record)) ([]Item, error) {
 	var items []Item
-	s, ok, err := l.storage(ctx)
+	configured, ok, err := l.configured(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if ok {
+	if s := configured.store; ok {
 		records, err := s.records()
 		if err != nil {
 			return nil, err
@@ -105,10 +105,10 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 			items = append(items, item)
 		}
 	}
-	for _, parent := range l.temporary {
+	for _, parent := range l.with(configured.temporary).parents(Job{}) {
 		entries, _ := os.ReadDir(parent)
 		for _, entry := range entries {
-			if item, is := l.directoryLeft(filepath.Join(parent, entry.Name()), before, running); is {
+			if item, is := l.thingLeft(filepath.Join(parent, entry.Name()), before, running); is {
 				items = append(items, item)
 			}
 		}
@@ -116,25 +116,27 @@ func (l Leftovers) find(ctx context.Context, before int64, running processes, ea
 	return items, nil
 }
 
-// directoryLeft looks at one directory, and reports whether a build of the caller's has made it.
-func (l Leftovers) directoryLeft(path string, before int64, running processes) (item Item, is bool) {
-	for kind, form := range forms {
-		if !form(path) {
-			continue
-		}
-		item, there := (directory{path: path, kind: kind, form: form}).look()
-		if !there || item.Why == WhyReplaced || item.Created >= before {
-			return Item{}, false
-		}
-		switch {
-		case running.maker(kind)(item.Created):
-			item.Why = WhyDoubt
-		case running.use(path):
-			item.Why = WhyUsed
-		}
-		return item, true
+// thingLeft looks at one directory or file, and reports whether a build of the caller's has made it.
+func (l Leftovers) thingLeft(path string, before int64, running processes) (item Item, is bool) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return Item{}, false
 	}
-	return Item{}, false
+	kind := kindOf(path, info.Mode())
+	if kind == "" {
+		return Item{}, false
+	}
+	item, there := thing{path: path, kind: kind}.look()
+	if !there || item.Why == WhyReplaced || item.Created >= before {
+		return Item{}, false
+	}
+	switch {
+	case running.maker(kind)(item.Created):
+		item.Why = WhyDoubt
+	case running.use(path):
+		item.Why = WhyUsed
+	}
+	return item, true
 }
 
 // Text says to people why something stays.

@@ -380,10 +380,6 @@ func (r *Reclaimer) reclaim(w *waiting, try int) (done bool) {
 	job := w.job(r.beside(w), r.Mode == Report)
 	uid := w.UID
 	r.mu.Unlock()
-	if job.none() {
-		r.finish(w)
-		return true
-	}
 	release, err := r.places.Wait(r.life, r.Accounts.OfUID(uid))
 	if err != nil {
 		return false

@@ -15,54 +15,96 @@ import (
 	"github.com/buildwatch/buildwatch/internal/podman"
 )
 
-// directory is one in a directory for temporary files that a build has made.
-type directory struct {
+// thing is a directory or a file that a build has made, in a directory for temporary files.
+type thing struct {
 	path  string
 	kind  Kind
-	form  func(path string) bool // of its name
-	inode uint64                 // 0 where it was not seen
-	life  Span                   // in which it was made
+	inode uint64 // 0 where it was not seen
+	life  Span   // in which it was made
 	// unseen: nobody saw it used. It is the build's if nobody else could have made it.
 	unseen bool
 }
 
-// forms are what directories of builders are called, for what they are.
-var forms = map[Kind]func(string) bool{KindBundle: podman.IsBundle, KindTemporary: podman.IsBuilderTemporary, KindRequest: podman.IsRequest}
+// is reports whether a file of that mode is called as what builders make.
+func (k Kind) is(path string, mode fs.FileMode) bool {
+	switch {
+	case mode.IsRegular():
+		return k == KindTemporary && podman.IsBuilderFile(path, mode.Perm())
+	case !mode.IsDir():
+		return false
+	}
+	switch k {
+	case KindBundle:
+		return podman.IsBundle(path)
+	case KindRequest:
+		return podman.IsRequest(path)
+	}
+	return k == KindTemporary && (podman.IsBuilderTemporary(path) || podman.IsImageDirectory(path, mode.Perm()) && holdsBlobs(path))
+}
 
-// unseen are directories that were made in the life of a builder, as builders make them, by the
-// user that this is. Nobody saw the builder use them.
-func (t tidier) unseen(job Job) (all []directory) {
-	wanted := map[Kind]bool{KindBundle: job.Containers, KindTemporary: job.Containers, KindRequest: job.Requests}
-	for _, parent := range t.temporary {
+// holdsBlobs reports whether there is nothing in a directory but an image's blobs.
+func holdsBlobs(path string) bool {
+	entries, err := os.ReadDir(path)
+	return err == nil && !slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		return !entry.Type().IsRegular() || !podman.IsBlob(entry.Name())
+	})
+}
+
+// kindOf is what a file of that mode is called as; "" for nothing of a builder's.
+func kindOf(path string, mode fs.FileMode) Kind {
+	for _, kind := range []Kind{KindBundle, KindRequest, KindTemporary} {
+		if kind.is(path, mode) {
+			return kind
+		}
+	}
+	return ""
+}
+
+// unseen are things that were made in the life of a builder, as builders make them, by the user that
+// this is. Nobody saw the builder use them.
+func (t tidier) unseen(job Job) (all []thing) {
+	for _, parent := range t.parents(job) {
 		entries, _ := os.ReadDir(parent)
 		for _, entry := range entries {
 			path := filepath.Join(parent, entry.Name())
-			for kind, form := range forms {
-				if !wanted[kind] || !form(path) || slices.Contains(job.Bundles, path) {
-					continue
-				}
-				d := directory{path: path, kind: kind, form: form, life: job.Span, unseen: true}
-				if born, known := bornAt(path); known && job.Span.Holds(born) && d.own() {
-					all = append(all, d)
-				}
+			info, err := entry.Info()
+			if err != nil || slices.Contains(job.Bundles, path) {
+				continue
+			}
+			kind := kindOf(path, info.Mode())
+			if st, ok := sys(info); kind == "" || kind == KindRequest && !job.Requests || !ok || int(st.Uid) != os.Geteuid() {
+				continue
+			}
+			if born, known := bornAt(path); known && job.Span.Holds(born) {
+				all = append(all, thing{path: path, kind: kind, life: job.Span, unseen: true})
 			}
 		}
 	}
 	return all
 }
 
-// own reports whether it is a directory of the user's that this is.
-func (d directory) own() bool {
-	info, err := os.Lstat(d.path)
-	if err != nil {
-		return false
-	}
-	st, ok := sys(info)
-	return ok && info.IsDir() && int(st.Uid) == os.Geteuid()
+// with is a tidier that looks for temporary files there as well.
+func (t tidier) with(directories []string) tidier {
+	t.temporary = append(slices.Clone(t.temporary), directories...)
+	return t
 }
 
-// look says whether the directory is there and is the one that is meant.
-func (d directory) look() (item Item, there bool) {
+// parents are the directories in which the build has made its own: that of a bundle may be one that its
+// environment names.
+func (t tidier) parents(job Job) []string {
+	all := slices.Clone(t.temporary)
+	for _, bundle := range job.Bundles {
+		all = append(all, filepath.Dir(bundle))
+	}
+	if job.Request != nil {
+		all = append(all, filepath.Dir(job.Request.Path))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// look says whether it is there and is the one that is meant.
+func (d thing) look() (item Item, there bool) {
 	info, err := os.Lstat(d.path)
 	if err != nil {
 		return Item{}, false
@@ -74,7 +116,7 @@ func (d directory) look() (item Item, there bool) {
 	}
 	item = Item{Kind: d.kind, What: d.path, Created: born}
 	switch {
-	case !ok, !info.IsDir(), !d.form(d.path), int(st.Uid) != os.Geteuid(),
+	case !ok, !d.kind.is(d.path, info.Mode()), int(st.Uid) != os.Geteuid(),
 		d.inode != 0 && st.Ino != d.inode, d.inode == 0 && born < d.life.From, d.inode == 0 && birth && d.life.To != 0 && born > d.life.To:
 		item.Why = WhyReplaced
 	case !mountedIn(d.path):
@@ -119,9 +161,8 @@ func unmountIn(dir string) {
 	}
 }
 
-// remove removes the directory and what is in it. No link is followed, and nothing outside
-// of it is met.
-func (d directory) remove() error {
+// remove removes it and what is in it. No link is followed, and nothing outside of it is met.
+func (d thing) remove() error {
 	parent, err := os.OpenRoot(filepath.Dir(d.path))
 	if err != nil {
 		return err

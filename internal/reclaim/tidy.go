@@ -104,11 +104,12 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		return nil, err
 	}
 	stores := storesOf(job)
-	if job.Configured {
-		s, ok, err := t.storage(ctx)
-		if ok {
-			stores = append(stores, s)
+	if job.Configured || job.Requests {
+		configured, ok, err := t.configured(ctx)
+		if ok && job.Configured {
+			stores = append(stores, configured.store)
 		}
+		t = t.with(configured.temporary)
 		failed = err
 	}
 	for _, s := range stores {
@@ -116,15 +117,14 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		items, failed = append(items, found...), errors.Join(failed, err)
 	}
 	for _, bundle := range job.Bundles {
-		d := directory{path: bundle, kind: KindBundle, form: podman.IsBundle, life: job.Span}
-		items = append(items, t.directory(d, job, running)...)
+		items = append(items, t.thing(thing{path: bundle, kind: KindBundle, life: job.Span}, job, running)...)
 	}
 	if job.Request != nil {
-		d := directory{path: job.Request.Path, kind: KindRequest, form: podman.IsRequest, inode: job.Request.Inode, life: job.Span}
-		items = append(items, t.directory(d, job, running)...)
+		d := thing{path: job.Request.Path, kind: KindRequest, inode: job.Request.Inode, life: job.Span}
+		items = append(items, t.thing(d, job, running)...)
 	}
 	for _, d := range t.unseen(job) {
-		items = append(items, t.directory(d, job, running)...)
+		items = append(items, t.thing(d, job, running)...)
 	}
 	return items[:min(len(items), maxItems)], failed
 }
@@ -234,29 +234,29 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// directory removes one, where it is there.
-func (t tidier) directory(d directory, job Job, running processes) []Item {
+// thing removes one, where it is there.
+func (t tidier) thing(d thing, job Job, running processes) []Item {
 	item, there := d.look()
 	switch {
 	case !there:
 		return nil
 	case item.Why != WhyNone:
-	case d.unseen && job.doubts(item.Created, running.maker(d.kind)):
+	case d.unseen && job.rivals(item.Created, running.maker(d.kind)):
 		item.Why = WhyDoubt
 	case running.use(d.path):
 		item.Why = WhyUsed
 	case job.Look:
 		item.Why = WhyLook
 	default:
-		item.Why = t.removeDirectory(d)
+		item.Why = t.removeThing(d)
 		item.Removed = item.Why == WhyNone
 	}
 	return []Item{item}
 }
 
-// removeDirectory removes one, and says why it could not. A bundle goes when its RUN container has
+// removeThing removes one, and says why it could not. A bundle goes when its RUN container has
 // nothing of the network any more: it is the record of that.
-func (t tidier) removeDirectory(d directory) Why {
+func (t tidier) removeThing(d thing) Why {
 	if unmountIn(d.path); mountedIn(d.path) {
 		return WhyMounted
 	}
@@ -269,20 +269,32 @@ func (t tidier) removeDirectory(d directory) Why {
 	return WhyNone
 }
 
-// storage is the one that the user's configuration names; none where neither tool is there.
-func (t tidier) storage(ctx context.Context) (s store, ok bool, err error) {
+// configuration is what podman says of the user's.
+type configuration struct {
+	store
+	temporary []string // where podman makes temporary files, if that is not as usual
+}
+
+// configured is what the user's configuration names; none where neither tool is there.
+func (t tidier) configured(ctx context.Context) (c configuration, ok bool, err error) {
 	if len(t.tools) == 0 {
-		return store{}, false, nil
+		return configuration{}, false, nil
 	}
 	tool := t.tools[0]
 	out, err := run(ctx, tool.path, tool.Info)
 	if err != nil {
-		return store{}, false, err
+		return configuration{}, false, err
 	}
-	graph, driver, _ := strings.Cut(strings.TrimSpace(out), " ")
-	s = store{podman.Storage{Graph: graph, Driver: driver}}
-	if !cleanPath(graph) || !s.Known() {
-		return store{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
+	said := strings.SplitN(strings.TrimSpace(out), " ", 3)
+	if len(said) < 2 {
+		return configuration{}, false, fmt.Errorf("%s info says %q", tool.path, out)
 	}
-	return s, true, nil
+	c.store = store{podman.Storage{Graph: said[0], Driver: said[1]}}
+	if !cleanPath(c.Graph) || !c.Known() {
+		return configuration{}, false, fmt.Errorf("%s info names no storage that is known here: %q", tool.path, out)
+	}
+	if len(said) == 3 && cleanPath(said[2]) {
+		c.temporary = said[2:]
+	}
+	return c, true, nil
 }

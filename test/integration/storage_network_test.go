@@ -3,8 +3,14 @@
 package integration
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -60,22 +66,68 @@ func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
 	}
 }
 
-// TestMountsOfACancelledBuildGo: what a step has mounted of its context is unmounted, and nothing of it
-// is removed with the bundle that it was mounted in.
-func TestMountsOfACancelledBuildGo(t *testing.T) {
+// hangingImage serves an image that never comes whole, and tells when it is asked for.
+func hangingImage(t *testing.T) (name string, asked <-chan struct{}) {
+	t.Helper()
+	const kind, config = "application/vnd.oci.image.", `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%064d"]}}`
+	content := fmt.Sprintf(config, 0)
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"%[1]smanifest.v1+json","config":{"mediaType":"%[1]sconfig.v1+json","size":%d,"digest":%q},`+
+		`"layers":[{"mediaType":"%[1]slayer.v1.tar+gzip","size":1000000,"digest":"sha256:%064d"}]}`, kind, len(content), digest, 1)
+	begun, life := make(chan struct{}), t.Context()
+	var once sync.Once
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path.Base(r.URL.Path) {
+		case "latest":
+			w.Header().Set("Content-Type", kind+"manifest.v1+json")
+			_, _ = w.Write([]byte(manifest))
+		case digest:
+			_, _ = w.Write([]byte(content))
+		case fmt.Sprintf("sha256:%064d", 1):
+			w.Header().Set("Content-Length", "1000000")
+			_, _ = w.Write(make([]byte, 5000))
+			_ = http.NewResponseController(w).Flush()
+			once.Do(func() { close(begun) })
+			select {
+			case <-r.Context().Done():
+			case <-life.Done():
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://") + "/image", begun
+}
+
+// TestMountsAndFilesOfACancelledBuildGo: what a step has mounted of its context is unmounted, and nothing of
+// it is removed with the bundle that it was mounted in; its secrets, and what there is of an image that
+// another build was pulling, are removed.
+func TestMountsAndFilesOfACancelledBuildGo(t *testing.T) {
 	leakCheck(t)
 	t.Cleanup(func() { root.tidy(t) })
 	before := storageOf(t, root)
-	dir := contextDir(t, "FROM base\nRUN --mount=type=bind,source=kept,target=/kept /bin/busybox sleep 1001\n")
+	dir := contextDir(t, "FROM base\nRUN --mount=type=bind,source=kept,target=/kept --mount=type=secret,id=token /bin/busybox sleep 1001\n")
 	sh(t, "mkdir %[1]s/kept; echo mine >%[1]s/kept/file", dir)
-	b := startCommand(t, "podman", "build", "--no-cache", "--network=none", "--platform", arch64, dir)
+	b := startCommand(t, "env", "TOKEN=topsecret", "podman", "build", "--no-cache", "--network=none", "--platform", arch64,
+		"--secret=id=token,env=TOKEN", "--volume="+dir+"/kept:/over:O", dir)
+	image, asked := hangingImage(t)
+	pulling := startCommand(t, "podman", "build", "--network=none", "--tls-verify=false", native(t, "FROM "+image+"\n"))
 	eventually(t, func() (string, bool) {
 		out, err := try("pgrep -f 'busybox sleep 1001$'")
 		return "the step does not run", err == nil && out != ""
 	})
+	<-asked
+	written := "grep -l topsecret /var/tmp/* /dev/shm/* 2>/dev/null; ls -d /var/tmp/*storage[0-9]*"
+	if out := sh(t, written); strings.Count(out, "\n") != 1 {
+		t.Fatalf("a secret and an image are not where they were expected: %s", out)
+	}
 	cancelAll(t, b)
+	must(t, pulling.cmd.Process.Kill())
+	pulling.wait()
 	noNews(t, root, before)
-	if out := sh(t, "cat %s/kept/file; grep -c buildah[0-9] /proc/self/mountinfo || true", dir); out != "mine\n0" {
+	if out, err := try(written); err == nil {
+		t.Errorf("left are %s", out)
+	}
+	if out := sh(t, "cat %s/kept/file; grep -c -e buildah[0-9] -e /overlay/[0-9] /proc/self/mountinfo || true", dir); out != "mine\n0" {
 		t.Errorf("what was mounted, and how much is: %s", out)
 	}
 }

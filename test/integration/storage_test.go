@@ -24,7 +24,7 @@ func storageOf(t *testing.T, u user) []string {
 		mounts = "podman unshare " + mounts
 	}
 	all := u.sh(t, "podman ps --all --external --no-trunc --format '{{.ID}}'; %s | grep -o '/[^ ]*/storage/overlay/[^ ]*/merged ' || true", mounts)
-	all += "\n" + sh(t, "find /var/tmp -maxdepth 1 -user %s '(' -name 'buildah*' -o -name 'libpod_builder*' ')'", u)
+	all += "\n" + sh(t, "find /var/tmp /dev/shm -maxdepth 1 -user %s '(' -name 'buildah*' -o -name 'libpod_builder*' -o -name '*storage[0-9]*' ')'", u)
 	return strings.Fields(all)
 }
 
