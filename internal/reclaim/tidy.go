@@ -104,9 +104,9 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		return nil, err
 	}
 	stores := storesOf(job)
-	if job.Configured || job.Requests {
+	if job.Configured {
 		configured, ok, err := t.configured(ctx)
-		if ok && job.Configured {
+		if ok {
 			stores = append(stores, configured.store)
 		}
 		t = t.with(configured.temporary)
