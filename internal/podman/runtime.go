@@ -1,6 +1,10 @@
 package podman
 
-import "slices"
+import (
+	"path"
+	"slices"
+	"strconv"
+)
 
 // runtimes are the OCI runtimes known here, in the order of the drop-in, with the paths
 // that podman has compiled in for them, in podman's order.
@@ -60,6 +64,15 @@ func CompiledIn(name string) []string {
 		}
 	}
 	return nil
+}
+
+// RuntimeDirectories are where a runtime keeps what it knows of its containers, a directory for each, for
+// root and for a user, whose session may be root's as well.
+//
+// Source: containers/crun 1.8 to 1.28, src/libcrun/status.c, libcrun_get_state_directory; opencontainers/runc
+// 1.1 to 1.3, main.go and rootless_linux.go.
+func RuntimeDirectories(name string, uid int) []string {
+	return []string{path.Join("/run", name), path.Join("/run/user", strconv.Itoa(uid), name)}
 }
 
 // NoRuntime is what podman says of a runtime that the host does not have.

@@ -17,7 +17,9 @@ import (
 type Leftovers struct{ tidier }
 
 // ForCaller looks for those of whoever runs this program.
-func ForCaller() Leftovers { return Leftovers{tidier{tools(), lookAtProcesses, temporary(), nil}} }
+func ForCaller() Leftovers {
+	return Leftovers{tidier{tools(), lookAtProcesses, temporary(), nil, runtimeDirectories}}
+}
 
 // temporary are the directories in which builds make theirs.
 func temporary() []string {
@@ -71,7 +73,7 @@ func (l Leftovers) Remove(ctx context.Context, before time.Time, items []Item) (
 		case item.Kind == KindContainer && slices.Contains(left, item.What):
 			item.Why = WhyFailed
 		case item.Kind != KindContainer:
-			item.Why = l.removeThing(thing{path: item.What, kind: item.Kind})
+			item.Why = l.removeThing(ctx, thing{path: item.What, kind: item.Kind})
 		}
 		item.Removed = item.Why == WhyNone
 	}

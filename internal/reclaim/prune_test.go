@@ -18,7 +18,7 @@ func leftoversIn(t *testing.T, s aStore, look func() (processes, error)) (Leftov
 	must(t, err)
 	must(t, os.WriteFile(podman.path, fmt.Appendf(nil, "#!/bin/sh\n[ \"$1\" != info ] || { echo level=warning: no session >&2; echo %s overlay $2; exit; }\n%s", s.Graph, script), 0o700))
 	dir := t.TempDir()
-	return Leftovers{tidier{[]tool{podman}, look, []string{dir}, nil}}, dir
+	return Leftovers{tidier{[]tool{podman}, look, []string{dir}, nil, none}}, dir
 }
 
 func TestPruneRemovesWhatDeadBuildsHaveLeftAndWasShown(t *testing.T) {

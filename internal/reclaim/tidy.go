@@ -32,7 +32,7 @@ func Tidy(in io.Reader, out io.Writer, giveBack func(container string) error) in
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), tidyLimit)
 		defer cancel()
-		result.Items, err = do(ctx, tidier{tools(), lookAtProcesses, temporary(), giveBack}, job)
+		result.Items, err = do(ctx, tidier{tools(), lookAtProcesses, temporary(), giveBack, runtimeDirectories}, job)
 	}
 	if err != nil {
 		result.Error = cut(err.Error())
@@ -78,7 +78,11 @@ type tidier struct {
 	// temporary are the directories in which builds make theirs.
 	temporary []string
 	giveBack  func(container string) error
+	// runtimes are the directories of an OCI runtime's.
+	runtimes func(name string) []string
 }
+
+func runtimeDirectories(name string) []string { return podman.RuntimeDirectories(name, os.Geteuid()) }
 
 // tool is a program that removes working containers.
 type tool struct {
@@ -117,14 +121,14 @@ func (t tidier) tidy(ctx context.Context, job Job) ([]Item, error) {
 		items, failed = append(items, found...), errors.Join(failed, err)
 	}
 	for _, bundle := range job.Bundles {
-		items = append(items, t.thing(thing{path: bundle, kind: KindBundle, life: job.Span}, job, running)...)
+		items = append(items, t.thing(ctx, thing{path: bundle, kind: KindBundle, life: job.Span}, job, running)...)
 	}
 	if job.Request != nil {
 		d := thing{path: job.Request.Path, kind: KindRequest, inode: job.Request.Inode, life: job.Span}
-		items = append(items, t.thing(d, job, running)...)
+		items = append(items, t.thing(ctx, d, job, running)...)
 	}
 	for _, d := range t.unseen(job) {
-		items = append(items, t.thing(d, job, running)...)
+		items = append(items, t.thing(ctx, d, job, running)...)
 	}
 	return items[:min(len(items), maxItems)], failed
 }
@@ -235,10 +239,13 @@ func isDir(path string) bool {
 }
 
 // thing removes one, where it is there.
-func (t tidier) thing(d thing, job Job, running processes) []Item {
+func (t tidier) thing(ctx context.Context, d thing, job Job, running processes) []Item {
 	item, there := d.look()
 	switch {
 	case !there:
+		if d.kind == KindBundle && !job.Look {
+			_ = t.forget(ctx, containerOf(d.path)) // somebody has removed it, and not that
+		}
 		return nil
 	case item.Why != WhyNone:
 	case d.unseen && job.rivals(item.Created, running.maker(d.kind)):
@@ -248,25 +255,47 @@ func (t tidier) thing(d thing, job Job, running processes) []Item {
 	case job.Look:
 		item.Why = WhyLook
 	default:
-		item.Why = t.removeThing(d)
+		item.Why = t.removeThing(ctx, d)
 		item.Removed = item.Why == WhyNone
 	}
 	return []Item{item}
 }
 
 // removeThing removes one, and says why it could not. A bundle goes when its RUN container has
-// nothing of the network any more: it is the record of that.
-func (t tidier) removeThing(d thing) Why {
+// nothing of the network any more, and the runtime has forgotten it: it is the record of that.
+func (t tidier) removeThing(ctx context.Context, d thing) Why {
 	if unmountIn(d.path); mountedIn(d.path) {
 		return WhyMounted
 	}
-	if d.kind == KindBundle && t.giveBack != nil && t.giveBack(podman.ContainerOf(filepath.Base(d.path))) != nil {
-		return WhyFailed
+	if d.kind == KindBundle {
+		container := containerOf(d.path)
+		if t.forget(ctx, container) != nil || t.giveBack != nil && t.giveBack(container) != nil {
+			return WhyFailed
+		}
 	}
 	if d.remove() != nil {
 		return WhyFailed
 	}
 	return WhyNone
+}
+
+func containerOf(bundle string) string { return podman.ContainerOf(filepath.Base(bundle)) }
+
+// forget has the OCI runtime forget a RUN container whose monitor was killed. It refuses that as long as
+// a process of the container lives.
+func (t tidier) forget(ctx context.Context, container string) (failed error) {
+	for _, name := range podman.Runtimes() {
+		for _, dir := range t.runtimes(name) {
+			record := filepath.Join(dir, container)
+			if !isDir(record) {
+				continue
+			}
+			if _, err := run(ctx, name, []string{"--root", dir, "delete", container}); isDir(record) {
+				failed = errors.Join(failed, err, fmt.Errorf("%s is there", record))
+			}
+		}
+	}
+	return failed
 }
 
 // configuration is what podman says of the user's.

@@ -100,7 +100,7 @@ func TestADeadBuildsContainersAreRemovedAndNoOthers(t *testing.T) {
 	s.add(hex('3'), hex('c'), "null")                                     // buildah from
 	s.add(hex('4'), hex('d'), `{},"CommonBuildOpts":{"IdentityLabel":2}`) // buildah from of 1.28
 	podman, calls := s.tool("")
-	items, err := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil, nil, none}.tidy(context.Background(), s.job())
 	must(t, err)
 	if got := s.ids(); !slices.Equal(got, []string{hex('3'), hex('4')}) {
 		t.Errorf("left are %v", got)
@@ -118,7 +118,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 	s := newStore(t)
 	s.add(hex('1'), hex('a'), "{}")
 	podman, calls := s.tool(hex('1'))
-	items, _ := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
+	items, _ := tidier{[]tool{podman}, alone, nil, nil, none}.tidy(context.Background(), s.job())
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyFailed {
 		t.Errorf("%+v", items)
 	}
@@ -126,7 +126,7 @@ func TestWhatPodmanDoesNotRemoveIsTriedInTheStorageThatWasSeenAndThenNamed(t *te
 	if want := "--root " + s.Graph + " --storage-driver overlay rm --force"; !strings.Contains(string(said), want) {
 		t.Errorf("called with %q", said)
 	}
-	if items, _ = (tidier{look: alone}).tidy(context.Background(), s.job()); len(items) != 1 || items[0].Why != WhyNoTool {
+	if items, _ = (tidier{look: alone, runtimes: none}).tidy(context.Background(), s.job()); len(items) != 1 || items[0].Why != WhyNoTool {
 		t.Errorf("without a tool: %+v", items)
 	}
 }
@@ -138,7 +138,7 @@ func TestAContainerThatAProcessUsesStays(t *testing.T) {
 	must(t, err)
 	defer file.Close()
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, alone, nil, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, alone, nil, nil, none}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Removed || items[0].Why != WhyUsed || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)
@@ -167,7 +167,7 @@ func TestADeadBuildsBundleIsRemoved(t *testing.T) {
 	link := filepath.Join(dir, "buildah43")
 	must(t, os.Symlink(outside, link))
 	job.Bundles = []string{mine, other, link, filepath.Join(dir, "buildah44")}
-	items, err := tidier{look: alone}.tidy(context.Background(), job)
+	items, err := tidier{look: alone, runtimes: none}.tidy(context.Background(), job)
 	must(t, err)
 	if _, err := os.Lstat(mine); err == nil {
 		t.Errorf("the bundle is there: %+v", items)
@@ -202,7 +202,7 @@ func TestABundleIsRemovedWhenItsNetworkIsGivenBack(t *testing.T) {
 	look := func() (processes, error) {
 		return processes{used: []string{filepath.Join(used, "mnt", "rootfs")}}, nil
 	}
-	items, err := tidier{look: look, giveBack: giveBack}.tidy(context.Background(), job)
+	items, err := tidier{look: look, giveBack: giveBack, runtimes: none}.tidy(context.Background(), job)
 	must(t, err)
 	if len(items) != 3 || !items[0].Removed || items[1].Why != WhyFailed || items[2].Why != WhyUsed {
 		t.Errorf("%+v", items)
@@ -220,11 +220,11 @@ func TestAnotherDirectoryByTheRequestsNameStays(t *testing.T) {
 	st, _ := sys(info)
 	job := aJob()
 	job.Layers, job.Request = nil, &Dir{dir, st.Ino + 1}
-	if items, _ := (tidier{look: alone}).tidy(context.Background(), job); len(items) != 1 || items[0].Why != WhyReplaced {
+	if items, _ := (tidier{look: alone, runtimes: none}).tidy(context.Background(), job); len(items) != 1 || items[0].Why != WhyReplaced {
 		t.Errorf("%+v", items)
 	}
 	job.Request.Inode = st.Ino
-	if items, _ := (tidier{look: alone}).tidy(context.Background(), job); len(items) != 1 || !items[0].Removed {
+	if items, _ := (tidier{look: alone, runtimes: none}).tidy(context.Background(), job); len(items) != 1 || !items[0].Removed {
 		t.Errorf("%+v", items)
 	}
 }
@@ -259,7 +259,7 @@ func TestAContainerThatALivingBuilderMayHaveMadeStays(t *testing.T) {
 		return processes{builders: []int64{s.created.Add(-time.Second).UnixMicro()}}, nil
 	}
 	podman, _ := s.tool("")
-	items, err := tidier{[]tool{podman}, builder, nil, nil}.tidy(context.Background(), s.job())
+	items, err := tidier{[]tool{podman}, builder, nil, nil, none}.tidy(context.Background(), s.job())
 	must(t, err)
 	if len(items) != 1 || items[0].Why != WhyDoubt || len(s.ids()) != 1 {
 		t.Errorf("%+v", items)
@@ -292,5 +292,38 @@ func TestWhoCanMakeWorkingContainers(t *testing.T) {
 	}
 	if _, err := lookAtProcesses(); err != nil {
 		t.Error(err)
+	}
+}
+
+// none is no directory of any OCI runtime's.
+func none(string) []string { return nil }
+
+// TestTheRuntimeForgetsAContainerWhoseMonitorWasKilled: a bundle stays as long as it does not.
+func TestTheRuntimeForgetsAContainerWhoseMonitorWasKilled(t *testing.T) {
+	dir, bin := t.TempDir(), t.TempDir()
+	state := filepath.Join(dir, "state")
+	must(t, os.WriteFile(filepath.Join(bin, "crun"), []byte("#!/bin/sh\n[ \"$1 $3\" = \"--root delete\" ] && [ $# = 4 ] && [ $4 != buildah-buildah43 ] && rm -r $2/$4\n"), 0o700))
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	job := Job{Version: docVersion, Span: Span{From: time.Now().Add(-time.Minute).UnixMicro()}}
+	for i, name := range []string{"buildah42", "buildah43", "buildah44"} {
+		must(t, os.MkdirAll(filepath.Join(state, "buildah-"+name), 0o700))
+		job.Bundles = append(job.Bundles, filepath.Join(dir, name))
+		if i < 2 { // the last one is gone
+			bundle(t, job.Bundles[i])
+		}
+	}
+	runtimes := func(name string) []string {
+		if name != "crun" {
+			return nil
+		}
+		return []string{state}
+	}
+	items, err := tidier{look: alone, runtimes: runtimes}.tidy(context.Background(), job)
+	must(t, err)
+	if len(items) != 2 || !items[0].Removed || items[1].Why != WhyFailed {
+		t.Errorf("%+v", items)
+	}
+	if left, _ := os.ReadDir(state); len(left) != 1 || left[0].Name() != "buildah-buildah43" {
+		t.Errorf("it knows %v", left)
 	}
 }
