@@ -116,7 +116,7 @@ func TestMountsAndFilesOfACancelledBuildGo(t *testing.T) {
 		return "the step does not run", err == nil && out != ""
 	})
 	<-asked
-	written := "grep -l topsecret /var/tmp/* /dev/shm/* 2>/dev/null; ls -d /var/tmp/*storage[0-9]*"
+	const written = "grep -l topsecret /var/tmp/* /dev/shm/* 2>/dev/null; ls -d /var/tmp/*storage[0-9]*"
 	if out := sh(t, written); strings.Count(out, "\n") != 1 {
 		t.Fatalf("a secret and an image are not where they were expected: %s", out)
 	}

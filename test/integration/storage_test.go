@@ -16,7 +16,7 @@ import (
 // one waits until a file appears.
 const waits = "FROM base\nRUN echo first >/first\nRUN echo >/src/started; while ! /bin/busybox test -e /src/go; do /bin/busybox sleep 0.2; done; echo second >/second\n"
 
-// storageOf lists what builds of the user's have in storage, and beside it.
+// storageOf lists what builds of the user's have in storage and beside it, and what the OCI runtimes know of them.
 func storageOf(t *testing.T, u user) []string {
 	t.Helper()
 	mounts := "cat /proc/self/mountinfo"
@@ -24,7 +24,7 @@ func storageOf(t *testing.T, u user) []string {
 		mounts = "podman unshare " + mounts
 	}
 	all := u.sh(t, "podman ps --all --external --no-trunc --format '{{.ID}}'; %s | grep -o '/[^ ]*/storage/overlay/[^ ]*/merged ' || true", mounts)
-	all += "\n" + sh(t, "find /var/tmp /dev/shm -maxdepth 1 -user %s '(' -name 'buildah*' -o -name 'libpod_builder*' -o -name '*storage[0-9]*' ')'", u)
+	all += "\n" + sh(t, "find /var/tmp /dev/shm /run/crun /run/runc /run/user/%d/{crun,runc} -maxdepth 1 -user %s '(' -name 'buildah*' -o -name 'libpod_builder*' -o -name '*storage[0-9]*' ')' 2>/dev/null || true", userIDs[u], u)
 	return strings.Fields(all)
 }
 
