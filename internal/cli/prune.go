@@ -48,9 +48,10 @@ func (a *app) prune() *cobra.Command {
 		Use:   "prune",
 		Short: "Remove what dead builds have left in storage",
 		Long: `Show what dead builds of yours have left in storage, and remove it after a question:
-working containers with their mounts, bundles, and directories of API requests. It is
-safe while other builds run: what may be a living build's stays, and so does what a
-process uses, and each container of "buildah from".
+working containers with their mounts, bundles, directories of API requests, and other
+temporary directories and files, secrets among them. It is safe while other builds run:
+what may be a living build's stays, and so does what a process uses, and each container of
+"buildah from".
 
 buildwatchd removes by itself what it has seen to be a dead build's. This is for what
 builds have left that nobody saw. A working container that a build was told to keep
