@@ -75,7 +75,8 @@ func (t tidier) unseen(job Job) (all []thing) {
 			if st, ok := sys(info); kind == "" || kind == KindRequest && !job.Requests || !ok || int(st.Uid) != os.Geteuid() {
 				continue
 			}
-			if born, known := bornAt(path); known && job.Span.Holds(born) {
+			// What was changed after the builder's end is somebody's who lives.
+			if born, known := bornAt(path); known && job.Span.Holds(born) && job.Span.Holds(max(born, info.ModTime().UnixMicro())) {
 				all = append(all, thing{path: path, kind: kind, life: job.Span, unseen: true})
 			}
 		}
