@@ -72,8 +72,8 @@ func hangingImage(t *testing.T) (name string, asked <-chan struct{}) {
 	const kind, config = "application/vnd.oci.image.", `{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:%064d"]}}`
 	content := fmt.Sprintf(config, 0)
 	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(content)))
-	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"%[1]smanifest.v1+json","config":{"mediaType":"%[1]sconfig.v1+json","size":%d,"digest":%q},`+
-		`"layers":[{"mediaType":"%[1]slayer.v1.tar+gzip","size":1000000,"digest":"sha256:%064d"}]}`, kind, len(content), digest, 1)
+	manifest := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"%[1]smanifest.v1+json","config":{"mediaType":"%[1]sconfig.v1+json","size":%[2]d,"digest":%[3]q},`+
+		`"layers":[{"mediaType":"%[1]slayer.v1.tar+gzip","size":1000000,"digest":"sha256:%064[4]d"}]}`, kind, len(content), digest, 1)
 	begun, life := make(chan struct{}), t.Context()
 	var once sync.Once
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,7 +115,14 @@ func TestMountsAndFilesOfACancelledBuildGo(t *testing.T) {
 		out, err := try("pgrep -f 'busybox sleep 1001$'")
 		return "the step does not run", err == nil && out != ""
 	})
-	<-asked
+	eventually(t, func() (string, bool) {
+		select {
+		case <-asked:
+			return "", true
+		default:
+			return "the image is not pulled", false
+		}
+	})
 	const written = "grep -l topsecret /var/tmp/* /dev/shm/* 2>/dev/null; ls -d /var/tmp/*storage[0-9]*"
 	if out := sh(t, written); strings.Count(out, "\n") != 1 {
 		t.Fatalf("a secret and an image are not where they were expected: %s", out)
