@@ -10,4 +10,9 @@ import (
 	"github.com/buildwatch/buildwatch/internal/reclaim"
 )
 
-func main() { os.Exit(reclaim.Tidy(os.Stdin, os.Stdout, leases.GiveBack)) }
+func main() {
+	if status, asked := leases.Asked(os.Args); asked {
+		os.Exit(status)
+	}
+	os.Exit(reclaim.Tidy(os.Stdin, os.Stdout, leases.GiveBack))
+}

@@ -66,6 +66,30 @@ func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestNetworkOfACancelledRootlessBuildIsGivenBack, and pasta, which nobody needs then, ends.
+func TestNetworkOfACancelledRootlessBuildIsGivenBack(t *testing.T) {
+	leakCheck(t)
+	t.Cleanup(func() { builder.tidy(t) })
+	const counted = "/run/user/1000/containers/networks/rootless-netns/ref-count" // not by podman before 5.0
+	before := storageOf(t, builder)
+	dir := native(t, "RUN /bin/busybox sleep 1003\n")
+	p := startProgram(t, builder, "podman build --isolation oci "+dir, false)
+	eventually(t, func() (string, bool) {
+		_, err := try("pgrep -f 'busybox sleep 1003$'")
+		return p.said(), err == nil
+	})
+	_, err := os.Stat(counted)
+	p.signal(t, syscall.SIGKILL)
+	p.wait(t)
+	noNews(t, builder, before)
+	if err == nil {
+		eventually(t, func() (string, bool) {
+			out := sh(t, "pgrep -a -u %s '^pasta|slirp4netns' || true", builder)
+			return out, out == ""
+		})
+	}
+}
+
 // hangingImage serves an image that never comes whole, and tells when it is asked for.
 func hangingImage(t *testing.T) (name string, asked <-chan struct{}) {
 	t.Helper()
