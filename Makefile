@@ -16,6 +16,8 @@ BUILDS      ?= 1000
 BEFORE      ?=
 RACE        ?=
 PAIRS       ?= 20
+FILTER      ?= .
+FILES       ?= 070-build 030-run run bud
 SEED        ?= 1
 MINUTES     ?= 1
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null | grep '^v' | sed 's/^v//' || true)
@@ -41,7 +43,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-api bench-scale bench-peers bench-storage chaos lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-api bench-scale bench-peers bench-storage chaos upstream lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -168,6 +170,16 @@ build/before:
 bench-storage: build testmachine ## cancel 200 builds in a row, and measure what storage takes, and PAIRS of the next build (root; CANCELS=200 PAIRS=20)
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench -storage $(CANCELS) -next-build $(PAIRS)
+
+# What is done comes from the seed, when it is done from the machine's speed.
+chaos: build testmachine ## build, cancel and break at random, and check both laws meanwhile (root; SEED=1 MINUTES=1)
+	$(GO_BUILD) -o build/ ./test/chaos
+	$(MACHINE) -- build/chaos -seed $(SEED) -for $(MINUTES)m
+
+# No part of CI: an hour. docs/compatibility.md has the last result.
+upstream: build testmachine ## run podman's and buildah's own tests of builds, with the wrapper and without (root; FILTER=REGEXP FILES="run bud")
+	test/upstream/get.sh $(SUITE)
+	$(MACHINE) --with bats -- sh test/upstream/run.sh $(SUITE) '$(FILTER)' $(FILES)
 
 lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, locks, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }

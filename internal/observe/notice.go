@@ -85,13 +85,11 @@ const (
 	aMapper  notice = "a mapper of UIDs"
 )
 
-// wait returns what was executed, nothing when the time is over or the context has ended.
-func (n *notices) wait(ctx context.Context, limit time.Duration) notice {
+// wait returns what was executed, or nothing when the context has ended. It has no time limit:
+// a timer that runs out would be all that an idle daemon does.
+func (n *notices) wait(ctx context.Context) notice {
 	stop := context.AfterFunc(ctx, func() { _ = n.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if n.file.SetReadDeadline(time.Now().Add(limit)) != nil || ctx.Err() != nil {
-		return nothing
-	}
 	var events [4096]byte
 	length, err := n.file.Read(events[:])
 	if err != nil {

@@ -82,10 +82,11 @@ type Follower struct {
 	fresh  []*Step          // not yet told of
 	known  builders
 	others map[proc.Identity]uint64 // what runs a builder's program and is no monitor: entry.args of then
-	since  time.Time                // when it began to look for builders
-	began  time.Time                // the last look
-	taken  time.Time                // when it had ended
-	active bool                     // a builder lived at the last look
+	calm   calm
+	since  time.Time // when it began to look for builders
+	began  time.Time // the last look
+	taken  time.Time // when it had ended
+	active bool      // a builder lived at the last look
 	// unwatched is when the youngest of those began whose steps nobody tells of, as Identity.Start; 0 for none.
 	unwatched uint64
 	mapped    time.Time // when a rootless program had its UIDs mapped last
@@ -138,7 +139,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer reader.Wait()
 	reader.Go(func() {
 		for ctx.Err() == nil {
-			switch notices.wait(ctx, slow) {
+			switch notices.wait(ctx) {
 			case aMapper: // the program that it was executed by is not known yet
 				f.mu.Lock()
 				f.mapped = time.Now()
@@ -153,15 +154,19 @@ func (f *Follower) Run(ctx context.Context) error {
 	var pace pace
 	for next := 0; ; {
 		begun := time.Now()
-		if time.Since(thorough) >= slow {
-			thorough = time.Now()
+		switch due := time.Since(thorough) >= slow; {
+		case due && f.stillCalm():
+			thorough = begun
+		case due:
+			thorough = begun
 			notices.refresh()
 			f.lookForOrphans()
-		} else {
+			pace.note(time.Since(begun))
+		default:
 			f.look()
+			pace.note(time.Since(begun))
 		}
 		last = time.Now()
-		pace.note(last.Sub(begun))
 		select {
 		case <-f.wake: // by this look: it is told of now
 		default:

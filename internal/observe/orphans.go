@@ -30,7 +30,9 @@ func (f *Follower) lookForOrphans() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.programs.refresh()
+	before := readBirths()
 	all := f.lookLocked()
+	f.calm = newCalm(before, all)
 	if len(all) > 0 { // /proc could be read
 		f.swept.Store(time.Now().UnixMilli())
 	}
@@ -49,17 +51,12 @@ func (f *Follower) lookForOrphans() {
 	}
 	reaper := proc.Exe(1)
 	found := false
-	for pid, e := range all {
-		if known[e.Identity] || pid == 1 || proc.Exe(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.self.pid {
+	for _, e := range all {
+		if known[e.Identity] {
 			continue
 		}
-		cgroup := proc.Cgroup(pid)
-		root := ""
-		if proc.Namespace(pid, "pid") == f.self.pid && proc.Namespace(pid, "uts") != f.self.uts {
-			root = rootMount(pid)
-		}
-		name := stepName(cgroup, root)
-		if name == "" || f.Placed(cgroup) || proc.Namespace(pid, "mnt") == f.self.mnt {
+		name := f.orphaned(e, reaper)
+		if name == "" {
 			continue
 		}
 		found = f.orphan(e, name) || found

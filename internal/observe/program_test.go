@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,7 +114,9 @@ func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
 		t.Fatalf("%d programs are watched", len(p.others))
 	}
 	execute()
-	if got := n.wait(t.Context(), 10*time.Second); got != aBuilder {
+	limit, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if got := n.wait(limit); got != aBuilder {
 		t.Errorf("notice of %q", got)
 	}
 }

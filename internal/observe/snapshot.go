@@ -17,6 +17,7 @@ type entry struct {
 	ppid   int
 	comm   string
 	thread bool // of the kernel
+	forked bool // it has executed nothing since it was forked, or is such a thread
 	// args is where the arguments lie in its memory, which each execve(2) chooses by chance; 0
 	// where that may not be seen.
 	args uint64
@@ -40,36 +41,24 @@ const kernelsParent = 2
 // without the process's memory, so that no process can make it wait. While a build runs
 // looks come by the dozen, so each costs as few system calls as it can.
 func (s *scanner) look() (snapshot, error) {
-	dir, err := os.Open("/proc")
+	dir, pids, err := listProcesses()
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	all := make(snapshot, len(names))
+	all := make(snapshot, len(pids))
 	threads := make(map[int]entry, len(s.threads))
 	buffer := make([]byte, maxStat)
-	for _, name := range names {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
+	for _, pid := range pids {
+		name := strconv.Itoa(pid)
 		if e, known := s.threads[pid]; known && hasNoProgram(dir, name) {
 			all[pid], threads[pid] = e, e
 			continue
 		}
-		content, err := readAt(dir, name+"/stat", buffer)
+		e, err := readEntry(dir, name, buffer)
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		e, err := parseStat(content)
-		if err != nil || e.PID != pid {
-			continue
-		}
-		e.thread = e.ppid == kernelsParent && hasNoProgram(dir, name)
 		if e.thread {
 			threads[pid] = e
 		}
@@ -77,6 +66,38 @@ func (s *scanner) look() (snapshot, error) {
 	}
 	s.threads = threads
 	return all, nil
+}
+
+// listProcesses opens /proc and lists the PIDs in it.
+func listProcesses() (dir *os.File, pids []int, err error) {
+	if dir, err = os.Open("/proc"); err != nil {
+		return nil, nil, err
+	}
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		dir.Close()
+		return nil, nil, err
+	}
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return dir, pids, nil
+}
+
+// readEntry reads what is said of a process.
+func readEntry(dir *os.File, pid string, buffer []byte) (entry, error) {
+	content, err := readAt(dir, pid+"/stat", buffer)
+	if err != nil {
+		return entry{}, err
+	}
+	e, err := parseStat(content)
+	if err == nil && strconv.Itoa(e.PID) != pid {
+		err = errStat
+	}
+	e.thread = err == nil && e.ppid == kernelsParent && hasNoProgram(dir, pid)
+	return e, err
 }
 
 // maxStat is more than a line of /proc/PID/stat can have: 52 numbers, and a comm.
@@ -107,7 +128,7 @@ var errStat = errors.New("not a line of /proc/PID/stat")
 // choice and may hold anything, parentheses and line ends too: the kernel's own
 // fields begin after the last parenthesis (CVE-2021-25683 got that wrong).
 //
-// Source: proc_pid_stat(5), fields 1, 2, 4, 22 and 48.
+// Source: proc_pid_stat(5), fields 1, 2, 4, 9, 22 and 48; linux, include/linux/sched.h, PF_FORKNOEXEC.
 func parseStat(line []byte) (entry, error) {
 	open, end := bytes.IndexByte(line, '('), bytes.LastIndexByte(line, ')')
 	if open < 1 || end < open {
@@ -117,7 +138,7 @@ func parseStat(line []byte) (entry, error) {
 	if err != nil || pid <= 0 {
 		return entry{}, errStat
 	}
-	const ppid, start, args = 1, 19, 45 // counted from field 3
+	const ppid, flags, start, args = 1, 6, 19, 45 // counted from field 3
 	fields := bytes.Fields(line[end+1:])
 	if len(fields) <= start {
 		return entry{}, errStat
@@ -128,6 +149,9 @@ func parseStat(line []byte) (entry, error) {
 	}
 	if e.Start, err = strconv.ParseUint(string(fields[start]), 10, 64); err != nil {
 		return entry{}, errStat
+	}
+	if bits, err := strconv.ParseUint(string(fields[flags]), 10, 64); err == nil {
+		e.forked = bits&proc.ForkedNoExec != 0
 	}
 	if len(fields) > args {
 		e.args, _ = strconv.ParseUint(string(fields[args]), 10, 64)

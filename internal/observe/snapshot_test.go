@@ -16,7 +16,7 @@ func stat(comm string) string {
 func TestStatIsReadWhateverTheProcessIsCalled(t *testing.T) {
 	for _, comm := range []string{"sh", "", ") R 1 (x", "a b", "new\nline", "((((", "))))", "\x1b[31m", "\xff\xfe"} {
 		e, err := parseStat([]byte(stat(comm)))
-		if want := (entry{proc.Identity{PID: 4711, Start: 987654}, 12, comm, false, 0}); err != nil || e != want {
+		if want := (entry{proc.Identity{PID: 4711, Start: 987654}, 12, comm, false, false, 0}); err != nil || e != want {
 			t.Errorf("%q: %+v, %v", comm, e, err)
 		}
 	}

@@ -46,11 +46,11 @@ func Look(pid int) (Process, error) {
 // Arch returns only the emulated architecture of the process, see EmulatedArch.
 func Arch(pid int) string { return EmulatedArch(Exe(pid)) }
 
-// forkedNoExec is the flag of a process that has not called execve(2) since it
+// ForkedNoExec is the flag of a process that has not called execve(2) since it
 // was forked.
 //
 // Source: linux, include/linux/sched.h, PF_FORKNOEXEC; proc_pid_stat(5), flags.
-const forkedNoExec = 0x40
+const ForkedNoExec = 0x40
 
 // HasExeced reports whether the process that has the PID now runs a program of its
 // own, and not its parent's. In doubt, as for one that ended, it does.
@@ -60,7 +60,7 @@ func HasExeced(pid int) bool {
 		return true
 	}
 	stat, err := p.Stat()
-	return err != nil || stat.Flags&forkedNoExec == 0
+	return err != nil || stat.Flags&ForkedNoExec == 0
 }
 
 // Cgroup is CgroupOf, with "" where it can't be read.

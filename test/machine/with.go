@@ -12,8 +12,11 @@ import (
 //go:embed with-docker.sh
 var withDocker []byte
 
+//go:embed with-bats.sh
+var withBats []byte
+
 // withs are what a machine can have besides what all have, by the script that adds it.
-var withs = map[string][]byte{"docker": withDocker}
+var withs = map[string][]byte{"docker": withDocker, "bats": withBats}
 
 // Withs are the names of what a machine can have besides.
 func Withs() []string { return slices.Sorted(maps.Keys(withs)) }
