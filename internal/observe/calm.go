@@ -1,11 +1,12 @@
 package observe
 
 import (
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
@@ -17,7 +18,7 @@ import (
 type calm struct {
 	from    time.Time   // of that look
 	births  births      // before it
-	parents map[int]int // of each process that was there; of one that runs nothing of its own yet it says nothing
+	parents map[int]int // of each process that was there, but for those that will yet become something
 }
 
 // calmMost is how long it is believed. A program that builds and that is installed elsewhere, executed
@@ -34,7 +35,7 @@ type births struct{ threads, last string }
 // Source: proc_loadavg(5); linux, fs/proc/loadavg.c, loadavg_proc_show: the threads of all
 // namespaces, the last PID of the reader's.
 func readBirths() births {
-	text, err := os.ReadFile("/proc/loadavg")
+	text, err := readAt(unix.AT_FDCWD, "/proc/loadavg", make([]byte, 128))
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) < 5 {
 		return births{}
@@ -45,14 +46,29 @@ func readBirths() births {
 
 func newCalm(before births, all snapshot) calm {
 	c := calm{from: time.Now(), births: before, parents: make(map[int]int, len(all))}
+	young := bornSince(time.Now().Add(-settling))
 	for _, e := range all {
-		c.add(e)
+		c.add(e, young)
 	}
 	return c
 }
 
-func (c calm) add(e entry) {
-	if !e.forked || e.thread {
+// settling is how long a process may take that was forked to execute what it was forked for.
+const settling = 10 * time.Second
+
+// bornSince is the Identity.Start of a process that begins at that time; 0, for all, where it can't be told.
+func bornSince(at time.Time) uint64 {
+	_, boot, err := proc.Boot()
+	if err != nil {
+		return 0
+	}
+	return uint64(max(0, at.Sub(boot)) / proc.Tick)
+}
+
+// add takes up a process. What has executed nothing since it was forked is taken up when it is not
+// young any more: before, it may yet execute a monitor.
+func (c calm) add(e entry, young uint64) {
+	if !e.forked || e.thread || e.Start < young {
 		c.parents[e.PID] = e.ppid
 	}
 }
@@ -65,7 +81,7 @@ func (f *Follower) stillCalm() bool {
 		return false
 	}
 	now := readBirths()
-	if now == (births{}) || now != f.calm.births && !f.onlyOthersBegan() {
+	if now == (births{}) || now != f.calm.births && !f.onlyOthersBegan() { // before the list: what comes later is news
 		return false
 	}
 	f.calm.births = now
@@ -90,7 +106,7 @@ func (f *Follower) onlyOthersBegan() bool {
 func (f *Follower) onlyOthers(pids []int, read func(pid int) (entry, error)) bool {
 	slices.Sort(pids)
 	now := calm{from: f.calm.from, parents: make(map[int]int, len(pids))}
-	reaper := proc.Exe(1)
+	reaper, young := proc.Exe(1), bornSince(time.Now().Add(-settling))
 	for _, pid := range pids {
 		parent, known := f.calm.parents[pid]
 		if _, lives := slices.BinarySearch(pids, parent); known && (lives || parent == 0) {
@@ -105,7 +121,7 @@ func (f *Follower) onlyOthers(pids []int, read func(pid int) (entry, error)) boo
 		if mayBuild(exe) || mayBuild(above) || podman.IsNamespaceCopy(exe) || mayBeMonitor(e.comm, exe, above) || f.orphaned(e, reaper) != "" {
 			return false
 		}
-		now.add(e)
+		now.add(e, young)
 	}
 	f.calm = now
 	return true

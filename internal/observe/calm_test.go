@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
 )
 
@@ -104,15 +105,16 @@ func TestABuildEndsTheCalm(t *testing.T) {
 
 // TestWhatHasExecutedNothingIsLookedAtAgain: what it will be nobody knows.
 func TestWhatHasExecutedNothingIsLookedAtAgain(t *testing.T) {
+	old, young := proc.Identity{PID: 7, Start: 1}, proc.Identity{PID: 7, Start: 1 << 62}
 	for _, test := range []struct {
 		entry
 		known bool
 	}{
-		{entry{forked: true}, false},
-		{entry{}, true},
-		{entry{forked: true, thread: true}, true},
+		{entry{Identity: young, forked: true}, false},
+		{entry{Identity: young}, true},
+		{entry{Identity: young, forked: true, thread: true}, true},
+		{entry{Identity: old, forked: true}, true},
 	} {
-		test.PID = 7
 		c := newCalm(births{}, snapshot{7: test.entry})
 		if _, known := c.parents[7]; known != test.known {
 			t.Errorf("%+v: known %v", test.entry, known)

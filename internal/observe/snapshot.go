@@ -70,9 +70,11 @@ func (s *scanner) look() (snapshot, error) {
 
 // listProcesses opens /proc and lists the PIDs in it.
 func listProcesses() (dir *os.File, pids []int, err error) {
-	if dir, err = os.Open("/proc"); err != nil {
+	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) // Go's poller is not for it
+	if err != nil {
 		return nil, nil, err
 	}
+	dir = os.NewFile(uintptr(fd), "/proc")
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
 		dir.Close()
@@ -88,7 +90,7 @@ func listProcesses() (dir *os.File, pids []int, err error) {
 
 // readEntry reads what is said of a process.
 func readEntry(dir *os.File, pid string, buffer []byte) (entry, error) {
-	content, err := readAt(dir, pid+"/stat", buffer)
+	content, err := readAt(int(dir.Fd()), pid+"/stat", buffer)
 	if err != nil {
 		return entry{}, err
 	}
@@ -103,9 +105,9 @@ func readEntry(dir *os.File, pid string, buffer []byte) (entry, error) {
 // maxStat is more than a line of /proc/PID/stat can have: 52 numbers, and a comm.
 const maxStat = 2048
 
-// readAt reads a small file of the kernel's below dir, which it gives in one read.
-func readAt(dir *os.File, path string, buffer []byte) ([]byte, error) {
-	fd, err := unix.Openat(int(dir.Fd()), path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// readAt reads a small file of the kernel's below a directory, which it gives in one read.
+func readAt(dir int, path string, buffer []byte) ([]byte, error) {
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -222,9 +222,14 @@ func (m *Manager) enter(c *cgroup, pid int, act func() error, alive func() bool)
 }
 
 // Kill sends SIGKILL to every process of the unit, through systemd, and then to
-// whoever that has left. A unit that is gone has none.
+// whoever that has left. A unit that is gone has none. Where systemd has too much to
+// do, the kernel sends it: systemd then reads that the cgroup is empty, as ever.
 func (s *Scope) Kill(ctx context.Context) error {
-	if err := s.killUnit(ctx); err != nil {
+	release, ok := s.manager.turns.toEndSoon(ctx, s.account())
+	if !ok {
+		return s.CgroupKill(ctx)
+	}
+	if err := s.killUnit(ctx, release); err != nil {
 		return err
 	}
 	return s.dir.endLeft(ctx)
@@ -232,13 +237,9 @@ func (s *Scope) Kill(ctx context.Context) error {
 
 // killUnit has the turn for no longer than systemd is asked: of many builds that are over at
 // once the next need not wait until this one's processes have ended.
-func (s *Scope) killUnit(ctx context.Context) error {
-	release, err := s.manager.turns.toEnd(ctx, s.account())
-	if err != nil {
-		return err
-	}
+func (s *Scope) killUnit(ctx context.Context, release func()) error {
 	defer release()
-	err = s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
+	err := s.manager.ending.call(ctx, KillUnit, func(conn *systemd.Conn) error {
 		if err := failpoint.At(failpoint.Kill); err != nil {
 			return err
 		}
@@ -250,14 +251,26 @@ func (s *Scope) killUnit(ctx context.Context) error {
 	return err
 }
 
+var errBusySystemd = errors.New("systemd has too many orders to carry out")
+
 // Stop stops the unit and waits for the job. A unit that is gone is stopped. Its
-// cgroup goes with it, if nothing is left in it.
+// cgroup goes with it, if nothing is left in it. Where systemd has too much to do, an empty
+// one is stopped later, in the background.
 func (s *Scope) Stop(ctx context.Context) error {
-	release, err := s.manager.turns.toEnd(ctx, s.account())
-	if err != nil {
-		return err
+	release, ok := s.manager.turns.toEndSoon(ctx, s.account())
+	if !ok {
+		if populated, err := s.dir.populated(); populated || err != nil {
+			return errors.Join(errBusySystemd, err)
+		}
+		s.manager.background.Go(func() { s.Discard(s.manager.life) })
+		return nil
 	}
 	defer release()
+	return s.stop(ctx)
+}
+
+// stop is Stop for who has the turn.
+func (s *Scope) stop(ctx context.Context) error {
 	if err := s.stopUnit(ctx); err != nil {
 		return err
 	}
@@ -265,6 +278,16 @@ func (s *Scope) Stop(ctx context.Context) error {
 		return s.stopUnit(ctx)
 	}
 	return nil
+}
+
+// stopInTurn is Stop for who has time.
+func (s *Scope) stopInTurn(ctx context.Context) error {
+	release, err := s.manager.turns.toEnd(ctx, s.account())
+	if err != nil {
+		return err
+	}
+	defer release()
+	return s.stop(ctx)
 }
 
 func (s *Scope) stopUnit(ctx context.Context) error {
@@ -442,7 +465,7 @@ func (s *Scope) Record() ([]byte, error) {
 func (s *Scope) Discard(ctx context.Context) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		attempt, done := context.WithTimeout(ctx, 5*time.Second)
-		err := s.Stop(attempt)
+		err := s.stopInTurn(attempt)
 		done()
 		if err == nil {
 			return

@@ -96,7 +96,35 @@ func TestTurnIsGivenBackWhenSystemdHasAnswered(t *testing.T) {
 	s := startScope(t, m, startIn(t, nil, ""), 54321)
 	var during int
 	f.set(func() { f.onCall = func(string) { during = m.turns.ends.InUse() } })
-	if err := s.killUnit(short(t)); err != nil || during != 1 || m.turns.ends.InUse() != 0 {
+	if err := s.Kill(short(t)); err != nil || during != 1 || m.turns.ends.InUse() != 0 {
 		t.Errorf("%d turns while systemd is asked, %d afterwards, %v", during, m.turns.ends.InUse(), err)
 	}
+}
+
+// TestBuildThatGetsNoTurnIsEndedByTheKernel: a thousand builds are over in one moment, and systemd
+// would need seconds for them. It tidies up afterwards.
+func TestBuildThatGetsNoTurnIsEndedByTheKernel(t *testing.T) {
+	m, f := newManager(t)
+	s := startScope(t, m, startIn(t, nil, ""), 54321)
+	var others []func()
+	for range endsOfUser {
+		others = append(others, m.turns.ends.Force(share.Account{UID: 54321}))
+	}
+	if err := s.Stop(short(t)); !errors.Is(err, errBusySystemd) {
+		t.Errorf("a scope with a process in it is stopped without a turn: %v", err)
+	}
+	if err := errors.Join(s.Kill(short(t)), s.WaitEmpty(short(t))); err != nil {
+		t.Error(err)
+	}
+	if err := s.Stop(short(t)); err != nil {
+		t.Errorf("an empty one: %v", err)
+	}
+	asked := func() string { return strings.Join(f.heard(), ", ") }
+	if heard := asked(); strings.Contains(heard, "KillUnit") || strings.Contains(heard, "StopUnit") {
+		t.Errorf("systemd heard %s without a turn", heard)
+	}
+	for _, release := range others {
+		release()
+	}
+	proctest.Eventually(t, "systemd is told to stop it", func() bool { return strings.Contains(asked(), "StopUnit") })
 }
