@@ -15,7 +15,8 @@ import (
 // restGarbage is how much memory may become garbage before the collector ends a rest.
 const restGarbage = 2 << 20
 
-// memory is the garbage collector's rest. Go collects every two minutes whatever there is to
+// memory is the rest of Go's runtime: of the garbage collector, and of all threads but one, each of which
+// would be woken to look for work whenever another has some. Go collects every two minutes whatever there is to
 // collect, which is all that an idle daemon would do in them. So while it rests the
 // collector is off but for a limit, and what was collected is given back to the kernel. The
 // first collection ends the rest: something needs memory.
@@ -25,6 +26,7 @@ type memory struct {
 	resting bool
 	percent int   // GOGC, as it was
 	limit   int64 // GOMEMLIMIT, as it was
+	threads int   // GOMAXPROCS, as it was
 	ran     *atomic.Bool
 }
 
@@ -35,6 +37,7 @@ func (m *memory) rest(disturbed func()) {
 	}
 	debug.FreeOSMemory()
 	letGoOfProgram()
+	m.threads = runtime.GOMAXPROCS(1)
 	m.percent = debug.SetGCPercent(-1)
 	m.limit = debug.SetMemoryLimit(inUse() + restGarbage)
 	m.resting, m.ran = true, &atomic.Bool{}
@@ -51,6 +54,7 @@ func (m *memory) wake() {
 	if !m.resting {
 		return
 	}
+	runtime.GOMAXPROCS(m.threads)
 	debug.SetMemoryLimit(m.limit)
 	debug.SetGCPercent(m.percent)
 	m.resting = false

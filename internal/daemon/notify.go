@@ -46,7 +46,7 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 	following.Go(func() { followBuilds(ctx, watcher, token) })
 	var memory memory
 	defer memory.wake()
-	timer := time.NewTimer(pulse.pause())
+	timer := time.NewTimer(pulse.next())
 	defer timer.Stop()
 	for {
 		alive, ready := false, ""
@@ -72,7 +72,7 @@ func notify(ctx context.Context, watcher *watch.Watcher, settings *settings, log
 		}
 		said = now
 		if changed || alive {
-			timer.Reset(pulse.pause())
+			timer.Reset(pulse.next())
 		}
 		switch {
 		case changed && pulse.resting:

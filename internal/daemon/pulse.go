@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/buildwatch/buildwatch/api"
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 const (
@@ -43,7 +44,15 @@ func (p *pulse) see(count map[api.State]int, alive, disturbed bool) (changed boo
 	return p.resting != before
 }
 
-// pause is how long it is until the next one.
+// next is how long it is until the next one. At rest it comes when something else wakes up the daemon.
+func (p *pulse) next() time.Duration {
+	if p.resting {
+		return proc.Beat(p.pause())
+	}
+	return p.pause()
+}
+
+// pause is how long it is from one to the next.
 func (p *pulse) pause() time.Duration {
 	usual := p.asked
 	if usual == 0 {

@@ -150,15 +150,17 @@ func (f *Follower) Run(ctx context.Context) error {
 			}
 		}
 	})
-	var last, thorough time.Time // the last look, and the last one for orphans
+	var last, thorough time.Time // the last look, and the next one for orphans
 	var pace pace
 	for next := 0; ; {
 		begun := time.Now()
-		switch due := time.Since(thorough) >= slow; {
+		due := !begun.Before(thorough)
+		if due {
+			thorough = begun.Add(proc.Beat(slow))
+		}
+		switch {
 		case due && f.stillCalm():
-			thorough = begun
 		case due:
-			thorough = begun
 			notices.refresh()
 			f.lookForOrphans()
 			pace.note(time.Since(begun))
@@ -207,9 +209,9 @@ func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 	if next < len(burst) && (f.active || time.Since(f.mapped) < burst[len(burst)-1]) {
 		return burst[next], true
 	}
-	pause = slow
+	pause = proc.Beat(slow)
 	if since, _, err := proc.Boot(); f.unwatched > 0 && err == nil {
-		pause = untoldPause(since - time.Duration(f.unwatched)*proc.Tick)
+		pause = min(pause, untoldPause(since-time.Duration(f.unwatched)*proc.Tick))
 	}
 	for _, s := range f.steps {
 		if s.needsLooks() {

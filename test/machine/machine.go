@@ -105,7 +105,7 @@ func bootRoot(ctx context.Context, opts Options) (root, image string, err error)
 		return podmanHost(ctx, opts.Suite, opts.Say)
 	}
 	if opts.With != "" {
-		root, err = rootWith(ctx, opts.Suite, opts.With, opts.Say)
+		root, err = RootWith(ctx, opts.Suite, opts.With, opts.Say)
 		return root, "", err
 	}
 	root, err = Rootfs(ctx, opts.Suite, opts.Say)

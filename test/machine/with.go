@@ -21,9 +21,9 @@ var withs = map[string][]byte{"docker": withDocker, "bats": withBats}
 // Withs are the names of what a machine can have besides.
 func Withs() []string { return slices.Sorted(maps.Keys(withs)) }
 
-// rootWith returns from the cache the root file system of a suite with something more, and
+// RootWith returns from the cache the root file system of a suite with something more, and
 // makes it first where it is missing.
-func rootWith(ctx context.Context, suiteName, more string, say func(string, ...any)) (string, error) {
+func RootWith(ctx context.Context, suiteName, more string, say func(string, ...any)) (string, error) {
 	script, ok := withs[more]
 	if !ok {
 		return "", fmt.Errorf("no machine has %q", more)

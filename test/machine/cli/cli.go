@@ -72,6 +72,8 @@ func (s *session) rootfs(ctx context.Context) (string, error) {
 		return machine.VMImage(ctx, s.options(""))
 	case s.podmanMachine:
 		return machine.PodmanImage(ctx, *s.suite, say)
+	case s.with != "":
+		return machine.RootWith(ctx, *s.suite, s.with, say)
 	}
 	return machine.Rootfs(ctx, *s.suite, say)
 }
