@@ -227,9 +227,26 @@ func (m *Manager) enter(c *cgroup, pid int, act func() error, alive func() bool)
 func (s *Scope) Kill(ctx context.Context) error {
 	release, ok := s.manager.turns.toEndSoon(ctx, s.account())
 	if !ok {
-		return s.CgroupKill(ctx)
+		return s.killInTurn(ctx)
 	}
 	if err := s.killUnit(ctx, release); err != nil {
+		return err
+	}
+	return s.dir.endLeft(ctx)
+}
+
+// killInTurn is CgroupKill for one of many.
+func (s *Scope) killInTurn(ctx context.Context) error {
+	release, err := s.manager.turns.kills.Wait(ctx, s.account())
+	if err != nil {
+		return err
+	}
+	err = s.dir.kill()
+	release()
+	switch {
+	case isGone(err):
+		return nil
+	case err != nil:
 		return err
 	}
 	return s.dir.endLeft(ctx)

@@ -33,10 +33,13 @@ var (
 
 // turns are users' turns with systemd. A scope's start has its own, for it also costs
 // a process before it has a cgroup.
-type turns struct{ starts, ends *share.Pool }
+type turns struct {
+	starts, ends *share.Pool
+	kills        *share.Pool // with the kernel, which also does one thing after the other; each holds a thread
+}
 
 func newTurns() turns {
-	return turns{starts: share.NewPool(starts), ends: share.NewPool(ends)}
+	return turns{starts: share.NewPool(starts), ends: share.NewPool(ends), kills: share.NewPool(ends)}
 }
 
 // toStart waits for a turn to make a scope. The error is ErrBusy.
