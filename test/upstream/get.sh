@@ -28,6 +28,8 @@ copy() {
 rm -rf "$out.new"
 podman=$(module podman)
 buildah=$(module buildah)
+mkdir -p "$out.new"
+echo 'module upstream' >"$out.new/go.mod" # else ./... would be these, too
 copy "$podman/test/system" "$out.new/podman/test/system"
 copy "$buildah/tests" "$out.new/buildah/tests"
 ln -s tarball.tar "$out.new/buildah/tests/bud/symlink/tarball_latest.tar"

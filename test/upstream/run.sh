@@ -61,7 +61,7 @@ leave_out() {
 prepare() {
 	mkdir -p "$results" "$images"
 	cp -r "$from/." "$upstream"
-	# A machine has no controller for it.
+	# A machine has no controller of PIDs, and may not raise limits.
 	printf '[containers]\npids_limit = 0\n' >/etc/containers/containers.conf.d/10-upstream.conf
 	leave_out "$upstream/podman/test/system/070-build.bats"
 	leave_out "$upstream/podman/test/system/030-run.bats"
@@ -73,7 +73,7 @@ prepare() {
 		cp "$upstream/buildah/bin/serve" "\$3"
 	EOF
 	chmod +x "$upstream/buildah/bin/go"
-	cp "$upstream/buildah/tests/containers.conf" "$upstream/containers.conf"
+	sed 's/"nofile=500:500",/&\n"nproc=4096:4096",/' "$upstream/buildah/tests/containers.conf" >"$upstream/containers.conf"
 	stand_in "$images/docker.io-library-alpine-"
 	for image in docker.io-library-busybox- docker.io-library-ubuntu- quay.io-libpod-testimage-20221018-; do
 		cp -r "$images/docker.io-library-alpine-" "$images/$image"
@@ -101,7 +101,7 @@ try() {
 	[0-9]*) podmans "$2" ;;
 	*) buildahs "$2" ;;
 	esac >"$results/$2.$1.tap" 2>&1 || true # that tests fail is no failure
-	sed -nE "s/^(ok|not ok) [0-9]+ (\[[0-9]+\] )?(.*)/\3: \1/p" "$results/$2.$1.tap" >"$results/$2.$1"
+	sed -nE "s/ # timeout after [0-9.]+s$//;s/^(ok|not ok) [0-9]+ (\[[0-9]+\] )?(.*)/\3: \1/p" "$results/$2.$1.tap" >"$results/$2.$1"
 	printf '%s, %s the wrapper: %s pass, %s fail, %s are skipped\n' "$2" "$1" "$(grep -v ' # skip' "$results/$2.$1" | grep -c ': ok$')" \
 		"$(grep -c ': not ok$' "$results/$2.$1")" "$(grep -c ' # skip' "$results/$2.$1")"
 }
