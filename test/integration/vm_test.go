@@ -183,8 +183,8 @@ MemoryMax = "900M"
 IOWeight = 20
 `)
 	context := native(t, "RUN /bin/busybox sleep 1003\n")
-	const flags = "podman build --no-cache --network=none --memory=64m --memory-swap=64m --cpu-quota=50000 --cpu-period=100000 "
-	const query = "&memory=67108864&memswap=67108864&cpuquota=50000&cpuperiod=100000"
+	const flags = "podman build --no-cache --network=none --memory=64m --memory-swap=64m --cpu-quota=50000 --cpu-period=100000 --cpu-shares=512 --cpuset-cpus=0 "
+	const query = "&memory=67108864&memswap=67108864&cpuquota=50000&cpuperiod=100000&cpushares=512&cpusetcpus=0"
 	for _, row := range []struct {
 		user                user
 		line                string
@@ -209,13 +209,17 @@ IOWeight = 20
 				container = "/sys/fs/cgroup" + detail.ProcessTree[0].Cgroup
 			}
 			for file, want := range map[string]string{
-				container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000",
+				container + "/memory.max": "67108864", container + "/cpu.max": "50000 100000", container + "/cpuset.cpus": "0",
 				scope + "/memory.max": row.memory, scope + "/pids.max": row.tasks, scope + "/cpu.max": "150000 100000", scope + "/io.weight": "default " + row.ioWt,
 			} {
 				text, err := os.ReadFile(file)
 				if got := strings.TrimSpace(string(text)); err != nil || got != want {
 					return fmt.Sprintf("%s: %s is %q, want %q", row.line, file, got, want), false
 				}
+			}
+			// Which weight a number of shares becomes is each runtime's to say.
+			if weight, err := os.ReadFile(container + "/cpu.weight"); err != nil || strings.TrimSpace(string(weight)) == "100" {
+				return fmt.Sprintf("%s: the container's weight is %q, %v", row.line, weight, err), false
 			}
 			return "", true
 		})
