@@ -27,6 +27,9 @@ func TestCompletion(t *testing.T) {
 	if got := run(t, socket, "__complete", "stop", "-f", ""); !strings.Contains(got.out, "state=\t") || !strings.HasSuffix(got.out, ":6\n") {
 		t.Errorf("filter keys: %+v", got)
 	}
+	if got := run(t, socket, "__complete", "list", "--so"); !strings.Contains(got.out, "--sort\torder by key: created") || strings.Contains(got.out, "`") {
+		t.Errorf("flags: %+v", got) // --socket is every command's
+	}
 	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
 		if r := run(t, socket, "completion", shell); r.code != 0 || !strings.Contains(r.out, "buildwatchctl") {
 			t.Errorf("%s: %d, %d bytes", shell, r.code, len(r.out))

@@ -89,3 +89,13 @@ func wordFlags(commands ...*cobra.Command) {
 		})
 	}
 }
+
+// unquoteFlags has shells show what flags are for without the quotes around a value's name, which are
+// help's: cobra offers the text as it stands.
+func unquoteFlags(commands ...*cobra.Command) {
+	for _, cmd := range commands {
+		for _, flags := range []*pflag.FlagSet{cmd.Flags(), cmd.PersistentFlags()} {
+			flags.VisitAll(func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) })
+		}
+	}
+}

@@ -69,7 +69,11 @@ Root sees all builds, everybody else their own.`,
 		root.AddCommand(a.anywhere(verb))
 	}
 	root.AddCommand(a.run(), a.top(), a.completion())
-	wordFlags(append(root.Commands(), root, help)...)
+	all := append(root.Commands(), root, help)
+	wordFlags(all...)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		unquoteFlags(all...)
+	}
 	return root
 }
 
