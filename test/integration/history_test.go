@@ -136,7 +136,7 @@ func TestAfterABuild(t *testing.T) {
 		sh(t, "journalctl --sync")
 		for args, want := range map[string]string{
 			"show " + view.ID[:6]: "gone (stopped)", "show after": "aarch64", "history -n 1": "after", "list --all": "stopped",
-			"history -f --json & sleep 1; kill $!": view.ID, "wait " + view.ID: view.ID,
+			"history -f --json | timeout 60 grep -m 1 " + view.ID: view.ID, "wait " + view.ID: view.ID,
 		} {
 			if out := who.sh(t, "%s %s", ctl, args); !strings.Contains(out, want) {
 				t.Errorf("%s: %s, want %s in it", args, out, want)
