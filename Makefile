@@ -176,7 +176,7 @@ chaos: build testmachine ## build, cancel and break at random, and check both la
 	$(GO_BUILD) -o build/ ./test/chaos
 	$(MACHINE) -- build/chaos -seed $(SEED) -for $(MINUTES)m
 
-# No part of CI: an hour. docs/compatibility.md has the last result.
+# No part of CI: an hour or two. docs/testing.md has the last result.
 upstream: build testmachine ## run podman's and buildah's own tests of builds, with the wrapper and without (root; FILTER=REGEXP FILES="run bud")
 	test/upstream/get.sh $(SUITE)
 	$(MACHINE) --with bats -- sh test/upstream/run.sh $(SUITE) '$(FILTER)' $(FILES)
