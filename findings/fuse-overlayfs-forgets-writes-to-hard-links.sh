@@ -6,8 +6,7 @@
 # the two names, whichever was written to, and the kernel's overlayfs, with the same directories, shows it under that one.
 #
 # One would have guessed that what was written is there, under the name that it was written to at the least: that is what the
-# kernel's overlayfs does, which makes two files of the two names. A container that is stopped and started again has lost
-# it, without an error.
+# kernel's overlayfs does, which makes two files of the two names.
 #
 # Why: the copy is marked as the lower file (user.fuseoverlayfs.origin), by which the two names are one file again.
 #
