@@ -68,9 +68,11 @@ func TestNetworkOfACancelledBuildIsGivenBack(t *testing.T) {
 
 // TestNetworkOfACancelledRootlessBuildIsGivenBack, and pasta, which nobody needs then, ends.
 func TestNetworkOfACancelledRootlessBuildIsGivenBack(t *testing.T) {
+	if _, err := builder.try("podman --transient-store version"); err != nil {
+		return // podman 4.3 fails to make such a network: netavark does not find its namespace
+	}
 	leakCheck(t)
 	t.Cleanup(func() { builder.tidy(t) })
-	const counted = "/run/user/1000/containers/networks/rootless-netns/ref-count" // not by podman before 5.0
 	before := storageOf(t, builder)
 	dir := native(t, "RUN /bin/busybox sleep 1003\n")
 	p := startProgram(t, builder, "podman build --isolation oci "+dir, false)
@@ -78,16 +80,14 @@ func TestNetworkOfACancelledRootlessBuildIsGivenBack(t *testing.T) {
 		_, err := try("pgrep -f 'busybox sleep 1003$'")
 		return p.said(), err == nil
 	})
-	_, err := os.Stat(counted)
+	network := func() string { return sh(t, "pgrep -a -u %s '^pasta|slirp4netns' || true", builder) }
+	if network() == "" {
+		t.Fatal("the step has no network of its user's")
+	}
 	p.signal(t, syscall.SIGKILL)
 	p.wait(t)
 	noNews(t, builder, before)
-	if err == nil {
-		eventually(t, func() (string, bool) {
-			out := sh(t, "pgrep -a -u %s '^pasta|slirp4netns' || true", builder)
-			return out, out == ""
-		})
-	}
+	eventually(t, func() (string, bool) { return network(), network() == "" })
 }
 
 // hangingImage serves an image that never comes whole, and tells when it is asked for.
