@@ -2,13 +2,16 @@ package daemon
 
 import (
 	"context"
+	"path/filepath"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
 	"github.com/buildwatch/buildwatch/internal/observe"
 	"github.com/buildwatch/buildwatch/internal/owners"
+	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/runtimes"
 	"github.com/buildwatch/buildwatch/internal/scopes"
 	"github.com/buildwatch/buildwatch/internal/watch"
 )
@@ -26,6 +29,7 @@ func newFollower(watcher *watch.Watcher, finder *owners.Finder, kept storage, re
 		},
 		Placed:  scopes.Holds,
 		Passing: scopes.Passing,
+		DropIn:  filepath.Join(podman.DropInsOfMain, runtimes.DropIn),
 		Reader:  reader,
 		Log:     log,
 	})

@@ -3,48 +3,87 @@ package metrics
 import (
 	"net"
 	"sync"
+	"time"
 )
 
-// limitListener has a bounded number of connections open. Further ones wait in
-// the kernel's backlog, where they cost the daemon nothing.
+// limitListener has a bounded number of connections open. For a further one that is closed
+// which has been quiet longest: who holds connections and says nothing, or reads nothing, keeps
+// nobody from the metrics.
 type limitListener struct {
 	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
+	most int
+
+	mu   sync.Mutex               // lock order: 1; guards open
+	open map[*limitConn]time.Time // and when a byte came or went last
 }
 
 func limit(l net.Listener, connections int) net.Listener {
-	return &limitListener{Listener: l, slots: make(chan struct{}, connections), closed: make(chan struct{})}
+	return &limitListener{Listener: l, most: connections, open: map[*limitConn]time.Time{}}
 }
 
-// Accept waits for a free slot, then for a connection.
 func (l *limitListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.slots
 		return nil, err
 	}
-	return &limitConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	c := &limitConn{conn, l}
+	for _, quiet := range l.add(c) {
+		_ = quiet.Conn.Close()
+	}
+	return c, nil
 }
 
-func (l *limitListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+// add takes up a connection, and returns the one that it takes the place of.
+func (l *limitListener) add(c *limitConn) (quiet []*limitConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.open) >= l.most {
+		var longest *limitConn
+		for other, last := range l.open {
+			if longest == nil || last.Before(l.open[longest]) {
+				longest = other
+			}
+		}
+		delete(l.open, longest)
+		quiet = append(quiet, longest)
+	}
+	l.open[c] = time.Now()
+	return quiet
 }
 
-// limitConn gives its slot back when it is closed.
+// heard notes that a byte came or went.
+func (l *limitListener) heard(c *limitConn, n int) {
+	if n <= 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, open := l.open[c]; open {
+		l.open[c] = time.Now()
+	}
+}
+
+// limitConn is one of them.
 type limitConn struct {
 	net.Conn
-	release func()
+	of *limitListener
+}
+
+func (c *limitConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.of.heard(c, n)
+	return n, err
+}
+
+func (c *limitConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.of.heard(c, n)
+	return n, err
 }
 
 func (c *limitConn) Close() error {
-	defer c.release()
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
 	return c.Conn.Close()
 }

@@ -41,7 +41,7 @@ func (b builders) tidy(all snapshot) {
 // noteBuilder takes up a process that runs a builder's program. One that was forked and runs
 // nothing of its own yet is no builder; nor is one in another PID namespace: a container's.
 func (f *Follower) noteBuilder(id proc.Identity) {
-	if _, known := f.known[id]; known || f.Builder == nil || !proc.HasExeced(id.PID) || proc.Namespace(id.PID, "pid") != f.self.pid {
+	if _, known := f.known[id]; known || f.Builder == nil || !proc.HasExeced(id.PID) || proc.Namespace(id.PID, "pid") != f.host.pid {
 		return
 	}
 	f.known[id] = false

@@ -130,15 +130,15 @@ func (f *Follower) onlyOthers(pids []int, read func(pid int) (entry, error)) boo
 // orphaned is the name of the step that a process seems to be left of, by where it is: systemd has
 // adopted it, and it is in a place that only builds use; or "".
 func (f *Follower) orphaned(e entry, reaper string) string {
-	if e.PID == 1 || proc.Exe(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.self.pid {
+	if e.PID == 1 || proc.Exe(e.ppid) != reaper || proc.Namespace(e.ppid, "pid") != f.host.pid {
 		return ""
 	}
 	cgroup, root := proc.Cgroup(e.PID), ""
-	if proc.Namespace(e.PID, "pid") == f.self.pid && proc.Namespace(e.PID, "uts") != f.self.uts {
+	if proc.Namespace(e.PID, "pid") == f.host.pid && proc.Namespace(e.PID, "uts") != f.host.uts {
 		root = rootMount(e.PID)
 	}
 	name := stepName(cgroup, root)
-	if name == "" || f.Placed(cgroup) || proc.Namespace(e.PID, "mnt") == f.self.mnt {
+	if name == "" || f.Placed(cgroup) || proc.Namespace(e.PID, "mnt") == f.host.mnt {
 		return ""
 	}
 	return name

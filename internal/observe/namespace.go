@@ -88,7 +88,7 @@ func (s *Step) ownMounts() map[string]bool {
 		}
 	}
 	delete(own, s.outside.mnt)
-	delete(own, s.follower.self.mnt)
+	delete(own, s.follower.host.mnt)
 	delete(own, proc.Namespace(s.Monitor.PID, "mnt"))
 	if s.Builder != nil {
 		delete(own, proc.Namespace(s.Builder.PID, "mnt"))
@@ -169,9 +169,9 @@ func (s *Step) judge(e entry) verdict {
 		older:     s.Monitor != nil && h.Start < s.Monitor.Start,
 		inside:    proc.Namespace(parent.PID, "uts") == s.uts || s.Monitor != nil && parent.Identity == s.Monitor.Identity,
 		above:     s.above[parent.Identity],
-		outdoors:  mnt == s.outside.mnt || mnt == s.follower.self.mnt,
+		outdoors:  mnt == s.outside.mnt || mnt == s.follower.host.mnt,
 		beside:    proc.Exe(parent.PID) == proc.Exe(1) && s.holdsIn(mnt),
-		reaped:    pid != s.follower.self.pid && pid == proc.Namespace(parent.PID, "pid") && s.holdsIn(mnt),
+		reaped:    pid != s.follower.host.pid && pid == proc.Namespace(parent.PID, "pid") && s.holdsIn(mnt),
 	}
 	if mnt == "" || pid == "" || !h.Alive() || !parent.Alive() {
 		return unclear
@@ -194,7 +194,7 @@ func (s *Step) holdsIn(mnt string) bool {
 // to nothing else, unlike a mount namespace.
 func (s *Step) pinNamespace(h *proc.Handle) {
 	uts := proc.Namespace(h.PID, "uts")
-	if uts == "" || uts == s.outside.uts || uts == s.follower.self.uts {
+	if uts == "" || uts == s.outside.uts || uts == s.follower.host.uts {
 		return // --uts=host
 	}
 	pin, err := proc.OpenNamespace(h.PID, "uts")

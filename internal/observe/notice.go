@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
+	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
 // notices tells when a builder's program is executed: a file is opened then, and
@@ -22,22 +24,34 @@ import (
 // Source: inotify(7); linux, fs/exec.c, do_open_execat.
 //
 // Any other program that has buildah built in does the same. It is watched from when one
-// look has seen it. For that look it gives notice by newuidmap, which every rootless one
-// executes before its first step, unless it is in a user namespace already.
+// look has seen it. For that look notice is given by newuidmap, which every rootless one
+// executes before its first step, unless it is in a user namespace already; and by the drop-in
+// that names the wrapper, which each of them reads at its start, and the wrapper does not.
 //
-// Source: containers/storage, pkg/unshare/unshare_linux.go, Cmd.Start.
+// Source: containers/storage, pkg/unshare/unshare_linux.go, Cmd.Start; containers/common,
+// pkg/config/new.go, Default.
 type notices struct {
-	file    *os.File
-	mu      sync.Mutex     // lock order: 5
-	mappers map[int32]bool // watches of newuidmap
+	file   *os.File
+	dropIn string
+	mu     sync.Mutex       // lock order: 5
+	kinds  map[int32]notice // of what else than a builder is watched
 }
 
-func openNotices() (*notices, error) {
+// notice is what was opened.
+type notice string
+
+const (
+	aBuilder notice = "a builder"
+	aMapper  notice = "a mapper of UIDs"
+	aDropIn  notice = "the drop-in"
+)
+
+func openNotices(dropIn string) (*notices, error) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
-	n := &notices{file: os.NewFile(uintptr(fd), "inotify"), mappers: map[int32]bool{}}
+	n := &notices{file: os.NewFile(uintptr(fd), "inotify"), dropIn: dropIn, kinds: map[int32]notice{}}
 	n.refresh()
 	return n, nil
 }
@@ -55,56 +69,97 @@ func (n *notices) refresh() {
 		}
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		for _, mapper := range podman.Mappers() {
-			if watch, err := unix.InotifyAddWatch(int(fd), mapper, unix.IN_OPEN); err == nil {
-				n.mappers[int32(watch)] = true
+		n.kinds = map[int32]notice{}
+		watch := func(file string, kind notice) {
+			if watch, err := unix.InotifyAddWatch(int(fd), file, unix.IN_OPEN); err == nil {
+				n.kinds[int32(watch)] = kind
 			}
 		}
+		for _, mapper := range podman.Mappers() {
+			watch(mapper, aMapper)
+		}
+		watch(n.dropIn, aDropIn)
 	})
 }
 
 // add watches one more program, that a descriptor (O_PATH) leads to.
-func (n *notices) add(program *os.File) error {
+func (n *notices) add(program *os.File) (unwatch func(), err error) {
 	raw, err := n.file.SyscallConn()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var watchErr error
+	watch, watchErr := 0, error(nil)
 	err = raw.Control(func(fd uintptr) {
-		_, watchErr = unix.InotifyAddWatch(int(fd), fmt.Sprintf("/proc/self/fd/%d", program.Fd()), unix.IN_OPEN)
+		watch, watchErr = unix.InotifyAddWatch(int(fd), fmt.Sprintf("/proc/self/fd/%d", program.Fd()), unix.IN_OPEN)
 	})
-	return errors.Join(err, watchErr)
+	unwatch = func() {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.InotifyRmWatch(int(fd), uint32(watch)) })
+	}
+	return unwatch, errors.Join(err, watchErr)
 }
 
-// notice is what was executed.
-type notice string
-
-const (
-	nothing  notice = ""
-	aBuilder notice = "a builder"
-	aMapper  notice = "a mapper of UIDs"
-)
-
-// wait returns what was executed, or nothing when the context has ended. It has no time limit:
+// wait returns what was opened, or nothing when the context has ended. It has no time limit:
 // a timer that runs out would be all that an idle daemon does.
-func (n *notices) wait(ctx context.Context) notice {
+func (n *notices) wait(ctx context.Context) []notice {
 	stop := context.AfterFunc(ctx, func() { _ = n.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var events [4096]byte
 	length, err := n.file.Read(events[:])
 	if err != nil {
-		return nothing
+		return nil
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var heard []notice
 	// A file that is watched by itself has events without a name.
 	for at := 0; at+unix.SizeofInotifyEvent <= length; at += unix.SizeofInotifyEvent {
-		n.mu.Lock()
-		mapper := n.mappers[int32(binary.NativeEndian.Uint32(events[at:]))]
-		n.mu.Unlock()
-		if mapper {
-			return aMapper
+		kind, known := n.kinds[int32(binary.NativeEndian.Uint32(events[at:]))]
+		if !known {
+			kind = aBuilder
+		}
+		if ignored := binary.NativeEndian.Uint32(events[at+4:])&unix.IN_IGNORED != 0; !ignored && !slices.Contains(heard, kind) {
+			heard = append(heard, kind)
 		}
 	}
-	return aBuilder
+	return heard
 }
 
 func (n *notices) close() { _ = n.file.Close() }
+
+// heard is what was noticed of builders' starts.
+type heard struct {
+	builder time.Time // one that is watched was executed last
+	began   time.Time // a program that may be none of these had its UIDs mapped, or read the drop-in
+	strange time.Time // and certainly was none
+}
+
+// explains is for how long after a builder's start what is read or mapped is taken to be by it;
+// explainsAlive that of one that still lives then, on a host that is slow.
+const (
+	explains      = time.Second
+	explainsAlive = time.Minute
+)
+
+// explain takes back what was heard just now, where the youngest builder that is watched, by its
+// Identity.Start, can have done that.
+func (h *heard) explain(youngest uint64) {
+	since, _, err := proc.Boot()
+	if err == nil && youngest > 0 && time.Since(h.strange) < explains && since-time.Duration(youngest)*proc.Tick < explainsAlive {
+		h.strange = time.Time{}
+	}
+}
+
+// take takes up news, and reports whether to look.
+func (h *heard) take(news []notice, now time.Time) (look bool) {
+	if slices.Contains(news, aBuilder) {
+		h.builder, look = now, true
+	}
+	mapped, strange := slices.Contains(news, aMapper), now.Sub(h.builder) >= explains
+	if strange = strange && (mapped || slices.Contains(news, aDropIn)); strange {
+		h.strange = now
+	}
+	if mapped || strange {
+		h.began, look = now, true
+	}
+	return look
+}

@@ -4,7 +4,7 @@
 // changes nothing, signals nobody, and decides nothing.
 //
 // What it holds as a build's, and so lets be ended once the build is over, was
-// seen alive below a monitor of a builder (programs.builder, same user), in
+// seen alive below a monitor of a builder (programs.trusts, same user), in
 // namespaces made for the step; or was started by such a process while that
 // one lived; or is in the step's own UTS namespace, which is kept in being by a
 // descriptor so that its name can't come to mean another; or is in the cgroup that
@@ -14,6 +14,7 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -63,6 +64,7 @@ type Options struct {
 	// Passing reports whether a cgroup of such a build is one in which a container's
 	// first process is only until the OCI runtime moves it to the container's own.
 	Passing func(cgroup string) bool
+	DropIn  string       // the configuration file that every builder reads at its start
 	Reader  *proc.Reader // of command lines
 	Log     logrus.FieldLogger
 }
@@ -73,7 +75,7 @@ type Follower struct {
 	programs *programs
 	names    *names
 	holds    *share.Pool
-	self     namespaces
+	host     namespaces
 	scan     func() (snapshot, error)
 
 	mu     sync.Mutex // lock order: 3; one look at a time
@@ -89,7 +91,7 @@ type Follower struct {
 	active bool      // a builder lived at the last look
 	// unwatched is when the youngest of those began whose steps nobody tells of, as Identity.Start; 0 for none.
 	unwatched uint64
-	mapped    time.Time // when a rootless program had its UIDs mapped last
+	heard     heard
 	wake      chan struct{}
 
 	swept     atomic.Int64  // when orphans were looked for last, in Unix milliseconds
@@ -98,16 +100,21 @@ type Follower struct {
 	following bool // Run runs
 }
 
-// namespaces are those of this daemon.
+// namespaces are a process's.
 type namespaces struct{ mnt, uts, pid string }
+
+// hostsNamespaces are those of PID 1: this daemon has mounts and a host name of its own. Who may
+// not look at PID 1 takes its own for them.
+func hostsNamespaces() namespaces {
+	of := func(kind string) string { return cmp.Or(proc.Namespace(1, kind), proc.Namespace(selfPID, kind)) }
+	return namespaces{mnt: of("mnt"), uts: of("uts"), pid: of("pid")}
+}
 
 // New makes a Follower. It does nothing until Run.
 func New(o Options) *Follower {
+	host := hostsNamespaces()
 	f := &Follower{
-		Options: o, scan: new(scanner).look, programs: &programs{systems: map[[2]uint32]bool{}, others: map[proc.FileID]bool{}}, holds: share.NewPool(holds),
-		self: namespaces{
-			mnt: proc.Namespace(selfPID, "mnt"), uts: proc.Namespace(selfPID, "uts"), pid: proc.Namespace(selfPID, "pid"),
-		},
+		Options: o, scan: new(scanner).look, programs: newPrograms(host.mnt, o.Reader), holds: share.NewPool(holds), host: host,
 		steps: map[proc.Identity]*Step{}, lost: map[string]*Step{}, known: builders{}, others: map[proc.Identity]uint64{}, wake: make(chan struct{}, 1), executed: make(chan struct{}, 1),
 	}
 	f.names = newNames(o.Reader, f.lookOften)
@@ -124,14 +131,14 @@ func (f *Follower) Swept() time.Time {
 
 // Run follows until the context ends.
 func (f *Follower) Run(ctx context.Context) error {
-	notices, err := openNotices()
+	notices, err := openNotices(f.DropIn)
 	if err != nil {
 		return fmt.Errorf("watch for the start of builders: %w", err)
 	}
 	defer notices.close()
 	f.mu.Lock()
-	f.following, f.since = true, time.Now()
-	f.programs.watch = notices.add
+	f.following, f.since, f.heard.builder = true, time.Now(), time.Now() // this daemon has read the drop-in itself
+	f.programs.others.watch = notices.add
 	f.mu.Unlock()
 	defer f.close()
 	defer f.telling.Wait()
@@ -139,13 +146,11 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer reader.Wait()
 	reader.Go(func() {
 		for ctx.Err() == nil {
-			switch notices.wait(ctx) {
-			case aMapper: // the program that it was executed by is not known yet
-				f.mu.Lock()
-				f.mapped = time.Now()
-				f.mu.Unlock()
-				fallthrough
-			case aBuilder:
+			news := notices.wait(ctx)
+			f.mu.Lock()
+			look := f.heard.take(news, time.Now())
+			f.mu.Unlock()
+			if look {
 				f.lookOften()
 			}
 		}
@@ -206,12 +211,15 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if next < len(burst) && (f.active || time.Since(f.mapped) < burst[len(burst)-1]) {
+	if next < len(burst) && (f.active || time.Since(f.heard.began) < burst[len(burst)-1]) {
 		return burst[next], true
 	}
 	pause = proc.Beat(slow)
 	if since, _, err := proc.Boot(); f.unwatched > 0 && err == nil {
 		pause = min(pause, untoldPause(since-time.Duration(f.unwatched)*proc.Tick))
+	}
+	if time.Since(f.heard.strange) < slow {
+		pause = quick
 	}
 	for _, s := range f.steps {
 		if s.needsLooks() {
@@ -336,6 +344,7 @@ func (f *Follower) lookLocked() snapshot {
 // findMonitors looks for monitors that are not followed yet.
 func (f *Follower) findMonitors(all snapshot) {
 	f.active, f.unwatched = false, 0
+	var youngest uint64 // builder whose steps are told of
 	programs := make(map[int]string, len(all))
 	for pid, e := range all {
 		if e.thread {
@@ -354,8 +363,11 @@ func (f *Follower) findMonitors(all snapshot) {
 		f.active = f.active || builds
 		if unwatched {
 			f.unwatched = max(f.unwatched, e.Start)
+		} else if builds {
+			youngest = max(youngest, e.Start)
 		}
 	}
+	f.heard.explain(youngest)
 	f.known.tidy(all)
 	maps.DeleteFunc(f.others, func(id proc.Identity, args uint64) bool {
 		return all[id.PID].Identity != id || all[id.PID].args != args
@@ -419,12 +431,12 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 		return nil
 	}
 	if its, err := builder.Program(); err == nil && its.FileID == program {
-		f.programs.learn(builder.PID, its)
+		f.programs.learn(builder.PID)
 	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,
 		follower: f, chroot: chroot, program: program, above: above(builder), begins: proc.Cgroup(monitor.PID),
-		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.self.pid},
+		outside: namespaces{mnt: proc.Namespace(monitor.PID, "mnt"), uts: proc.Namespace(monitor.PID, "uts"), pid: f.host.pid},
 	}
 	if !s.chroot {
 		s.bundle = bundleOf(monitor)
@@ -442,7 +454,7 @@ type pair struct {
 // believes reports whether the two belong together: they are one user's, in the daemon's PID
 // namespace, and the builder was alive when it was looked at.
 func (f *Follower) believes(p pair) bool {
-	return p.uid == p.builderUID && p.namespace != "" && p.namespace == f.self.pid && p.builderLives
+	return p.uid == p.builderUID && p.namespace != "" && p.namespace == f.host.pid && p.builderLives
 }
 
 // isMonitor reports whether a process is the monitor of a step, and its parent a builder: any
@@ -489,7 +501,7 @@ func above(builder *proc.Handle) map[proc.Identity]bool {
 func (f *Follower) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.following, f.programs.watch = false, nil
+	f.following, f.programs.others.watch = false, nil
 	for _, s := range f.steps {
 		s.release()
 	}

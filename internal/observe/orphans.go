@@ -93,7 +93,7 @@ func (f *Follower) orphan(e entry, name string) bool {
 	key := strconv.FormatUint(uint64(uid), 10) + " " + name
 	s := f.lost[key]
 	if s == nil {
-		s = &Step{UID: uid, follower: f, chroot: true, outside: f.self}
+		s = &Step{UID: uid, follower: f, chroot: true, outside: f.host}
 		f.lost[key] = s
 	}
 	s.mu.Lock()

@@ -2,40 +2,58 @@ package observe
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
 // programs knows which executables are builders.
 type programs struct {
-	systems   map[[2]uint32]bool   // devices of the file systems that are trusted
+	systems   map[device]bool      // the file systems of the host's own, on which nobody hangs
 	installed map[proc.FileID]bool // podman and buildah
-	// Others that build, as far as was seen. watch has the kernel tell when one is executed.
-	others map[proc.FileID]bool
-	watch  func(*os.File) error
+	mounts    string               // the host's mount namespace
+	others    others
+	accounts  *proc.Accounts
 }
 
-// maxOthers bounds them. Only root can put there one that is trusted.
-const maxOthers = 256
+func newPrograms(mounts string, reader *proc.Reader) *programs {
+	p := &programs{mounts: mounts, systems: map[device]bool{}, others: others{places: share.NewPool(watched)}}
+	if reader != nil {
+		p.accounts = reader.Accounts
+	}
+	return p
+}
 
-// refresh learns the programs that are installed now, and their file systems, and this
+// device is a file system.
+type device struct{ major, minor uint32 }
+
+// refresh learns the programs that are installed now, and the host's file systems, and this
 // daemon's own: a file of an overlay can have another device than the directory that it
 // is in, and what was installed later another one than what was there before.
 //
 // Source: linux, Documentation/filesystems/overlayfs.rst, "Inode properties".
 func (p *programs) refresh() {
-	p.installed, p.others = map[proc.FileID]bool{}, map[proc.FileID]bool{} // an inode number is used again
+	p.systems, p.installed = map[device]bool{}, map[proc.FileID]bool{}
+	p.others.doubt()
+	if mounts, err := os.ReadFile("/proc/1/mountinfo"); err == nil {
+		for _, of := range localFileSystems(string(mounts)) {
+			p.systems[of] = true
+		}
+	}
 	if own, err := proc.ProgramOf(unix.Getpid()); err == nil {
-		p.systems[[2]uint32{own.Major, own.Minor}] = true
+		p.systems[device{own.Major, own.Minor}] = true
 	}
 	for _, file := range append(podman.Programs(), podman.Directories()...) {
 		var st unix.Statx_t
 		if err := unix.Statx(unix.AT_FDCWD, file, 0, unix.STATX_TYPE|unix.STATX_INO, &st); err == nil {
-			p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] = true
+			p.systems[device{st.Dev_major, st.Dev_minor}] = true
 			p.installed[proc.FileID{Major: st.Dev_major, Minor: st.Dev_minor, Inode: st.Ino}] = true
 		}
 	}
@@ -44,8 +62,12 @@ func (p *programs) refresh() {
 // builder reports whether the process runs a builder, and whether nobody tells when that is
 // executed, to know how often to look.
 func (p *programs) builder(pid int) (builds, unwatched bool) {
-	if !mayBuild(proc.Exe(pid)) {
+	exe := proc.Exe(pid)
+	if !mayBuild(exe) {
 		return false, false
+	}
+	if podman.HasPath(exe) {
+		p.learn(pid)
 	}
 	return p.believes(pid)
 }
@@ -54,22 +76,10 @@ func (p *programs) builder(pid int) (builds, unwatched bool) {
 // and whether nobody tells when it is executed.
 func (p *programs) believes(pid int) (believed, unwatched bool) {
 	program, err := proc.ProgramOf(pid)
-	if err != nil {
+	if err != nil || !p.mayTrust(program, pid) {
 		return false, false
 	}
-	if p.trusts(program) {
-		return true, false
-	}
-	if !usersOwn(program) {
-		return false, false
-	}
-	h, err := proc.Open(pid)
-	if err != nil {
-		return false, false
-	}
-	defer h.Close()
-	runs := runsItsOwn(h, program)
-	return runs, runs
+	return true, !p.systems[deviceOf(program)]
 }
 
 // learnAgain learns the program of a process that its parent has executed from a mount
@@ -81,11 +91,8 @@ func (p *programs) believes(pid int) (believed, unwatched bool) {
 // Source: containers/storage 1.59, pkg/unshare/unshare_linux.go,
 // MaybeReexecUsingUserNamespace; crun 1.21, src/libcrun/cloned_binary.c, clone_binary.
 func (p *programs) learnAgain(pid, ppid int, above string) {
-	if !podman.HasPath(above) || !p.mayBePair(pid, ppid) {
-		return
-	}
-	if program, err := proc.ProgramOf(pid); err == nil {
-		p.learn(pid, program)
+	if podman.HasPath(above) && p.mayBePair(pid, ppid) {
+		p.learn(pid)
 	}
 }
 
@@ -95,17 +102,21 @@ func (p *programs) learnCopy(pid, ppid int) (builds, unwatched bool) {
 	if !p.mayBePair(pid, ppid) {
 		return false, false
 	}
-	if program, err := proc.ProgramOf(ppid); err == nil {
-		p.learn(ppid, program)
-	}
+	p.learn(ppid)
 	return p.believes(ppid)
 }
 
-// learn has a trusted program that builds, or may, watched from now on: the next step's
+// learn has a program that builds, or may, watched from now on: the next step's
 // start is told by the kernel then. A step that ends within the 30 s between two looks, or
-// whose builder does, would not be seen otherwise.
-func (p *programs) learn(pid int, program proc.Program) {
-	if p.watch == nil || p.installed[program.FileID] || p.others[program.FileID] || len(p.others) >= maxOthers || !p.trusts(program) {
+// whose builder does, would not be seen otherwise. A file system that can make who asks
+// it wait is not asked.
+func (p *programs) learn(pid int) {
+	program, err := proc.ProgramOf(pid)
+	if err != nil || !p.mayTrust(program, pid) || p.installed[program.FileID] || p.others.has(program.FileID) || !p.systems[deviceOf(program)] {
+		return
+	}
+	uid, err := uidOf(pid)
+	if err != nil {
 		return
 	}
 	file, err := proc.OpenProgram(pid, program.FileID)
@@ -113,9 +124,7 @@ func (p *programs) learn(pid int, program proc.Program) {
 		return
 	}
 	defer file.Close()
-	if p.watch(file) == nil {
-		p.others[program.FileID] = true
-	}
+	p.others.add(p.accounts.OfUID(uid), program.FileID, file)
 }
 
 // mayBuild reports whether a builder's /proc/PID/exe may read so.
@@ -143,39 +152,44 @@ func (p *programs) mayBePair(pid, ppid int) bool {
 	its, err := proc.ProgramOf(pid)
 	parents, parentsErr := proc.ProgramOf(ppid)
 	return err == nil && parentsErr == nil && seen(its, nil).RunsProgramOf(seen(parents, nil)) &&
-		(p.trusts(parents) || usersOwn(parents) || podman.IsMemoryCopy(parents.Exe))
+		(podman.IsMemoryCopy(parents.Exe) || p.mayTrust(parents, ppid))
 }
 
-// trusts reports whether a program is believed to be what its processes are called: a file
-// that is root's, that nobody else may write, on one of the host's own file systems. What
-// was read of it, the kernel told without asking a file system that a user may have mounted.
-//
-// A program in another container's file system is not: what runs in a container of
-// `podman run` is not ours.
-func (p *programs) trusts(program proc.Program) bool {
-	return program.Roots() && p.systems[[2]uint32{program.Major, program.Minor}]
+// trusts reports whether a program is believed to be what its processes are called. A user's
+// may be any: whatever is held for it, and so ended, is that user's alone (belongs). Root's is
+// a file on one of the host's own file systems, or runs in the host's mount namespace: what runs
+// as root in a container of `podman run` is not ours, though it be in the host's PID namespace.
+// What was read of it, the kernel told without asking a file system that a user may have mounted.
+func (p *programs) trusts(program proc.Program, uid uint32, mounts string) bool {
+	return uid != 0 || p.systems[deviceOf(program)] || mounts != "" && mounts == p.mounts
 }
 
-// usersOwn reports whether a program may be a user's own, which nobody else may write.
-func usersOwn(program proc.Program) bool { return program.Owned && program.Owner != 0 }
-
-// runsItsOwn reports whether the process runs a program of its user's own, wherever that is, but
-// in no container. What such a one is called and does says something about that user's
-// processes, and nothing else is ended for it.
-func runsItsOwn(h *proc.Handle, program proc.Program) bool {
-	uids, err := h.UIDs()
-	return err == nil && isItsOwn(program, uids) && h.SeesRootOf(selfPID)
+// mayTrust is trusts for a process whose user has yet to be asked for.
+func (p *programs) mayTrust(program proc.Program, pid int) bool {
+	if p.systems[deviceOf(program)] {
+		return true
+	}
+	uid, err := uidOf(pid)
+	return err == nil && p.trusts(program, uid, proc.Namespace(pid, "mnt"))
 }
 
-// isItsOwn is runsItsOwn for a process whose UIDs are known, in no container.
-func isItsOwn(program proc.Program, uids [4]uint32) bool {
-	return usersOwn(program) && isOf(program.Owner, uids, false, 0)
+func uidOf(pid int) (uint32, error) {
+	h, err := proc.Open(pid)
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	return h.UID()
 }
 
-// trustsProcess is trusts for a process, which may also run a program of its user's own, or a
-// copy in memory of the program that its parent runs, as the same user.
+// trustsProcess is trusts for a process, which may also run a copy in memory of the
+// program that its parent runs, as the same user.
 func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
-	if p.trusts(program) || runsItsOwn(h, program) {
+	uid, err := h.UID()
+	if err != nil {
+		return false
+	}
+	if p.trusts(program, uid, proc.Namespace(h.PID, "mnt")) {
 		return true
 	}
 	if !podman.IsMemoryCopy(program.Exe) {
@@ -187,16 +201,36 @@ func (p *programs) trustsProcess(h *proc.Handle, program proc.Program) bool {
 	}
 	defer parent.Close()
 	original, err := parent.Program()
-	uid, uidErr := h.UID()
 	parents, parentsErr := parent.UID()
-	return errors.Join(err, uidErr, parentsErr) == nil && isCopyOf(program, original, uid, parents) &&
-		(p.trusts(original) || runsItsOwn(parent, original))
+	return errors.Join(err, parentsErr) == nil && p.trustsCopy(program, original, parents)
 }
 
-// isCopyOf reports whether a user runs a copy in memory of a program that the parent runs as
-// the same user.
-func isCopyOf(program, original proc.Program, uid, parents uint32) bool {
-	return seen(program, nil).RunsProgramOf(seen(original, nil)) && uid == parents
+// trustsCopy reports whether a copy in memory that root runs is believed: of a program
+// that is trusted, and that the parent runs as root, too.
+func (p *programs) trustsCopy(program, original proc.Program, parents uint32) bool {
+	return parents == 0 && p.systems[deviceOf(original)] && seen(program, nil).RunsProgramOf(seen(original, nil))
+}
+
+func deviceOf(program proc.Program) device { return device{program.Major, program.Minor} }
+
+// local are the kinds of file systems that make nobody wait who asks them. An overlay is a
+// container's, but for the host's own.
+var local = []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "tmpfs"}
+
+// localFileSystems lists those that are mounted, by lines of proc_pid_mountinfo(5).
+func localFileSystems(mounts string) (all []device) {
+	for line := range strings.Lines(mounts) {
+		where, what, ok := strings.Cut(line, " - ")
+		fields, kind := strings.Fields(where), strings.Fields(what)
+		if !ok || len(fields) < 3 || len(kind) == 0 || !slices.Contains(local, kind[0]) {
+			continue
+		}
+		var of device
+		if n, _ := fmt.Sscanf(fields[2], "%d:%d", &of.major, &of.minor); n == 2 {
+			all = append(all, of)
+		}
+	}
+	return all
 }
 
 // seen is a process as package podman judges it.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -12,49 +13,47 @@ import (
 	"github.com/buildwatch/buildwatch/internal/podman"
 	"github.com/buildwatch/buildwatch/internal/proc"
 	"github.com/buildwatch/buildwatch/internal/proc/proctest"
+	"github.com/buildwatch/buildwatch/internal/share"
 )
 
-// TestWhatIsTrustedAsABuilder: a file that only root can have put there.
+// TestWhatIsTrustedAsABuilder: whatever a user runs, and of root's what is on the host's own file
+// systems.
 func TestWhatIsTrustedAsABuilder(t *testing.T) {
-	p := &programs{systems: map[[2]uint32]bool{{8, 1}: true}}
-	host, users := proc.FileID{Major: 8, Minor: 1}, proc.FileID{Minor: 77}
+	p := &programs{systems: map[device]bool{{8, 1}: true}, mounts: "mnt:[1]"}
+	host, containers := proc.FileID{Major: 8, Minor: 1}, proc.FileID{Minor: 77}
 	for _, test := range []struct {
 		name    string
 		program proc.Program
+		uid     uint32
+		mounts  string
 		want    bool
 	}{
-		{"installed", proc.Program{FileID: host, Owned: true}, true},
-		{"a user's own", proc.Program{FileID: host, Owned: true, Owner: 1000}, false},
-		{"one that others may write", proc.Program{FileID: host}, false},
-		{"root's by the word of a user's file system", proc.Program{FileID: users, Owned: true}, false},
+		{"root's", proc.Program{FileID: host}, 0, "mnt:[2]", true},
+		{"root's, in a container in the host's PID namespace", proc.Program{FileID: containers}, 0, "mnt:[2]", false},
+		{"root's, of whose mounts nothing is known", proc.Program{FileID: containers}, 0, "", false},
+		{"root's, in memory", proc.Program{FileID: containers}, 0, "mnt:[1]", true},
+		{"a user's", proc.Program{FileID: host}, 1000, "mnt:[2]", true},
+		{"a user's own copy, on a file system of the user's", proc.Program{FileID: containers}, 1000, "mnt:[2]", true},
 	} {
-		if got := p.trusts(test.program); got != test.want {
+		if got := p.trusts(test.program, test.uid, test.mounts); got != test.want {
 			t.Errorf("%s: %v", test.name, got)
 		}
 	}
 }
 
-// TestUsersOwnBuilderSaysSomethingOfThatUserAlone: wherever it is, if nobody else may write it.
-func TestUsersOwnBuilderSaysSomethingOfThatUserAlone(t *testing.T) {
-	users := proc.Program{Owner: 1000, Owned: true}
-	writable, roots := users, users
-	writable.Owned, roots.Owner = false, 0
-	for _, test := range []struct {
-		name    string
-		program proc.Program
-		uids    [4]uint32
-		want    bool
-	}{
-		{"its own", users, [4]uint32{1000, 1000, 1000, 1000}, true},
-		{"another user's", users, [4]uint32{1001, 1001, 1001, 1001}, false},
-		{"run by root", users, [4]uint32{}, false},
-		{"with somebody else's rights", users, [4]uint32{1000, 0, 0, 0}, false},
-		{"others may write it", writable, [4]uint32{1000, 1000, 1000, 1000}, false},
-		{"root's, which is trusted by where it is", roots, [4]uint32{}, false},
-	} {
-		if got := isItsOwn(test.program, test.uids); got != test.want {
-			t.Errorf("%s: %v", test.name, got)
-		}
+// TestFileSystemsOfTheHost are those that hold files and ask nobody.
+func TestFileSystemsOfTheHost(t *testing.T) {
+	got := localFileSystems(`22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
+40 27 0:35 / /tmp rw,nosuid shared:2 master:3 - tmpfs tmpfs rw
+41 27 0:36 / /home/a\040-\040b rw - fuse.sshfs x rw
+42 27 0:37 / /var/lib/containers/storage/overlay/1/merged rw - overlay overlay rw
+43 27 8:17 / /srv/with\040- rw - xfs /dev/sdb1 rw
+44 27 0:38 / /mnt rw - nfs4 server:/ rw
+x - tmpfs tmpfs
+`)
+	if want := []device{{254, 1}, {0, 35}, {8, 17}}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
@@ -67,56 +66,147 @@ func TestLooksAreRarerTheOlderAnUnwatchedBuilderIs(t *testing.T) {
 	}
 }
 
+func within(t *testing.T, limit time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// sleeper starts a program of its own, that is a copy of sleep.
+func sleeper(t *testing.T, file string) (pid int) {
+	t.Helper()
+	cmd := exec.Command(file, "1000") // one of many in a file, it may be
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd.Process.Pid
+}
+
 // TestOtherProgramsThatBuildAreWatched from when one was seen: its next step is noticed as
 // it begins, as podman's is.
 func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
-	content, err := os.ReadFile("/bin/sleep")
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := filepath.Join(t.TempDir(), "sleep") // which may be one of many in a file
-	if err := os.WriteFile(other, content, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	execute := func() int {
-		cmd := exec.Command(other, "1000")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		return cmd.Process.Pid
-	}
-	n, err := openNotices()
+	own := proctest.Copy(t, "/bin/sleep", "sleep")
+	n, err := openNotices("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer n.close()
-	first := execute() // Start returns when it runs that program
+	first := sleeper(t, own) // Start returns when it runs that program
 	program, err := proc.ProgramOf(first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	program.Owner, program.Owned = 0, true // also where the tests run without root
-	p := &programs{systems: map[[2]uint32]bool{{program.Major, program.Minor}: true}, others: map[proc.FileID]bool{}, watch: n.add}
-	users := program
-	users.Owner = 1000
-	if p.learn(first, users); len(p.others) != 0 {
-		t.Error("a program that is a user's is watched")
+	p := newPrograms("", nil)
+	p.others.watch = n.add
+	if p.learn(first); len(p.others.known) != 0 {
+		t.Error("a program on a file system that may make us wait is watched")
 	}
-	another := program
-	another.Inode++
-	if p.learn(first, another); len(p.others) != 0 {
-		t.Error("a program is watched that the process does not run")
+	p.systems[deviceOf(program)] = true
+	p.learn(first)
+	p.learn(first)
+	p.others.doubt()
+	p.learn(first)
+	if len(p.others.known) != 1 || p.others.places.InUse() != 1 {
+		t.Fatalf("%d programs are watched, for which %d places are taken", len(p.others.known), p.others.places.InUse())
 	}
-	p.learn(first, program)
-	p.learn(first, program)
-	if len(p.others) != 1 {
-		t.Fatalf("%d programs are watched", len(p.others))
+	sleeper(t, own)
+	if got := n.wait(within(t, 10*time.Second)); !slices.Equal(got, []notice{aBuilder}) {
+		t.Errorf("notice of %q", got)
 	}
-	execute()
-	limit, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if got := n.wait(limit); got != aBuilder {
+	p.others.drop(func(other) bool { return true })
+	sleeper(t, own)
+	if got := n.wait(within(t, 10*time.Millisecond)); len(got) != 0 {
+		t.Errorf("notice of %q, which is watched no longer", got)
+	}
+}
+
+// TestOneUsersProgramsKeepNobodyElsesFromBeingWatched: a user can make any number of them.
+func TestOneUsersProgramsKeepNobodyElsesFromBeingWatched(t *testing.T) {
+	live := 0
+	o := others{places: share.NewPool(watched), watch: func(*os.File) (func(), error) {
+		live++
+		return func() { live-- }, nil
+	}}
+	const user, other = 1000, 1001
+	for i := range uint64(2 * watched.User) {
+		o.add(share.Account{UID: user}, proc.FileID{Inode: i}, nil)
+	}
+	o.add(share.Account{UID: other}, proc.FileID{Inode: 1 << 20}, nil)
+	if live != watched.User+1 || len(o.known) != live || o.places.InUse() != live {
+		t.Errorf("%d are watched, %d known, %d places taken", live, len(o.known), o.places.InUse())
+	}
+	if o.has(proc.FileID{Inode: 0}) || !o.has(proc.FileID{Inode: uint64(2*watched.User - 1)}) || !o.has(proc.FileID{Inode: 1 << 20}) {
+		t.Error("others are watched than those that were seen last")
+	}
+}
+
+// TestWhatIsHeardOfABuilderThatIsNotKnown: it reads the drop-in, or has its UIDs mapped, and no
+// builder that is known was executed for that.
+func TestWhatIsHeardOfABuilderThatIsNotKnown(t *testing.T) {
+	var h heard
+	at := time.Unix(1000, 0)
+	for i, row := range []struct {
+		after time.Duration
+		news  []notice
+		look  bool
+		// since the row's moment
+		strange, began bool
+	}{
+		{0, nil, false, false, false},
+		{0, []notice{aBuilder, aDropIn}, true, false, false}, // podman
+		{explains / 2, []notice{aDropIn}, false, false, false},
+		{0, []notice{aMapper}, true, false, true}, // rootless podman; or somebody else, just now
+		{explains, []notice{aDropIn}, true, true, true},
+		{explains, []notice{aMapper}, true, true, true},
+	} {
+		at = at.Add(row.after)
+		if look := h.take(row.news, at); look != row.look || h.strange.Equal(at) != row.strange || h.began.Equal(at) != row.began {
+			t.Errorf("row %d: look: %v, %+v at %v", i, look, h, at)
+		}
+	}
+}
+
+// TestSlowBuilderThatIsKnownIsNoStrangeOne: it reads the drop-in seconds after it was executed.
+func TestSlowBuilderThatIsKnownIsNoStrangeOne(t *testing.T) {
+	since, _, err := proc.Boot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, young, old := time.Now(), uint64(since/proc.Tick), uint64(max(0, since-2*explainsAlive)/proc.Tick)
+	for name, row := range map[string]struct {
+		strange  time.Time
+		youngest uint64
+		want     bool
+	}{
+		"it lives":                         {now, young, false},
+		"none lives":                       {now, 0, true},
+		"one lives that is older":          {now, old, true},
+		"one was started since, by and by": {now.Add(-10 * explains), young, true},
+	} {
+		h := heard{strange: row.strange}
+		if h.explain(row.youngest); h.strange.IsZero() == row.want {
+			t.Errorf("%s: %v", name, h.strange)
+		}
+	}
+}
+
+// TestReadersOfTheDropInAreHeard.
+func TestReadersOfTheDropInAreHeard(t *testing.T) {
+	dropIn := filepath.Join(t.TempDir(), "50-buildwatch.conf")
+	if err := os.WriteFile(dropIn, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNotices(dropIn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	n.refresh()
+	if _, err := os.ReadFile(dropIn); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.wait(within(t, 10*time.Second)); !slices.Equal(got, []notice{aDropIn}) {
 		t.Errorf("notice of %q", got)
 	}
 }
@@ -143,20 +233,19 @@ func TestAnOCIRuntimesCopyOfItselfIsNotWatched(t *testing.T) {
 		{"a copy that has taken the place of what executed it", selfPID, "/usr/bin/podman", 0},
 		{"it is above whom it has executed", shell.Process.Pid, "/bin/bash", 1},
 	} {
-		p := &programs{
-			systems: map[[2]uint32]bool{{program.Major, program.Minor}: true}, others: map[proc.FileID]bool{},
-			watch: func(*os.File) error { return nil },
-		}
+		p := newPrograms("", nil)
+		p.systems[deviceOf(program)] = true
+		p.others.watch = func(*os.File) (func(), error) { return nil, nil }
 		p.learnAgain(child, test.ppid, test.above)
-		if len(p.others) != test.want {
-			t.Errorf("%s: %d programs are watched", test.name, len(p.others))
+		if len(p.others.known) != test.want {
+			t.Errorf("%s: %d programs are watched", test.name, len(p.others.known))
 		}
 	}
 }
 
 // TestThisProgramIsNoBuilder, whatever it is called.
 func TestThisProgramIsNoBuilder(t *testing.T) {
-	p := &programs{systems: map[[2]uint32]bool{}}
+	p := newPrograms("", nil)
 	p.refresh()
 	if is, _ := p.builder(selfPID); is {
 		t.Error("it is taken for one")

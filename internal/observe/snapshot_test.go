@@ -61,7 +61,7 @@ func TestALookSeesThisProcess(t *testing.T) {
 
 // BenchmarkLook measures one look at the processes of this host.
 func BenchmarkLook(b *testing.B) {
-	p := &programs{systems: map[[2]uint32]bool{}}
+	p := &programs{systems: map[device]bool{}}
 	p.refresh()
 	scan := new(scanner)
 	var n int

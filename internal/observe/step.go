@@ -135,10 +135,10 @@ func (s *Step) enter(parent *proc.Handle, below map[int][]entry, known map[proc.
 
 // inside reports whether a process below the monitor is in the step.
 func (s *Step) inside(h *proc.Handle) bool {
-	monitor := namespaces{mnt: proc.Namespace(s.Monitor.PID, "mnt"), uts: proc.Namespace(s.Monitor.PID, "uts"), pid: s.follower.self.pid}
+	monitor := namespaces{mnt: proc.Namespace(s.Monitor.PID, "mnt"), uts: proc.Namespace(s.Monitor.PID, "uts"), pid: s.follower.host.pid}
 	its := namespaces{mnt: proc.Namespace(h.PID, "mnt"), uts: proc.Namespace(h.PID, "uts"), pid: proc.Namespace(h.PID, "pid")}
 	apart := proc.Cgroup(h.PID) != proc.Cgroup(s.Monitor.PID)
-	return h.Alive() && isInside(its, monitor, s.outside, s.follower.self, apart)
+	return h.Alive() && isInside(its, monitor, s.outside, s.follower.host, apart)
 }
 
 // isInside reports whether a process is in the step, by its namespaces, those that the

@@ -59,7 +59,7 @@ func stepOf(t *testing.T, monitor *proc.Handle, o Options) *Step {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Step{Monitor: monitor, Builder: open(t, selfPID), UID: uint32(os.Getuid()), follower: f, program: program.FileID, outside: f.self}
+	s := &Step{Monitor: monitor, Builder: open(t, selfPID), UID: uint32(os.Getuid()), follower: f, program: program.FileID, outside: f.host}
 	t.Cleanup(func() {
 		for _, h := range s.held {
 			h.Close()
@@ -185,28 +185,29 @@ func TestContainerThatIsMadeByABuilderInARunIsObserved(t *testing.T) {
 	}
 }
 
-// TestCopyInMemoryIsOfAProgramThatTheSameUserRuns.
-func TestCopyInMemoryIsOfAProgramThatTheSameUserRuns(t *testing.T) {
-	original := proc.Program{FileID: proc.FileID{Major: 8, Minor: 1, Inode: 7}, Exe: "/usr/bin/buildah", Size: 99, Owned: true}
+// TestCopyInMemoryIsTrustedAsItsOriginalIs, where root runs both.
+func TestCopyInMemoryIsTrustedAsItsOriginalIs(t *testing.T) {
+	p := &programs{systems: map[device]bool{{8, 1}: true}}
+	original := proc.Program{FileID: proc.FileID{Major: 8, Minor: 1, Inode: 7}, Exe: "/usr/bin/buildah", Size: 99}
+	elsewhere := original
+	elsewhere.Minor = 2
 	copied := proc.Program{FileID: proc.FileID{Minor: 5, Inode: 1}, Exe: "/memfd:buildah (deleted)", Size: 99}
-	for _, test := range []struct {
-		name         string
-		original     proc.Program
-		uid, parents uint32
-		want         bool
-	}{
-		{"its parent's", original, 1000, 1000, true},
-		{"a user's below root", original, 1000, 0, false},
-		{"root's below a user", original, 0, 1000, false},
-	} {
-		if got := isCopyOf(copied, test.original, test.uid, test.parents); got != test.want {
-			t.Errorf("%s: %v", test.name, got)
-		}
-	}
 	larger := copied
 	larger.Size++
-	if isCopyOf(larger, original, 1000, 1000) {
-		t.Error("another program than the parent's is believed")
+	for _, test := range []struct {
+		name             string
+		copied, original proc.Program
+		parents          uint32
+		want             bool
+	}{
+		{"its parent's", copied, original, 0, true},
+		{"root's below a user", copied, original, 1000, false},
+		{"a program in a container", copied, elsewhere, 0, false},
+		{"another program than the parent's", larger, original, 0, false},
+	} {
+		if got := p.trustsCopy(test.copied, test.original, test.parents); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
 	}
 }
 
@@ -235,19 +236,19 @@ func TestAboveABuilderAreItsParentsAndTheFirstProcess(t *testing.T) {
 
 // TestFileSystemsThatProgramsAreInstalledOnAreTrusted, and others are not.
 func TestFileSystemsThatProgramsAreInstalledOnAreTrusted(t *testing.T) {
-	p := &programs{systems: map[[2]uint32]bool{}}
+	p := &programs{systems: map[device]bool{}}
 	p.refresh()
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, "/usr/bin", 0, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
 		t.Fatal(err)
 	}
-	if !p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] || !p.installed[proc.FileID{Major: st.Dev_major, Minor: st.Dev_minor, Inode: st.Ino}] {
+	if !p.systems[device{st.Dev_major, st.Dev_minor}] || !p.installed[proc.FileID{Major: st.Dev_major, Minor: st.Dev_minor, Inode: st.Ino}] {
 		t.Errorf("that of /usr/bin is not among %v", p.systems)
 	}
 	if err := unix.Statx(unix.AT_FDCWD, "/proc", 0, unix.STATX_TYPE, &st); err != nil {
 		t.Fatal(err)
 	}
-	if p.systems[[2]uint32{st.Dev_major, st.Dev_minor}] {
+	if p.systems[device{st.Dev_major, st.Dev_minor}] {
 		t.Error("that of /proc is trusted")
 	}
 }

@@ -115,7 +115,7 @@ func ReadCommand(program string, args []string) Command {
 	case "buildah":
 		g = buildahGrammar
 	default:
-		return Command{otherName(program, args), Unknown}
+		return otherCommand(program, args)
 	}
 	if len(args) == 0 {
 		return Command{program, Unknown}
@@ -197,18 +197,22 @@ func mayServe(args []string) bool {
 	return i >= 0 && slices.Contains(args[i:], "service")
 }
 
-// otherName names a program of which it is not known how its command line is read: it is
-// shown with its first word if that is one of the verbs known here.
-func otherName(program string, args []string) string {
+// otherCommand is that of a program of which it is not known how its command line is read: it is
+// shown with its first word if that is one of the verbs known here. One that is podman's
+// service by podman's grammar is taken for podman by another name.
+func otherCommand(program string, args []string) Command {
 	if len(args) < 2 {
-		return program
+		return Command{program, Unknown}
+	}
+	if found, certain := podmanGrammar.find(args[1:]); found != nil && certain && found.purpose == Serves {
+		return Command{program + " " + strings.Join(found.words, " "), Serves}
 	}
 	for _, verbs := range [][]verb{buildahVerbs, podmanVerbs} {
 		for _, v := range verbs {
 			if len(args) > len(v.words) && slices.Equal(args[1:1+len(v.words)], v.words) {
-				return program + " " + strings.Join(v.words, " ")
+				return Command{program + " " + strings.Join(v.words, " "), Unknown}
 			}
 		}
 	}
-	return program
+	return Command{program, Unknown}
 }

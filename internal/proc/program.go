@@ -53,10 +53,8 @@ type Program struct {
 	FileID
 	// Exe is where /proc/PID/exe points to: a path in the process's own view, which is
 	// "/" for a file on a mount that nobody can reach.
-	Exe   string
-	Size  uint64
-	Owner uint32 // the file's UID
-	Owned bool   // it is a regular file that nobody but its owner may write
+	Exe  string
+	Size uint64
 }
 
 // ProgramOf looks at the program that the process with the PID runs now.
@@ -73,11 +71,8 @@ func ProgramOf(pid int) (Program, error) {
 	if again, err := os.Readlink(link); err != nil || again != exe {
 		return Program{}, errors.Join(ErrOtherProgram, err) // it executes another one right now
 	}
-	return Program{fileID(st), exe, st.Size, st.Uid, isOwned(st)}, nil
+	return Program{fileID(st), exe, st.Size}, nil
 }
-
-// Roots reports whether the file is root's, and nobody else may write it.
-func (p Program) Roots() bool { return p.Owned && p.Owner == 0 }
 
 // OpenProgram opens the program that the process with the PID runs, to know it by and not
 // to read it (O_PATH), if it is that file. No file system is asked.
@@ -106,18 +101,8 @@ func (h *Handle) Program() (Program, error) {
 }
 
 // IsRoots reports whether a program's file is root's, and nobody else may write it.
-func IsRoots(st unix.Statx_t) bool { return st.Uid == 0 && isOwned(st) }
-
-func isOwned(st unix.Statx_t) bool {
-	return st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0
-}
-
-// SeesRootOf reports whether the root directory of the process is that of this one: it is not
-// in a container.
-func (h *Handle) SeesRootOf(pid int) bool {
-	its, err := identify(liveDir(h.PID) + "/root")
-	ours, ownErr := identify(liveDir(pid) + "/root")
-	return err == nil && ownErr == nil && its == ours && h.Alive()
+func IsRoots(st unix.Statx_t) bool {
+	return st.Uid == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o022 == 0
 }
 
 func identify(path string) (FileID, error) {

@@ -37,8 +37,8 @@ type bounds struct {
 type how int
 
 const (
-	smallest how = iota // a number: the smallest one holds
-	common              // a bit mask: what is in all holds
+	smallest how = iota // a number, or one for each path: the smallest one holds
+	common              // a bit mask, or names: what all allow holds
 	together            // a list: systemd adds up the lists of all units above
 	nearest             // of the nearest unit that has it
 	sibling             // a share among siblings: means the same only for a unit beside the scope
@@ -55,8 +55,9 @@ type (
 		Path string
 		Rate uint64
 	}
-	deviceItem struct{ Path, Access string }
-	bindItem   struct {
+	deviceItem  struct{ Path, Access string }
+	programItem struct{ Kind, Path string }
+	bindItem    struct {
 		Family, Protocol int32
 		Count, Port      uint16
 	}
@@ -82,6 +83,7 @@ var carried = []carriable{
 	{name: "MemoryMax", how: smallest},
 	{name: "MemoryHigh", how: smallest},
 	{name: "MemorySwapMax", how: smallest},
+	{name: "MemoryZSwapMax", how: smallest},
 	{name: "TasksMax", how: smallest},
 	{name: "CPUQuotaPerSecUSec", how: smallest},
 	{name: "AllowedCPUs", how: common},
@@ -92,15 +94,16 @@ var carried = []carriable{
 	{name: "IPAddressDeny", how: together, list: func() any { return new([]ipItem) }},
 	{name: "IPIngressFilterPath", how: nearest, list: func() any { return new([]string) }},
 	{name: "IPEgressFilterPath", how: nearest, list: func() any { return new([]string) }},
+	{name: "BPFProgram", how: nearest, list: func() any { return new([]programItem) }},
 	{name: "SocketBindAllow", how: nearest, list: func() any { return new([]bindItem) }},
 	{name: "SocketBindDeny", how: nearest, list: func() any { return new([]bindItem) }},
-	{name: "RestrictNetworkInterfaces", how: nearest, list: func() any { return new(interfaces) }},
+	{name: "RestrictNetworkInterfaces", how: common, list: func() any { return new(interfaces) }},
 	{name: "DevicePolicy", how: nearest, none: "auto"},
 	{name: "DeviceAllow", how: nearest, list: func() any { return new([]deviceItem) }},
-	{name: "IOReadBandwidthMax", how: nearest, list: func() any { return new([]ioItem) }},
-	{name: "IOWriteBandwidthMax", how: nearest, list: func() any { return new([]ioItem) }},
-	{name: "IOReadIOPSMax", how: nearest, list: func() any { return new([]ioItem) }},
-	{name: "IOWriteIOPSMax", how: nearest, list: func() any { return new([]ioItem) }},
+	{name: "IOReadBandwidthMax", how: smallest, list: func() any { return new([]ioItem) }},
+	{name: "IOWriteBandwidthMax", how: smallest, list: func() any { return new([]ioItem) }},
+	{name: "IOReadIOPSMax", how: smallest, list: func() any { return new([]ioItem) }},
+	{name: "IOWriteIOPSMax", how: smallest, list: func() any { return new([]ioItem) }},
 }
 
 // source is a unit, or a cgroup in one, that has limits.
@@ -187,7 +190,7 @@ func slicePath(slice string) string {
 
 // limits reads the limits of a cgroup that is no unit of the system's manager.
 //
-// Source: cgroup-v2.rst, memory.max, pids.max, cpu.max.
+// Source: cgroup-v2.rst, memory.max, pids.max, cpu.max, cpuset.cpus.
 func (c *cgroup) limits() map[string]any {
 	found := map[string]any{}
 	for name, file := range map[string]string{
@@ -201,6 +204,10 @@ func (c *cgroup) limits() map[string]any {
 	var quota, period uint64
 	if n, _ := fmt.Sscanf(string(content), "%d %d", &quota, &period); n == 2 && period > 0 {
 		found["CPUQuotaPerSecUSec"] = quota * 1_000_000 / period
+	}
+	cpus, _ := c.read("cpuset.cpus")
+	if read, err := limits.Parse([]string{"AllowedCPUs=" + strings.TrimSpace(string(cpus))}); err == nil {
+		found["AllowedCPUs"] = read.Values[0].Value
 	}
 	return found
 }
@@ -269,14 +276,49 @@ func merge(by how, have, own any) (any, bool) {
 		return *own, len(*own) > 0
 	case *[]deviceItem:
 		return *own, len(*own) > 0
-	case *[]ioItem:
+	case *[]programItem:
 		return *own, len(*own) > 0
+	case *[]ioItem:
+		have, _ := have.([]ioItem)
+		return least(have, *own), len(*own) > 0
 	case *interfaces:
+		if have, ok := have.(interfaces); ok {
+			return have.and(*own), len(own.Names) > 0
+		}
 		return *own, len(own.Names) > 0
 	case string:
 		return own, own != ""
 	}
 	return nil, false
+}
+
+// least are the rates of all paths, of each the smallest.
+func least(have, own []ioItem) []ioItem {
+	for _, item := range own {
+		i := slices.IndexFunc(have, func(other ioItem) bool { return other.Path == item.Path })
+		if i < 0 {
+			have = append(have, item)
+		} else {
+			have[i].Rate = min(have[i].Rate, item.Rate)
+		}
+	}
+	return have
+}
+
+// and are the interfaces that both allow; of two that have none in common they are those of
+// the first, for no name at all would be no limit.
+func (i interfaces) and(other interfaces) interfaces {
+	if !i.Allow && !other.Allow {
+		return interfaces{false, append(slices.Clone(i.Names), other.Names...)}
+	}
+	if !i.Allow {
+		i, other = other, i
+	}
+	both := slices.DeleteFunc(slices.Clone(i.Names), func(name string) bool { return slices.Contains(other.Names, name) != other.Allow })
+	if len(both) == 0 {
+		return i
+	}
+	return interfaces{true, both}
 }
 
 // intersection is what is in both masks; of two that have nothing in common it is the

@@ -50,11 +50,13 @@ func TestLimitsOfAllUnitsAreCombined(t *testing.T) {
 	outer := source{"ci.slice", map[string]any{
 		"MemoryMax": uint64(500), "TasksMax": limits.Infinity, "CPUQuotaPerSecUSec": uint64(100), "AllowedCPUs": []byte{0b0111}, "CPUWeight": uint64(10),
 		"IPAddressDeny": [][]any{item(1)}, "DevicePolicy": "closed", "DeviceAllow": [][]any{}, "Description": "ci", "AllowedMemoryNodes": []byte{},
+		"RestrictNetworkInterfaces": []any{true, []string{"lo", "eth0"}}, "IOReadBandwidthMax": [][]any{{"/dev/sda", uint64(5)}, {"/dev/sdb", uint64(9)}},
+		"MemoryZSwapMax": uint64(9),
 	}, false}
 	inner := source{"job.service", map[string]any{
 		"MemoryMax": uint64(800), "MemoryHigh": uint64(300), "TasksMax": uint64(20), "CPUQuotaPerSecUSec": uint64(70), "AllowedCPUs": []byte{0b1101, 1},
 		"IPAddressDeny": [][]any{item(2)}, "IPAddressAllow": [][]any{}, "DevicePolicy": "auto", "CPUWeight": uint64(20),
-		"RestrictNetworkInterfaces": []any{true, []string{"lo"}}, "SocketBindDeny": [][]any{{int32(2), int32(6), uint16(1), uint16(80)}},
+		"RestrictNetworkInterfaces": []any{true, []string{"lo", "eth1"}}, "BPFProgram": [][]any{{"egress", "/sys/fs/bpf/y"}}, "SocketBindDeny": [][]any{{int32(2), int32(6), uint16(1), uint16(80)}},
 		"IOReadBandwidthMax": [][]any{{"/dev/sda", uint64(7)}}, "DeviceAllow": [][]any{{"/dev/fuse", "rw"}}, "IPIngressFilterPath": []string{"/sys/fs/bpf/x"},
 	}, false}
 	got := map[string]any{}
@@ -66,7 +68,7 @@ func TestLimitsOfAllUnitsAreCombined(t *testing.T) {
 		"MemoryMax": uint64(500), "MemoryHigh": uint64(300), "TasksMax": uint64(20), "CPUQuotaPerSecUSec": uint64(70), "AllowedCPUs": []byte{0b0101},
 		"IPAddressDeny": []ipItem{{2, []byte{10, 0, 0, 1}, 32}, {2, []byte{10, 0, 0, 2}, 32}},
 		"DevicePolicy":  "closed", "DeviceAllow": []deviceItem{{"/dev/fuse", "rw"}}, "RestrictNetworkInterfaces": interfaces{true, []string{"lo"}},
-		"SocketBindDeny": []bindItem{{2, 6, 1, 80}}, "IOReadBandwidthMax": []ioItem{{"/dev/sda", 7}}, "IPIngressFilterPath": []string{"/sys/fs/bpf/x"},
+		"SocketBindDeny": []bindItem{{2, 6, 1, 80}}, "IOReadBandwidthMax": []ioItem{{"/dev/sda", 5}, {"/dev/sdb", 9}}, "MemoryZSwapMax": uint64(9), "BPFProgram": []programItem{{"egress", "/sys/fs/bpf/y"}}, "IPIngressFilterPath": []string{"/sys/fs/bpf/x"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
@@ -82,6 +84,24 @@ func TestLimitsOfAllUnitsAreCombined(t *testing.T) {
 	b = combine([]source{inner})
 	if !slices.ContainsFunc(b.values, func(v limits.Value) bool { return v.Name == "CPUWeight" && v.Value == uint64(20) }) {
 		t.Errorf("the weight of a unit beside the scope is lost: %v", b.values)
+	}
+}
+
+// TestInterfacesThatAllUnitsAllow.
+func TestInterfacesThatAllUnitsAllow(t *testing.T) {
+	allowed := func(names ...string) interfaces { return interfaces{true, names} }
+	denied := func(names ...string) interfaces { return interfaces{false, names} }
+	for _, row := range []struct{ outer, inner, want interfaces }{
+		{allowed("a", "b"), allowed("b", "c"), allowed("b")},
+		{allowed("a", "b"), denied("b", "c"), allowed("a")},
+		{denied("b", "c"), allowed("a", "b"), allowed("a")},
+		{denied("a"), denied("b"), denied("a", "b")},
+		{allowed("a"), allowed("b"), allowed("a")},
+		{denied("a"), allowed("a"), allowed("a")},
+	} {
+		if got := row.outer.and(row.inner); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%v and %v: %v", row.outer, row.inner, got)
+		}
 	}
 }
 
@@ -125,11 +145,11 @@ func TestLimitsOfACgroup(t *testing.T) {
 	base := t.TempDir()
 	makeDirs(t, base, "c", "none")
 	c := openDir(t, base)
-	for file, content := range map[string]string{"memory.max": "max\n", "memory.high": "4096\n", "pids.max": "7\n", "cpu.max": "50000 100000\n"} {
+	for file, content := range map[string]string{"memory.max": "max\n", "memory.high": "4096\n", "pids.max": "7\n", "cpu.max": "50000 100000\n", "cpuset.cpus": "0-1,9\n"} {
 		writeFile(t, base+"/c/"+file, content)
 	}
 	for name, want := range map[string]map[string]any{
-		"c": {"MemoryHigh": uint64(4096), "TasksMax": uint64(7), "CPUQuotaPerSecUSec": uint64(500_000)}, "none": {},
+		"c": {"MemoryHigh": uint64(4096), "TasksMax": uint64(7), "CPUQuotaPerSecUSec": uint64(500_000), "AllowedCPUs": []byte{3, 2}}, "none": {},
 	} {
 		sub, err := c.sub(name)
 		if err != nil {

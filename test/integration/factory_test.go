@@ -12,24 +12,32 @@ import (
 	"github.com/buildwatch/buildwatch/internal/proc"
 )
 
-// TestRootlessProgramWithBuildahBuiltInIsNoticedAtOnce: not by the next look in half a
-// minute, when its owner may have been killed long since.
-func TestRootlessProgramWithBuildahBuiltInIsNoticedAtOnce(t *testing.T) {
-	dir, err := os.MkdirTemp("/opt", "acme-")
-	must(t, err)
-	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-	factory := dir + "/imagefactory"
-	sh(t, "chmod 755 %s; install -m 755 /usr/bin/buildah %s", dir, factory)
-	for name, flags := range map[string]string{
-		"chroot":          "--isolation chroot",
-		"runtime by hand": "--pid host --runtime " + realRuntime(t),
+// TestProgramWithBuildahBuiltInIsNoticedAtOnce, whoever runs it, whose it is and wherever it
+// lies: not by the next look in half a minute, when its owner may have been killed long since.
+func TestProgramWithBuildahBuiltInIsNoticedAtOnce(t *testing.T) {
+	for name, row := range map[string]struct {
+		who   user
+		below string
+		flags string
+	}{
+		"a user's own, in the home": {builder, "/home/builder", "--isolation chroot"},
+		"of another program's":      {builder, "/opt", "--pid host --runtime " + realRuntime(t)},
+		"run by root":               {root, "/tmp", "--isolation chroot"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leakCheck(t)
-			t.Cleanup(func() { builder.tidy(t) })
+			t.Cleanup(func() { row.who.tidy(t) })
+			dir, err := os.MkdirTemp(row.below, "acme-")
+			must(t, err)
+			t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+			factory := dir + "/imagefactory"
+			sh(t, "chmod 755 %s; install -m 755 /usr/bin/buildah %s", dir, factory)
+			if row.below != "/opt" {
+				sh(t, "chown -R %s: %s", row.who, dir)
+			}
 			context := sharedContext(t, escapers)
-			args := append([]string{factory, "build", "--no-cache", "--platform", arch64}, strings.Fields(flags)...)
-			run := command(builder, append(args, context)...)
+			args := append([]string{factory, "build", "--no-cache", "--platform", arch64}, strings.Fields(row.flags)...)
+			run := command(row.who, append(args, context)...)
 			must(t, run.Start())
 			t.Cleanup(func() { _ = run.Process.Kill(); _ = run.Wait() })
 			emulated(t, escapersSize)
@@ -40,7 +48,7 @@ func TestRootlessProgramWithBuildahBuiltInIsNoticedAtOnce(t *testing.T) {
 				must(t, err)
 				held = append(held, holdPID(t, n))
 			}
-			sh(t, "kill -KILL $(pgrep -u %s -f '^%s')", builder, factory)
+			sh(t, "kill -KILL $(pgrep -u %s -f '^%s')", row.who, factory)
 			allGone(t, held)
 			nothingListed(t)
 		})

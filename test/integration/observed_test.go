@@ -349,38 +349,42 @@ func TestLookalikeOfABuildIsUntouched(t *testing.T) {
 	}
 }
 
-// TestFakedMonitorIsNoMonitor: argv[0] can be chosen by anybody (attack 31). What
-// counts is a program that is root's, or the user's own.
-func TestFakedMonitorIsNoMonitor(t *testing.T) {
+// TestFakedMonitorEndsItsUsersOwnProcessesAlone: argv[0] can be chosen by anybody (attack
+// 31), and a program too. Who does that has built nothing, and brings nobody else into it.
+func TestFakedMonitorEndsItsUsersOwnProcessesAlone(t *testing.T) {
 	leakCheck(t)
 	dir := t.TempDir()
-	sh(t, "cp /bin/bash %s/podman; chown -R nobody %s; chmod a+x %s %s", dir, dir, dir, filepath.Dir(dir))
+	sh(t, "cp /bin/bash %s/podman; chown -R builder %s; chmod a+x %s %s", dir, dir, dir, filepath.Dir(dir))
 	// A shell called podman has a child called as the monitor, which has one in
-	// namespaces of its own. The uppermost then ends.
+	// namespaces of its own, where root's joins it. The uppermost then ends.
 	fake := exec.Command("runuser", "-u", "builder", "--", filepath.Join(dir, "podman"), "-c",
 		`(exec -a buildah-oci-runtime `+dir+`/podman -c 'unshare --user --map-root-user --mount --uts sleep 1009; true') & wait`)
 	fake.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	must(t, fake.Start())
-	var h *proc.Handle
-	eventually(t, func() (string, bool) {
-		out, err := try("pgrep -x -f 'sleep 1009'")
-		if err == nil {
-			pid, err := strconv.Atoi(out)
-			must(t, err)
-			h, err = proc.Open(pid)
-			must(t, err)
-		}
-		return "no sleep: " + out, err == nil
-	})
-	defer h.Close()
+	find := func(name string) (h *proc.Handle) {
+		eventually(t, func() (string, bool) {
+			out, err := try("pgrep -x -f '%s'", name)
+			if err == nil {
+				pid, err := strconv.Atoi(out)
+				must(t, err)
+				h = holdPID(t, pid)
+			}
+			return "no " + name + ": " + out, err == nil
+		})
+		return h
+	}
+	its := find("sleep 1009")
+	joins := exec.Command("nsenter", "--target", strconv.Itoa(its.PID), "--uts", "sleep", "1010")
+	must(t, joins.Start())
+	defer func() { _ = joins.Process.Kill(); _ = joins.Wait() }()
+	roots := find("sleep 1010")
 	startBuild(t, "RUN true\n").succeed() // makes the daemon look
-	nothingListed(t)
 	sh(t, "pkill -KILL -o -f '^%s/podman' || true", dir)
 	_ = fake.Wait()
 	startBuild(t, "RUN true\n").succeed()
-	if !h.Alive() {
-		t.Error("the process was ended")
+	allGone(t, []*proc.Handle{its})
+	nothingListed(t)
+	if !roots.Alive() {
+		t.Error("root's process was ended")
 	}
-	_ = syscall.Kill(-fake.Process.Pid, syscall.SIGKILL)
-	_ = h.Signal(syscall.SIGKILL)
 }

@@ -16,7 +16,8 @@ func TestEveryRowIsCompared(t *testing.T) {
 		"scopes that systemd starts at the same time",              // scopes
 		"units that systemd kills or stops at the same time",
 		"processes held of builds that did not come through the wrapper", // observe
-		"events that wait for one reader",                                // watch
+		"programs that build and are not installed as podman and buildah are, of which the kernel tells when they are executed",
+		"events that wait for one reader", // watch
 		"dead builds whose leavings in storage are not yet removed",
 		"helpers that remove what dead builds have left", // reclaim
 		"files that are written about what builds use in storage",
