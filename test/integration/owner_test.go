@@ -96,7 +96,8 @@ func TestServiceStartedWithFlagsBetweenTheWordsIsSpared(t *testing.T) {
 }
 
 // TestContainerWhoseNamespaceABuildUsesIsUntouched: the build's steps are in the UTS
-// namespace of a container of podman run.
+// namespace of a container of podman run; or in its PID namespace, whose first process is then
+// given what they orphan, and that is ended with the build.
 func TestContainerWhoseNamespaceABuildUsesIsUntouched(t *testing.T) {
 	leakCheck(t)
 	mayLeaveStorage(t)
@@ -110,9 +111,13 @@ func TestContainerWhoseNamespaceABuildUsesIsUntouched(t *testing.T) {
 	container, err := proc.Open(pid)
 	must(t, err)
 	defer container.Close()
-	for _, way := range []string{"runtime by hand", "chroot"} {
-		b := startOutside(t, family, way, "--uts", fmt.Sprintf("/proc/%d/ns/uts", pid))
-		view := b.supervised(1)
+	for _, row := range []struct {
+		way, namespace, step string
+		processes            int
+	}{{"runtime by hand", "uts", family, 1}, {"chroot", "uts", family, 1}, {"runtime by hand", "pid", escapers, escapersSize}} {
+		way := row.way + ", " + row.namespace
+		b := startOutside(t, row.step, row.way, "--"+row.namespace, fmt.Sprintf("/proc/%d/ns/%s", pid, row.namespace))
+		view := b.supervised(row.processes)
 		time.Sleep(1500 * time.Millisecond) // some looks
 		held := hold(t, view)
 		for _, h := range held {
