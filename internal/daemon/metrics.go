@@ -42,7 +42,7 @@ func serveMetrics(ctx context.Context, cfg config.Metrics, sockets sockets, coun
 		counters.Serve(serving, metrics.Where{Listen: cfg.Listen, Passed: again(sockets.metrics, failed), WebConfig: cfg.WebConfig}, failed)
 		end(nil)
 		looking.Wait()
-		if context.Cause(serving) != errOther {
+		if !errors.Is(context.Cause(serving), errOther) {
 			return
 		}
 		log.Info("metrics.web_config has changed: metrics are served by what it says now")
