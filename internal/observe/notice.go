@@ -63,16 +63,14 @@ func (n *notices) refresh() {
 	if err != nil {
 		return
 	}
+	kinds := map[int32]notice{}
 	_ = raw.Control(func(fd uintptr) {
 		for _, program := range podman.Programs() {
 			_, _ = unix.InotifyAddWatch(int(fd), program, unix.IN_OPEN)
 		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.kinds = map[int32]notice{}
 		watch := func(file string, kind notice) {
 			if watch, err := unix.InotifyAddWatch(int(fd), file, unix.IN_OPEN); err == nil {
-				n.kinds[int32(watch)] = kind
+				kinds[int32(watch)] = kind
 			}
 		}
 		for _, mapper := range podman.Mappers() {
@@ -80,6 +78,9 @@ func (n *notices) refresh() {
 		}
 		watch(n.dropIn, aDropIn)
 	})
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kinds = kinds
 }
 
 // add watches one more program, that a descriptor (O_PATH) leads to.
