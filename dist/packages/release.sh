@@ -17,7 +17,7 @@ tarball() {
 	dir=$out/$1
 	shift
 	mkdir -p "$dir"
-	tar -cf - --exclude='*_test.go' LICENSE README.md CHANGELOG.md docs dist man "$@" | tar -xf - -C "$dir"
+	tar -cf - --exclude='*_test.go' LICENSE ./*.md docs dist findings man "$@" | tar -xf - -C "$dir"
 }
 
 # packed NAME

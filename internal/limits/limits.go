@@ -80,7 +80,7 @@ var known = []property{
 		span, err := ParseTimespan(value)
 		return Value{"RuntimeMaxUSec", span}, err
 	}},
-	{"TasksMax", aNumber, "How many processes and threads a build may have at the same time", readTasks},
+	{"TasksMax", aNumber, "How many processes and threads a build may have at the same time; without one systemd's DefaultTasksMax= counts where the container's own scope would have it, and nowhere else", readTasks},
 }
 
 // Names lists the properties that may be given.
