@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,12 @@ func openNotices(dropIn string) (*notices, error) {
 	return n, nil
 }
 
+// replaced tells that another file has got a watched one's name, or that its name is gone. The
+// old one's watch may last: somebody still runs it.
+//
+// Source: inotify(7), IN_ATTRIB, of unlink(2); linux, include/linux/fsnotify.h, fsnotify_move.
+const replaced = unix.IN_ATTRIB | unix.IN_CREATE | unix.IN_MOVED_TO
+
 // refresh watches the programs that are installed now. A file that is watched
 // already is not watched twice, and one that was replaced lets go by itself.
 func (n *notices) refresh() {
@@ -66,10 +73,13 @@ func (n *notices) refresh() {
 	kinds := map[int32]notice{}
 	_ = raw.Control(func(fd uintptr) {
 		for _, program := range podman.Programs() {
-			_, _ = unix.InotifyAddWatch(int(fd), program, unix.IN_OPEN)
+			_, _ = unix.InotifyAddWatch(int(fd), program, unix.IN_OPEN|unix.IN_ATTRIB)
+		}
+		if n.dropIn != "" {
+			_, _ = unix.InotifyAddWatch(int(fd), filepath.Dir(n.dropIn), unix.IN_CREATE|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
 		}
 		watch := func(file string, kind notice) {
-			if watch, err := unix.InotifyAddWatch(int(fd), file, unix.IN_OPEN); err == nil {
+			if watch, err := unix.InotifyAddWatch(int(fd), file, unix.IN_OPEN|unix.IN_ATTRIB); err == nil {
 				kinds[int32(watch)] = kind
 			}
 		}
@@ -109,20 +119,31 @@ func (n *notices) wait(ctx context.Context) []notice {
 	if err != nil {
 		return nil
 	}
+	heard, changed := n.read(events[:length])
+	if changed {
+		n.refresh()
+	}
+	return heard
+}
+
+// read returns what events say was opened, and whether what is watched is to be looked for anew.
+func (n *notices) read(events []byte) (heard []notice, changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var heard []notice
-	// A file that is watched by itself has events without a name.
-	for at := 0; at+unix.SizeofInotifyEvent <= length; at += unix.SizeofInotifyEvent {
-		kind, known := n.kinds[int32(binary.NativeEndian.Uint32(events[at:]))]
+	for len(events) >= unix.SizeofInotifyEvent {
+		watch, mask := int32(binary.NativeEndian.Uint32(events)), binary.NativeEndian.Uint32(events[4:])
+		name := binary.NativeEndian.Uint32(events[12:]) // its length: one of a directory's has a name
+		events = events[min(len(events), unix.SizeofInotifyEvent+int(name)):]
+		changed = changed || mask&replaced != 0
+		kind, known := n.kinds[watch]
 		if !known {
 			kind = aBuilder
 		}
-		if ignored := binary.NativeEndian.Uint32(events[at+4:])&unix.IN_IGNORED != 0; !ignored && !slices.Contains(heard, kind) {
+		if mask&unix.IN_OPEN != 0 && !slices.Contains(heard, kind) {
 			heard = append(heard, kind)
 		}
 	}
-	return heard
+	return heard, changed
 }
 
 func (n *notices) close() { _ = n.file.Close() }

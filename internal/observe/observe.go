@@ -163,10 +163,12 @@ func (f *Follower) Run(ctx context.Context) error {
 		if due {
 			thorough = begun.Add(proc.Beat(slow))
 		}
+		if due {
+			notices.refresh() // also where the host is calm: what is watched may be another file's name by now
+		}
 		switch {
 		case due && f.stillCalm():
 		case due:
-			notices.refresh()
 			f.lookForOrphans()
 			pace.note(time.Since(begun))
 		default:

@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -252,5 +253,41 @@ func TestThisProgramIsNoBuilder(t *testing.T) {
 	}
 	if is, _ := p.builder(1 << 22); is {
 		t.Error("a process that is not there is taken for one")
+	}
+}
+
+// TestDropInThatIsReplacedIsWatchedAtOnce: an upgrade does so, and `uninstall` and `install` again.
+func TestDropInThatIsReplacedIsWatchedAtOnce(t *testing.T) {
+	dropIn := filepath.Join(t.TempDir(), "50-buildwatch.conf")
+	put := func() error { return os.WriteFile(dropIn, nil, 0o644) }
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	n, err := openNotices(dropIn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	held, err := os.Open(dropIn) // whoever has it open keeps the old one's watch
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for what, replace := range map[string]func() error{
+		"by a rename": func() error {
+			return errors.Join(os.WriteFile(dropIn+".new", nil, 0o644), os.Rename(dropIn+".new", dropIn))
+		},
+		"after its removal": func() error { return errors.Join(os.Remove(dropIn), put()) },
+	} {
+		if err := replace(); err != nil {
+			t.Fatal(err)
+		}
+		n.wait(within(t, 10*time.Second)) // takes up what has happened
+		if _, err := os.ReadFile(dropIn); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.wait(within(t, 10*time.Second)); !slices.Contains(got, aDropIn) {
+			t.Errorf("%s: notice of %q", what, got)
+		}
 	}
 }

@@ -38,6 +38,7 @@ func TestProgramWithBuildahBuiltInIsNoticedAtOnce(t *testing.T) {
 			context := sharedContext(t, escapers)
 			args := append([]string{factory, "build", "--no-cache", "--platform", arch64}, strings.Fields(row.flags)...)
 			run := command(row.who, append(args, context)...)
+			time.Sleep(1100 * time.Millisecond) // what is heard in the second after a podman of the test's is taken for that one's
 			must(t, run.Start())
 			t.Cleanup(func() { _ = run.Process.Kill(); _ = run.Wait() })
 			emulated(t, escapersSize)
