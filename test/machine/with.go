@@ -15,8 +15,11 @@ var withDocker []byte
 //go:embed with-bats.sh
 var withBats []byte
 
+//go:embed with-prometheus.sh
+var withPrometheus []byte
+
 // withs are what a machine can have besides what all have, by the script that adds it.
-var withs = map[string][]byte{"docker": withDocker, "bats": withBats}
+var withs = map[string][]byte{"docker": withDocker, "bats": withBats, "prometheus": withPrometheus}
 
 // Withs are the names of what a machine can have besides.
 func Withs() []string { return slices.Sorted(maps.Keys(withs)) }

@@ -87,7 +87,7 @@ type line struct {
 	points [][2]float64 // seconds of the picture, value
 }
 
-func draw(t *testing.T, address string, d board) string {
+func draw(t *testing.T, address string, d Board) string {
 	t.Helper()
 	const column, row, margin = 50, 34, 5
 	to := time.Now()
@@ -112,7 +112,7 @@ func draw(t *testing.T, address string, d board) string {
 
 var colours = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#96d98d"}
 
-func drawPanel(b *strings.Builder, p panel, lines []line, width, height float64) {
+func drawPanel(b *strings.Builder, p Panel, lines []line, width, height float64) {
 	fmt.Fprintf(b, `<rect width="100%%" height="100%%" rx="2" fill="#181b1f"/><text x="8" y="18" font-weight="bold">%s</text>`, html.EscapeString(p.Title))
 	if p.Type == "stat" {
 		last := math.NaN()
@@ -175,7 +175,7 @@ func seriesOf(t *testing.T, address, query, legend string, to time.Time) (lines 
 	t.Helper()
 	from := to.Add(-shown)
 	resp, err := http.Get("http://" + address + "/api/v1/query_range?" + url.Values{
-		"query": {variables("10s").Replace(query)}, "start": {from.Format(time.RFC3339)}, "end": {to.Format(time.RFC3339)}, "step": {step.String()},
+		"query": {Variables("10s").Replace(query)}, "start": {from.Format(time.RFC3339)}, "end": {to.Format(time.RFC3339)}, "step": {step.String()},
 	}.Encode())
 	if err != nil {
 		t.Fatal(err)

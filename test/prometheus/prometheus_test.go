@@ -3,14 +3,7 @@
 package prometheus
 
 import (
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"net/http/httptest"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,18 +54,10 @@ func start(t *testing.T, run func(*metrics.Metrics)) (address string) {
 	listener := httptest.NewServer(nil) // for a port that is free
 	address = listener.Listener.Addr().String()
 	listener.Close()
-	top, err := filepath.Abs("../../dist/prometheus")
+	server, err := Server(dir, dist, strings.TrimPrefix(daemon.URL, "http://"), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := fmt.Sprintf(`global: {scrape_interval: 1s, evaluation_interval: 1s}
-rule_files: [%[1]s/alerts/buildwatch.yaml, %[1]s/rules/buildwatch.yaml]
-scrape_configs: [{job_name: buildwatch, static_configs: [{targets: [%[2]q]}]}]
-`, top, strings.TrimPrefix(daemon.URL, "http://"))
-	if err := os.WriteFile(dir+"/prometheus.yml", []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	server := exec.Command("prometheus", "--config.file="+dir+"/prometheus.yml", "--storage.tsdb.path="+dir+"/data", "--web.listen-address="+address)
 	server.Stderr = t.Output()
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -89,30 +74,10 @@ scrape_configs: [{job_name: buildwatch, static_configs: [{targets: [%[2]q]}]}]
 	return address
 }
 
-// ask returns the number of series that a query has; an error is Prometheus's own.
-func ask(address, query string) (int, error) {
-	resp, err := http.Get("http://" + address + "/api/v1/query?query=" + url.QueryEscape(query))
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	var answer struct {
-		Error string
-		Data  struct{ Result []json.RawMessage }
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		return 0, err
-	}
-	if answer.Error != "" {
-		return 0, fmt.Errorf("%s", answer.Error)
-	}
-	return len(answer.Data.Result), nil
-}
-
 func await(t *testing.T, address, query string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		n, err := ask(address, query)
+		n, err := Ask(address, query)
 		if n > 0 && err == nil {
 			return
 		}
@@ -122,33 +87,15 @@ func await(t *testing.T, address, query string) {
 	}
 }
 
-type board struct{ Panels []panel }
+const dist = "../../dist/prometheus"
 
-type panel struct {
-	Title, Type string
-	GridPos     struct{ X, Y, W, H int }
-	Targets     []struct{ Expr, LegendFormat string }
-	FieldConfig struct{ Defaults struct{ Unit string } }
-}
-
-func readDashboard(t *testing.T) (d board) {
+func readDashboard(t *testing.T) Board {
 	t.Helper()
-	text, err := os.ReadFile("../../dist/prometheus/dashboards/buildwatch.json")
+	b, err := ReadBoard(dist)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(text, &d); err != nil {
-		t.Fatal(err)
-	}
-	if len(d.Panels) == 0 {
-		t.Fatal("no panel")
-	}
-	return d
-}
-
-// variables are those of the dashboard.
-func variables(interval string) *strings.Replacer {
-	return strings.NewReplacer("$__rate_interval", interval, "$instance", ".*")
+	return b
 }
 
 // TestDashboardShowsSomethingInEachPanel: no query is wrong, and none is empty.
@@ -157,8 +104,8 @@ func TestDashboardShowsSomethingInEachPanel(t *testing.T) {
 	address := start(t, run)
 	for _, panel := range d.Panels {
 		for _, target := range panel.Targets {
-			query := variables("1m").Replace(target.Expr)
-			n, err := ask(address, query)
+			query := Variables("1m").Replace(target.Expr)
+			n, err := Ask(address, query)
 			if n == 0 || err != nil {
 				t.Errorf("%q: %s has %d series: %v", panel.Title, query, n, err)
 			}
