@@ -43,7 +43,7 @@ PACKAGE   = VERSION='$(VERSION)' GO='$(GO)' NFPM='$(GO) run $(NFPM)' dist/packag
 MACHINE   = $(CURDIR)/build/testmachine run --suite $(SUITE)
 
 .DEFAULT_GOAL := help
-.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-api bench-scale bench-peers bench-storage chaos upstream lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
+.PHONY: help build machine-binaries cross packages release testmachine specimens unit fuzz generate mutants test integration podman-machine matrix versions demo bench bench-api bench-scale bench-peers bench-storage chaos dashboard upstream lint lint-text lint-units lint-packages lint-prometheus install uninstall clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -171,6 +171,10 @@ bench-storage: build testmachine ## cancel 200 builds in a row, and measure what
 	$(GO_BUILD) -o build/ ./test/bench
 	$(MACHINE) -- build/bench -storage $(CANCELS) -next-build $(PAIRS)
 
+# No part of CI, of which lint-prometheus asks the same of builds that are only counted.
+dashboard: build testmachine ## have a real Prometheus answer for each panel, while builds are cancelled, stuck and stalled (root)
+	$(GO) test -tags 'integration prometheus' -count=1 -v -exec '$(MACHINE) --with prometheus --' -run TestDashboardOfARealRun ./test/integration
+
 # What is done comes from the seed, when it is done from the machine's speed.
 chaos: build testmachine ## build, cancel and break at random, and check both laws meanwhile (root; SEED=1 MINUTES=1)
 	$(GO_BUILD) -o build/ ./test/chaos
@@ -184,7 +188,7 @@ upstream: build testmachine ## run podman's and buildah's own tests of builds, w
 lint: cross lint-text lint-units lint-packages lint-prometheus ## gofmt, go vet, golangci-lint, locks, go mod tidy, what is for other systems; scripts, manual pages, units
 	@test -z "$$(gofmt -l api client cmd internal test | tee /dev/stderr)" || { echo 'not gofmt: the files above' >&2; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags integration ./...
+	$(GO) vet -tags 'integration prometheus' ./...
 	$(GO) vet -tags podmanmachine ./test/podmanmachine
 	GOARCH=arm64 $(GO) vet ./test/specimens/...
 	$(GO) run $(GOLANGCI) run ./...
