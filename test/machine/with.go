@@ -15,11 +15,14 @@ var withDocker []byte
 //go:embed with-bats.sh
 var withBats []byte
 
+//go:embed with-needrestart.sh
+var withNeedrestart []byte
+
 //go:embed with-prometheus.sh
 var withPrometheus []byte
 
 // withs are what a machine can have besides what all have, by the script that adds it.
-var withs = map[string][]byte{"docker": withDocker, "bats": withBats, "prometheus": withPrometheus}
+var withs = map[string][]byte{"docker": withDocker, "bats": withBats, "needrestart": withNeedrestart, "prometheus": withPrometheus}
 
 // Withs are the names of what a machine can have besides.
 func Withs() []string { return slices.Sorted(maps.Keys(withs)) }
