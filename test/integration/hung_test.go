@@ -260,10 +260,10 @@ func hangJobs(t *testing.T, scope string) {
 	service := "hanger-" + scope + ".service" // its own: the last one may be loaded still
 	sh(t, "systemd-run --quiet --unit=%s --property=BindsTo=%s --property=After=%s --property=ExecStop='/bin/sleep 1000' --property=TimeoutStopSec=infinity /bin/sleep 1000", service, scope, scope)
 	t.Cleanup(func() {
-		sh(t, "systemctl kill --signal=KILL %s || true; systemctl reset-failed %s 2>/dev/null || true", service, service)
-		eventually(t, func() (string, bool) {
-			jobs := sh(t, "systemctl list-jobs --no-legend")
-			return jobs, !strings.Contains(jobs, scope) && !strings.Contains(jobs, service)
+		sh(t, "systemctl kill --signal=KILL %s || true", service)
+		eventually(t, func() (string, bool) { // as long as systemd keeps the service, it keeps the scope, too
+			left := sh(t, "systemctl reset-failed %s 2>/dev/null || true; systemctl list-jobs --no-legend; systemctl list-units --all --no-legend %s", service, service)
+			return left, !strings.Contains(left, scope) && !strings.Contains(left, service)
 		})
 	})
 }
