@@ -6,6 +6,7 @@ set -eu
 
 apt-get -q -o APT::Sandbox::User=root update
 apt-get -q -y -o APT::Sandbox::User=root install --no-install-recommends needrestart
+# shellcheck disable=SC2016 # the variable is of Perl's
 echo '$nrconf{restart} = "a";' >/etc/needrestart/conf.d/test.conf
 apt-get clean
 rm -rf /var/lib/apt/lists/*
