@@ -1,6 +1,10 @@
 package observe
 
-import "time"
+import (
+	"time"
+
+	"github.com/buildwatch/buildwatch/internal/proc"
+)
 
 // Looks that take longer than usual rest restFactor times what they take more, so that they
 // have a fiftieth of a processor: on a small machine that is emulated one takes 30 ms, and
@@ -34,3 +38,38 @@ func (p *pace) rest() time.Duration {
 	}
 	return min(restFactor*max(0, least-usual), restMost)
 }
+
+// pause is how long to wait for the next look; more reports whether it belongs to
+// the burst after an execution.
+func (f *Follower) pause(next int) (pause time.Duration, more bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if next < len(burst) && (f.active || time.Since(f.heard.began) < burst[len(burst)-1]) {
+		return burst[next], true
+	}
+	pause = proc.Beat(slow)
+	if since, _, err := proc.Boot(); f.unwatched > 0 && err == nil {
+		pause = min(pause, untoldPause(since-time.Duration(f.unwatched)*proc.Tick))
+	}
+	if time.Since(f.heard.strange) < slow {
+		pause = quick
+	}
+	for _, s := range f.steps {
+		if s.needsLooks() {
+			return quick, false
+		}
+		if s.waits() {
+			pause = min(pause, again)
+		}
+	}
+	for _, s := range f.lost {
+		if s.waits() {
+			pause = min(pause, again)
+		}
+	}
+	return pause, false
+}
+
+// untoldPause is the time between two looks while a builder lives whose steps nobody tells of:
+// longer the older it is, for what is called as a builder may be no build, and live for days.
+func untoldPause(age time.Duration) time.Duration { return min(max(age/16, quick), slow) }
