@@ -27,25 +27,23 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &limitConn{conn, l}
-	for _, quiet := range l.add(c) {
+	if quiet := l.add(c); quiet != nil {
 		_ = quiet.Conn.Close()
 	}
 	return c, nil
 }
 
-// add takes up a connection, and returns the one that it takes the place of.
-func (l *limitListener) add(c *limitConn) (quiet []*limitConn) {
+// add takes up a connection, and returns the one that it takes the place of; nil for none.
+func (l *limitListener) add(c *limitConn) (quiet *limitConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.open) >= l.most {
-		var longest *limitConn
 		for other, last := range l.open {
-			if longest == nil || last.Before(l.open[longest]) {
-				longest = other
+			if quiet == nil || last.Before(l.open[quiet]) {
+				quiet = other
 			}
 		}
-		delete(l.open, longest)
-		quiet = append(quiet, longest)
+		delete(l.open, quiet)
 	}
 	l.open[c] = time.Now()
 	return quiet

@@ -33,13 +33,7 @@ func (s *Scope) killInTurn(ctx context.Context) error {
 	}
 	err = s.dir.kill()
 	release()
-	switch {
-	case isGone(err):
-		return nil
-	case err != nil:
-		return err
-	}
-	return s.dir.endLeft(ctx)
+	return s.dir.afterKill(ctx, err)
 }
 
 // killUnit has the turn for no longer than systemd is asked: of many builds that are over at

@@ -21,11 +21,14 @@ const leftPause, longestLeftPause = 5 * time.Millisecond, 100 * time.Millisecond
 const maxLeft = 1024
 
 // killAll ends every process of the cgroup and below. One that is gone has none.
-func (c *cgroup) killAll(ctx context.Context) error {
-	if err := c.kill(); err != nil {
-		if isGone(err) {
-			return nil
-		}
+func (c *cgroup) killAll(ctx context.Context) error { return c.afterKill(ctx, c.kill()) }
+
+// afterKill goes on with what kill has returned.
+func (c *cgroup) afterKill(ctx context.Context, err error) error {
+	switch {
+	case isGone(err):
+		return nil
+	case err != nil:
 		return err
 	}
 	return c.endLeft(ctx)
