@@ -398,7 +398,7 @@ func (f *Follower) held(monitor *proc.Handle) *Step {
 		return nil
 	}
 	if its, err := builder.Program(); err == nil && its.FileID == program {
-		f.programs.learn(builder.PID)
+		f.programs.learn(builder.PID, its)
 	}
 	s := &Step{
 		Monitor: monitor, Builder: builder, UID: uid,

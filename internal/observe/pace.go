@@ -48,8 +48,10 @@ func (f *Follower) pause(next int) (pause time.Duration, more bool) {
 		return burst[next], true
 	}
 	pause = proc.Beat(slow)
-	if since, _, err := proc.Boot(); f.unwatched > 0 && err == nil {
-		pause = min(pause, untoldPause(since-time.Duration(f.unwatched)*proc.Tick))
+	if f.unwatched > 0 {
+		if since, _, err := proc.Boot(); err == nil {
+			pause = min(pause, untoldPause(since-time.Duration(f.unwatched)*proc.Tick))
+		}
 	}
 	if time.Since(f.heard.strange) < slow {
 		pause = quick

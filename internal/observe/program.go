@@ -66,20 +66,21 @@ func (p *programs) builder(pid int) (builds, unwatched bool) {
 	if !mayBuild(exe) {
 		return false, false
 	}
-	if podman.HasPath(exe) {
-		p.learn(pid)
+	program, err := proc.ProgramOf(pid)
+	if err != nil {
+		return false, false
 	}
-	return p.believes(pid)
+	if podman.HasPath(exe) {
+		p.learn(pid, program)
+	}
+	return p.believes(pid, program)
 }
 
 // believes reports whether the program that the process runs is believed to be what it is called,
 // and whether nobody tells when it is executed.
-func (p *programs) believes(pid int) (believed, unwatched bool) {
-	program, err := proc.ProgramOf(pid)
-	if err != nil || !p.mayTrust(program, pid) {
-		return false, false
-	}
-	return true, !p.systems[deviceOf(program)]
+func (p *programs) believes(pid int, program proc.Program) (believed, unwatched bool) {
+	believed = p.mayTrust(program, pid)
+	return believed, believed && !p.systems[deviceOf(program)]
 }
 
 // learnAgain learns the program of a process that its parent has executed from a mount
@@ -91,8 +92,11 @@ func (p *programs) believes(pid int) (believed, unwatched bool) {
 // Source: containers/storage 1.59, pkg/unshare/unshare_linux.go,
 // MaybeReexecUsingUserNamespace; crun 1.21, src/libcrun/cloned_binary.c, clone_binary.
 func (p *programs) learnAgain(pid, ppid int, above string) {
-	if podman.HasPath(above) && p.mayBePair(pid, ppid) {
-		p.learn(pid)
+	if !podman.HasPath(above) || !p.mayBePair(pid, ppid) {
+		return
+	}
+	if program, err := proc.ProgramOf(pid); err == nil {
+		p.learn(pid, program)
 	}
 }
 
@@ -102,17 +106,20 @@ func (p *programs) learnCopy(pid, ppid int) (builds, unwatched bool) {
 	if !p.mayBePair(pid, ppid) {
 		return false, false
 	}
-	p.learn(ppid)
-	return p.believes(ppid)
+	program, err := proc.ProgramOf(ppid)
+	if err != nil {
+		return false, false
+	}
+	p.learn(ppid, program)
+	return p.believes(ppid, program)
 }
 
 // learn has a program that builds, or may, watched from now on: the next step's
 // start is told by the kernel then. A step that ends within the 30 s between two looks, or
 // whose builder does, would not be seen otherwise. A file system that can make who asks
 // it wait is not asked.
-func (p *programs) learn(pid int) {
-	program, err := proc.ProgramOf(pid)
-	if err != nil || !p.mayTrust(program, pid) || p.installed[program.FileID] || p.others.has(program.FileID) || !p.systems[deviceOf(program)] {
+func (p *programs) learn(pid int, program proc.Program) {
+	if p.installed[program.FileID] || p.others.has(program.FileID) || !p.systems[deviceOf(program)] { // what is there is believed
 		return
 	}
 	uid, err := uidOf(pid)

@@ -100,14 +100,14 @@ func TestOtherProgramsThatBuildAreWatched(t *testing.T) {
 	}
 	p := newPrograms("", nil)
 	p.others.watch = n.add
-	if p.learn(first); len(p.others.known) != 0 {
+	if p.learn(first, program); len(p.others.known) != 0 {
 		t.Error("a program on a file system that may make us wait is watched")
 	}
 	p.systems[deviceOf(program)] = true
-	p.learn(first)
-	p.learn(first)
+	p.learn(first, program)
+	p.learn(first, program)
 	p.others.doubt()
-	p.learn(first)
+	p.learn(first, program)
 	if len(p.others.known) != 1 || p.others.places.InUse() != 1 {
 		t.Fatalf("%d programs are watched, for which %d places are taken", len(p.others.known), p.others.places.InUse())
 	}
